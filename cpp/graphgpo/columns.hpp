@@ -1,0 +1,66 @@
+// The views in which input arrives: nothing here owns or copies a caller's data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <variant>
+
+#include "graphgpo/key.hpp"
+#include "graphgpo/types.hpp"
+
+namespace graphgpo {
+
+// A numeric (N, ...) array, C-contiguous: row i is a state. Floats hold no NaN and no -0.0.
+struct NumericRows {
+    const char* data;
+    std::size_t num_rows;
+    std::size_t row_bytes;
+    std::string_view header;  // dtype and row shape, as `array_header` writes them
+};
+
+using KeyColumn = std::variant<std::span<const Key>, std::span<const std::int64_t>, NumericRows>;
+
+[[nodiscard]] std::size_t num_rows(const KeyColumn& column) noexcept;
+
+[[nodiscard]] inline Key key_at(std::span<const Key> column, RowId row) noexcept {
+    return column[index(row)];
+}
+[[nodiscard]] inline Key key_at(std::span<const std::int64_t> column, RowId row) noexcept {
+    return Key::integer(column[index(row)]);
+}
+[[nodiscard]] inline Key key_at(const NumericRows& column, RowId row) noexcept {
+    return Key::view(KeyKind::row,
+                     {column.data + index(row) * column.row_bytes, column.row_bytes});
+}
+[[nodiscard]] inline Key key_at(const KeyColumn& column, RowId row) noexcept {
+    return std::visit([row](const auto& typed) { return key_at(typed, row); }, column);
+}
+
+// dtype and shape in canonical bytes: kind letter (b, i, u, f), item size, number of axes, axes.
+[[nodiscard]] std::string array_header(char kind, std::size_t item_size,
+                                       std::span<const std::int64_t> shape);
+
+// The stable 64-bit key of a state: the same on every machine, in every process and version.
+// An integer inside int64 is hashed like any other state, so keys may be mixed with text.
+[[nodiscard]] std::int64_t stable_key(const Key& key) noexcept;
+[[nodiscard]] std::int64_t stable_key(const KeyColumn& column, RowId row) noexcept;
+
+// One batch of rollouts, a row per step, in any order. An empty optional column was not given; a
+// given one has a value for every row, and `compute_advantages` checks that it does.
+struct Batch {
+    KeyColumn states;
+    std::optional<KeyColumn> next_states = {};  // null: unknown, on a trajectory's last step only
+    KeyColumn group_ids;
+    KeyColumn trajectory_ids;
+    std::optional<std::span<const std::uint8_t>> success = {};
+    std::optional<std::span<const std::int64_t>> step_ids = {};
+    std::optional<std::span<const double>> rewards = {};
+    std::optional<std::span<const double>> episode_returns = {};
+    std::optional<std::span<const double>> edge_costs = {};
+    std::optional<std::span<const std::uint8_t>> action_valid = {};
+    std::optional<std::span<const std::uint8_t>> mask = {};  // 0: the row does not exist
+};
+
+}  // namespace graphgpo

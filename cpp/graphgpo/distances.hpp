@@ -1,0 +1,31 @@
+// The potential of a node: how far it is from the goal.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "graphgpo/transition_graph.hpp"
+#include "graphgpo/types.hpp"
+
+namespace graphgpo {
+
+struct Distances {
+    std::vector<Distance> to_goal;      // by node; `unreachable` where no way is known
+    std::vector<std::uint8_t> reached;  // by node: the goal can be reached from it
+    Distance unreachable = 0;           // d_max + c_max
+
+    [[nodiscard]] Distance operator[](StateId node) const noexcept { return to_goal[index(node)]; }
+};
+
+// Least total cost from every node to GOAL along edges, parallel edges at their cheapest. Nodes that
+// never reached it get the largest finite distance plus the largest edge cost of the group: the
+// paper's d_max + 1 for unit costs, and for others never better than an edge that does reach it.
+//
+// `costs` by step, empty for unit costs. Breadth-first from GOAL against the edges when all costs
+// are 1, O(nodes + edges); else Dijkstra, O(edges log edges). Throws `std::invalid_argument` when
+// costs add up to more than a double holds.
+[[nodiscard]] Distances distances_to_goal(const TransitionGraph& graph,
+                                          std::span<const double> costs);
+
+}  // namespace graphgpo

@@ -1,0 +1,47 @@
+// Keys to dense ids, in order of first appearance.
+//
+// Takes keys one by one, gives each distinct one the next id. Open addressing with linear probing,
+// at most half full. A slot is 8 bytes: 32 bits of the key's hash and the id, so a probe touches one
+// cache line and a growing table never hashes a key again. Exact: a slot whose hash matches is
+// confirmed by comparing the bytes, and the hash decides nothing else. States are untrusted text, so
+// the hash uses words drawn once per process: collisions cannot be prepared in advance, and ids do
+// not depend on those words. One hash and O(1) probes per call, expected; 16 bytes per key and
+// 16 to 32 per table entry.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "graphgpo/key.hpp"
+#include "graphgpo/types.hpp"
+
+namespace graphgpo {
+
+class Interner {
+  public:
+    // `expected` distinct keys are a hint; the table grows as needed.
+    explicit Interner(std::size_t expected, const HashSecret& secret = process_secret());
+
+    // The id of `key`: its own from an earlier call, or the next free one.
+    [[nodiscard]] std::int32_t intern(const Key& key);
+
+    // The next free id, given to something that has no key (GOAL, a leaf) and is never found again.
+    [[nodiscard]] std::int32_t add_keyless();
+
+    [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
+
+  private:
+    struct Slot {
+        std::uint32_t hash = 0;
+        std::int32_t id = none;
+    };
+
+    void grow();
+
+    const HashSecret* secret_;
+    std::vector<Slot> slots_;  // a power of two
+    std::vector<Key> keys_;    // by id; null for the keyless
+    std::size_t num_keyed_ = 0;
+};
+
+}  // namespace graphgpo

@@ -1,0 +1,284 @@
+#include "graphgpo/rollouts.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "graphgpo/errors.hpp"
+#include "graphgpo/interner.hpp"
+#include "graphgpo/validate.hpp"
+
+namespace graphgpo {
+
+namespace {
+
+// Dense ids of a key column's rows. Trainers write ids in runs, so a row is first compared with the
+// one before it: most rows then cost one comparison and no hash.
+class RunInterner {
+  public:
+    explicit RunInterner(const KeyColumn& column) : column_(&column), interner_(0) {}
+
+    std::int32_t intern(RowId row) {
+        const Key key = key_at(*column_, row);
+        if (last_id_ == none || key != last_) {
+            last_ = key;
+            last_id_ = interner_.intern(key);
+        }
+        return last_id_;
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return interner_.size(); }
+
+  private:
+    const KeyColumn* column_;
+    Interner interner_;
+    Key last_;
+    std::int32_t last_id_ = none;
+};
+
+// Where a row stands among its group's rows.
+using Position = std::int32_t;
+
+struct Positions {
+    std::vector<TrajectoryId> trajectory;  // by position
+    std::size_t num_trajectories = 0;
+    bool is_ordered = true;  // step ids ascend strictly within every trajectory
+};
+
+Positions number_trajectories(const Batch& batch, std::span<const RowId> rows) {
+    Positions positions;
+    positions.trajectory.reserve(rows.size());
+    RunInterner trajectories(batch.trajectory_ids);
+    std::vector<std::int64_t> last_step_id;  // by trajectory
+    for (const RowId row : rows) {
+        const TrajectoryId trajectory = trajectories.intern(row);
+        positions.trajectory.push_back(trajectory);
+        if (!batch.step_ids) continue;
+        const std::int64_t step_id = (*batch.step_ids)[index(row)];
+        if (index(trajectory) == last_step_id.size()) {
+            last_step_id.push_back(step_id);
+        } else {
+            positions.is_ordered &= last_step_id[index(trajectory)] < step_id;
+            last_step_id[index(trajectory)] = step_id;
+        }
+    }
+    positions.num_trajectories = trajectories.size();
+    return positions;
+}
+
+// Every position is a step, already in order.
+void take_as_ordered(Positions&& positions, std::span<const RowId> rows, Rollouts& rollouts) {
+    rollouts.row.assign(rows.begin(), rows.end());
+    rollouts.steps = group_by_row(positions.trajectory, positions.num_trajectories);
+    rollouts.trajectory = std::move(positions.trajectory);
+}
+
+// Sorts, and folds the copies of a step into its first row.
+void sort_and_fold(const Positions& positions, std::span<const RowId> rows,
+                   std::span<const std::int64_t> step_ids, Rollouts& rollouts) {
+    const auto place = [&](Position p) {
+        return std::tuple(positions.trajectory[index(p)], step_ids[index(rows[index(p)])]);
+    };
+    std::vector<Position> sorted(rows.size());
+    std::iota(sorted.begin(), sorted.end(), 0);
+    std::ranges::sort(sorted, [&](Position a, Position b) {
+        return std::tuple(place(a), a) < std::tuple(place(b), b);
+    });
+
+    std::vector<Position> original(rows.size());
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+        const bool is_copy = i > 0 && place(sorted[i - 1]) == place(sorted[i]);
+        original[index(sorted[i])] = is_copy ? original[index(sorted[i - 1])] : sorted[i];
+    }
+
+    std::vector<StepId> step_of(rows.size());
+    for (std::size_t p = 0; p < rows.size(); ++p) {
+        if (index(original[p]) == p) {
+            step_of[p] = id_of(rollouts.row.size());
+            rollouts.row.push_back(rows[p]);
+            rollouts.trajectory.push_back(positions.trajectory[p]);
+        } else {
+            rollouts.copies.push_back({rows[p], step_of[index(original[p])]});
+        }
+    }
+
+    rollouts.steps = group_by_row(rollouts.trajectory, positions.num_trajectories);
+    rollouts.steps.items.clear();
+    for (const Position p : sorted) {
+        if (original[index(p)] == p) rollouts.steps.items.push_back(step_of[index(p)]);
+    }
+}
+
+void link_steps(Rollouts& rollouts) {
+    rollouts.following.assign(rollouts.num_steps(), none);
+    for (std::size_t t = 0; t < rollouts.steps.num_rows(); ++t) {
+        const auto steps = rollouts.steps.row(id_of(t));
+        for (std::size_t i = 1; i < steps.size(); ++i) {
+            rollouts.following[index(steps[i - 1])] = steps[i];
+        }
+    }
+}
+
+// Copies must agree in every column: a batch that was padded by repeating rows does, one whose step
+// ids were numbered wrongly does not.
+class CopyCheck {
+  public:
+    CopyCheck(RowId row, RowId copy, FirstError& errors)
+        : row_(row), copy_(copy), errors_(&errors) {}
+
+    void operator()(std::string_view column, const std::optional<KeyColumn>& keys) const {
+        if (keys) compare(column, key_at(*keys, row_), key_at(*keys, copy_));
+    }
+    template <typename T>
+    void operator()(std::string_view column, const std::optional<std::span<const T>>& values) const {
+        if (values) compare(column, (*values)[index(row_)], (*values)[index(copy_)]);
+    }
+
+  private:
+    template <typename T>
+    void compare(std::string_view column, const T& value, const T& copy) const {
+        if (value == copy) return;
+        errors_->add(copy_, [&] {
+            return cell(column, copy_) + " is " + describe(copy) + " but row " +
+                   std::to_string(row_) + " has " + describe(value) +
+                   "; rows with the same group, trajectory and step id are copies of one step and "
+                   "must agree in every column";
+        });
+    }
+    static std::string describe(const auto& value) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::uint8_t>) {
+            return value != 0 ? "True" : "False";
+        } else {
+            return graphgpo::describe(value);
+        }
+    }
+
+    RowId row_;
+    RowId copy_;
+    FirstError* errors_;
+};
+
+void check_copies(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
+    for (const Rollouts::Copy& copy : rollouts.copies) {
+        const CopyCheck check(rollouts.row[index(copy.step)], copy.row, errors);
+        check("states", std::optional(batch.states));
+        check("next_states", batch.next_states);
+        check("success", batch.success);
+        check("rewards", batch.rewards);
+        check("episode_returns", batch.episode_returns);
+        check("edge_costs", batch.edge_costs);
+        check("action_valid", batch.action_valid);
+    }
+}
+
+// Without next states a step's target is the state of the following step, so there must be one.
+void check_gaps(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
+    if (batch.next_states || !batch.step_ids) return;
+    const auto step_ids = *batch.step_ids;
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        if (rollouts.following[step] == none) continue;
+        const RowId row = rollouts.row[step];
+        const RowId next_row = rollouts.row[index(rollouts.following[step])];
+        // Sorted, so the next id is larger and the addition cannot overflow.
+        if (step_ids[index(row)] + 1 == step_ids[index(next_row)]) continue;
+        errors.add(next_row, [&] {
+            return cell("step_ids", next_row) + " is " + std::to_string(step_ids[index(next_row)]) +
+                   " but the step before it in its trajectory (row " + std::to_string(row) +
+                   ") is " + std::to_string(step_ids[index(row)]) +
+                   "; expected no gap, because without next_states a step leads to the state of the "
+                   "following step";
+        });
+    }
+}
+
+void check_next_states(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
+    if (!batch.next_states) return;
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        const RowId row = rollouts.row[step];
+        if (rollouts.following[step] == none || !key_at(*batch.next_states, row).is_null()) continue;
+        errors.add(row, [&] {
+            return cell("next_states", row) + " is null but its trajectory goes on at row " +
+                   std::to_string(rollouts.row[index(rollouts.following[step])]) +
+                   "; only the last step of a trajectory may have no next state";
+        });
+    }
+}
+
+void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
+    rollouts.succeeded.assign(rollouts.steps.num_rows(), 0);
+    if (!batch.success) return;
+    const auto is_flagged = [&](StepId step) {
+        return (*batch.success)[index(rollouts.row[index(step)])] != 0;
+    };
+    for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
+        const auto steps = rollouts.steps.row(id_of(t));
+        const bool is_last_flagged = is_flagged(steps.back());
+        rollouts.succeeded[t] = is_last_flagged ? 1 : 0;
+        if (is_last_flagged) continue;
+        for (const StepId step : steps) {
+            if (!is_flagged(step)) continue;
+            const RowId row = rollouts.row[index(step)];
+            errors.add(row, [&] {
+                return cell("success", row) + " is True but the last step of its trajectory (row " +
+                       std::to_string(rollouts.row[index(steps.back())]) +
+                       ") is False; expected the flag on the last step or on every step: mask the "
+                       "rows after a win";
+            });
+        }
+    }
+}
+
+void check_episode_returns(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
+    if (!batch.episode_returns) return;
+    const auto returns = *batch.episode_returns;
+    std::vector<RowId> first_row(rollouts.num_trajectories(), none);
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        const RowId row = rollouts.row[step];
+        RowId& first = first_row[index(rollouts.trajectory[step])];
+        if (first == none) first = row;
+        if (returns[index(row)] == returns[index(first)]) continue;
+        errors.add(row, [&] {
+            return cell("episode_returns", row) + " is " + describe(returns[index(row)]) +
+                   " but row " + std::to_string(first) + " of the same trajectory has " +
+                   describe(returns[index(first)]) + "; expected one value per trajectory";
+        });
+    }
+}
+
+}  // namespace
+
+Groups group_rows(const Batch& batch) {
+    Groups groups;
+    const std::size_t rows = num_rows(batch.states);
+    groups.of_row.assign(rows, none);
+    RunInterner ids(batch.group_ids);
+    for (std::size_t row = 0; row < rows; ++row) {
+        if (batch.mask && (*batch.mask)[row] == 0) continue;
+        groups.of_row[row] = ids.intern(id_of(row));
+    }
+    groups.rows = group_by_row(groups.of_row, ids.size());
+    return groups;
+}
+
+Rollouts arrange_rollouts(const Batch& batch, std::span<const RowId> rows) {
+    Rollouts rollouts;
+    Positions positions = number_trajectories(batch, rows);
+    if (positions.is_ordered) {
+        take_as_ordered(std::move(positions), rows, rollouts);
+    } else {
+        sort_and_fold(positions, rows, *batch.step_ids, rollouts);
+    }
+    link_steps(rollouts);
+
+    FirstError errors;
+    check_copies(batch, rollouts, errors);
+    check_gaps(batch, rollouts, errors);
+    check_next_states(batch, rollouts, errors);
+    judge_success(batch, rollouts, errors);
+    check_episode_returns(batch, rollouts, errors);
+    errors.throw_if_any();
+    return rollouts;
+}
+
+}  // namespace graphgpo

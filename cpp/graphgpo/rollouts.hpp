@@ -1,0 +1,62 @@
+// Rows in any order to groups, trajectories and steps in their order, without copies.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "graphgpo/columns.hpp"
+#include "graphgpo/csr.hpp"
+#include "graphgpo/types.hpp"
+
+namespace graphgpo {
+
+// The groups of a batch, numbered by their first unmasked row.
+struct Groups {
+    std::vector<GroupId> of_row;  // `none`: the row is masked
+    Csr rows;                     // the unmasked rows of every group, ascending
+
+    [[nodiscard]] std::size_t size() const noexcept { return rows.num_rows(); }
+};
+
+// One hash per run of equal group ids; O(rows) time and space.
+[[nodiscard]] Groups group_rows(const Batch& batch);
+
+// The rollouts of one group. A step is a row without its copies: rows with the same trajectory and
+// step id are one step, given several times.
+struct Rollouts {
+    struct Copy {
+        RowId row;
+        StepId step;
+    };
+
+    std::vector<RowId> row;                // by step: the first row that gives it; ascending
+    std::vector<TrajectoryId> trajectory;  // by step
+    std::vector<StepId> following;         // by step: the next one of its trajectory; `none`: last
+    Csr steps;                             // of every trajectory, in their order
+    std::vector<std::uint8_t> succeeded;   // by trajectory
+    std::vector<Copy> copies;
+
+    [[nodiscard]] std::size_t num_steps() const noexcept { return row.size(); }
+    [[nodiscard]] std::size_t num_trajectories() const noexcept { return succeeded.size(); }
+    [[nodiscard]] bool is_last(StepId step) const noexcept {
+        return following[index(step)] == none;
+    }
+    // The step after which the environment declared success.
+    [[nodiscard]] bool is_winning(StepId step) const noexcept {
+        return is_last(step) && succeeded[index(trajectory[index(step)])] != 0;
+    }
+};
+
+// `rows` are the unmasked rows of one group, ascending. Without step ids row order is the order of
+// steps and there are no copies.
+//
+// Throws `RowError` for the earliest row with: copies that disagree in a column; a gap in step ids
+// when next states must be derived from the following step; a null next state before the last step;
+// a success flag in the middle of a trajectory whose last step has none; an episode return that
+// varies within a trajectory.
+//
+// O(rows) when step ids ascend within every trajectory, as trainers write them; else O(rows log rows).
+[[nodiscard]] Rollouts arrange_rollouts(const Batch& batch, std::span<const RowId> rows);
+
+}  // namespace graphgpo

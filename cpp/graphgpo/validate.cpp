@@ -1,0 +1,144 @@
+#include "graphgpo/validate.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <stdexcept>
+
+#include "graphgpo/errors.hpp"
+
+namespace graphgpo {
+
+namespace {
+
+using std::string_literals::operator""s;
+
+bool is_masked(const Batch& batch, std::size_t row) noexcept {
+    return batch.mask && (*batch.mask)[row] == 0;
+}
+
+void check_length(std::string_view column, std::size_t length, std::size_t num_rows) {
+    if (length == num_rows) return;
+    throw std::invalid_argument("states has " + std::to_string(num_rows) + " rows but " +
+                                std::string(column) + " has " + std::to_string(length) +
+                                "; every column needs one value per step");
+}
+
+template <typename T>
+void check_length(std::string_view column, const std::optional<T>& values, std::size_t num_rows) {
+    if (values) check_length(column, values->size(), num_rows);
+}
+
+void check_no_null(const Batch& batch, std::string_view name, const KeyColumn& column) {
+    const auto* keys = std::get_if<std::span<const Key>>(&column);
+    if (keys == nullptr) return;
+    for (std::size_t row = 0; row < keys->size(); ++row) {
+        if ((*keys)[row].is_null() && !is_masked(batch, row)) {
+            throw RowError(id_of(row), cell(name, id_of(row)) + " is null; expected a value");
+        }
+    }
+}
+
+template <typename Predicate>
+void check_values(const Batch& batch, std::string_view name,
+                  const std::optional<std::span<const double>>& column, Predicate is_valid,
+                  std::string_view expected) {
+    if (!column) return;
+    for (std::size_t row = 0; row < column->size(); ++row) {
+        if (!is_valid((*column)[row]) && !is_masked(batch, row)) {
+            throw RowError(id_of(row), cell(name, id_of(row)) + " is " + describe((*column)[row]) +
+                                           "; expected " + std::string(expected));
+        }
+    }
+}
+
+void require(bool is_valid, std::string_view option, double value, std::string_view expected) {
+    if (is_valid) return;
+    throw std::invalid_argument(std::string(option) + " is " + describe(value) + "; expected " +
+                                std::string(expected));
+}
+
+}  // namespace
+
+std::string describe(double value) {
+    std::array<char, 32> text{};
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+    return {text.data(), end};
+}
+
+std::string describe(const Key& key) {
+    constexpr std::size_t longest = 40;
+    switch (key.kind()) {
+        case KeyKind::null:
+            return "None";
+        case KeyKind::integer:
+            return std::to_string(static_cast<std::int64_t>(key.value()));
+        case KeyKind::text: {
+            std::size_t size = std::min(key.bytes().size(), longest);
+            // Not in the middle of a UTF-8 character.
+            while (size < key.bytes().size() && size > 0 && (key.bytes()[size] & 0xC0) == 0x80) {
+                --size;
+            }
+            const auto* dots = size < key.bytes().size() ? "..." : "";
+            return "'" + std::string(key.bytes().substr(0, size)) + dots + "'";
+        }
+        default:
+            return "another value";
+    }
+}
+
+std::string cell(std::string_view column, RowId row) {
+    return std::string(column) + "[" + std::to_string(row) + "]";
+}
+
+void check_batch(const Batch& batch) {
+    const std::size_t rows = num_rows(batch.states);
+    if (rows > max_rows) {
+        throw std::invalid_argument("states has " + std::to_string(rows) +
+                                    " rows; expected at most 2147483646 (2**31 - 2)");
+    }
+    if (batch.next_states) check_length("next_states", num_rows(*batch.next_states), rows);
+    check_length("group_ids", num_rows(batch.group_ids), rows);
+    check_length("trajectory_ids", num_rows(batch.trajectory_ids), rows);
+    check_length("success", batch.success, rows);
+    check_length("step_ids", batch.step_ids, rows);
+    check_length("rewards", batch.rewards, rows);
+    check_length("episode_returns", batch.episode_returns, rows);
+    check_length("edge_costs", batch.edge_costs, rows);
+    check_length("action_valid", batch.action_valid, rows);
+    check_length("mask", batch.mask, rows);
+
+    check_no_null(batch, "states", batch.states);
+    check_no_null(batch, "group_ids", batch.group_ids);
+    check_no_null(batch, "trajectory_ids", batch.trajectory_ids);
+
+    const auto is_finite = [](double value) { return std::isfinite(value); };
+    const auto is_cost = [](double value) { return std::isfinite(value) && value > 0; };
+    check_values(batch, "rewards", batch.rewards, is_finite, "a finite number");
+    check_values(batch, "episode_returns", batch.episode_returns, is_finite, "a finite number");
+    check_values(batch, "edge_costs", batch.edge_costs, is_cost, "a finite number > 0");
+}
+
+void check_options(const Options& options, const Batch& batch) {
+    const auto is_positive = [](double value) { return std::isfinite(value) && value > 0; };
+    require(0 < options.omega && options.omega < 1, "omega", options.omega, "0 < omega < 1");
+    require(is_positive(options.success_reward), "success_reward", options.success_reward,
+            "a finite number > 0");
+    require(is_positive(options.epsilon), "epsilon", options.epsilon, "a finite number > 0");
+    require(std::isfinite(options.step_weight), "step_weight", options.step_weight,
+            "a finite number");
+    require(std::isfinite(options.episode_weight), "episode_weight", options.episode_weight,
+            "a finite number");
+    require(std::isfinite(options.invalid_action_penalty) && options.invalid_action_penalty >= 0,
+            "invalid_action_penalty", options.invalid_action_penalty, "a finite number >= 0");
+    require(0 <= options.gamma && options.gamma <= 1, "gamma", options.gamma, "a number in [0, 1]");
+
+    const bool has_outcome = batch.rewards || batch.episode_returns;
+    if (!batch.success && !(options.estimator == Estimator::grpo && has_outcome)) {
+        throw std::invalid_argument(
+            "success is None; expected one bool per step (only estimator 'grpo' with rewards or "
+            "episode_returns can do without)");
+    }
+}
+
+}  // namespace graphgpo

@@ -1,0 +1,168 @@
+"""The merged graph itself, for plots, debugging and export."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphgpo import _core
+from graphgpo.advantages import thread_limit
+from graphgpo.ingest import read_batch
+
+if TYPE_CHECKING:
+    import networkx
+
+
+class Terminal(enum.Enum):
+    """What stands in `StateGraph.node_states` for a node that is no state of the input."""
+
+    GOAL = "GOAL"
+    """Where the winning steps of a group lead."""
+
+    LEAF = "LEAF"
+    """Where a failed trajectory ended without a known next state."""
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+# NodeKind of the core, in its order.
+_STATE, _NEXT_STATE, _GOAL, _LEAF = range(4)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateGraph:
+    """All rollouts of a batch, merged: one graph per group, as arrays over nodes and edges.
+
+    A node's position is its id, the one in `StepAdvantages.state_ids`. Every step is an edge, so
+    repeated transitions are repeated edges; masked rows and copies of a row have none.
+    """
+
+    node_states: list[Any] = field(repr=False)
+    """The state as it was given, `Terminal.GOAL` or `Terminal.LEAF`."""
+
+    node_groups: list[Any] = field(repr=False)
+    """The group id as it was given."""
+
+    node_rows: NDArray[np.int64]
+    """First row in which the node appears."""
+
+    node_distances: NDArray[np.float64]
+    """Least total cost to the goal; d_max + c_max where there is no way."""
+
+    node_reached: NDArray[np.bool_]
+    """Whether the goal can be reached from the node."""
+
+    edge_rows: NDArray[np.int64]
+    """Row of the step."""
+
+    edge_sources: NDArray[np.int64]
+    """Node the step starts from."""
+
+    edge_targets: NDArray[np.int64]
+    """Node the step leads to."""
+
+    edge_costs: NDArray[np.float64]
+    """Cost of the step."""
+
+    def to_networkx(self) -> networkx.MultiDiGraph[Any]:
+        """The graph as a `networkx.MultiDiGraph` (needs networkx).
+
+        Nodes are ids with attributes `state`, `group`, `distance`, `reached`; edges have `row` and
+        `cost`.
+        """
+        import networkx
+
+        graph = networkx.MultiDiGraph()
+        for node, (state, group, distance, reached) in enumerate(
+            zip(
+                self.node_states,
+                self.node_groups,
+                self.node_distances.tolist(),
+                self.node_reached.tolist(),
+                strict=True,
+            )
+        ):
+            graph.add_node(node, state=state, group=group, distance=distance, reached=reached)
+        for row, source, target, cost in zip(
+            self.edge_rows.tolist(),
+            self.edge_sources.tolist(),
+            self.edge_targets.tolist(),
+            self.edge_costs.tolist(),
+            strict=True,
+        ):
+            graph.add_edge(source, target, row=row, cost=cost)
+        return graph
+
+
+def build_graph(
+    states: Any,
+    next_states: Any = None,
+    *,
+    group_ids: Any,
+    trajectory_ids: Any,
+    success: Any,
+    step_ids: Any = None,
+    rewards: Any = None,
+    episode_returns: Any = None,
+    edge_costs: Any = None,
+    action_valid: Any = None,
+    mask: Any = None,
+) -> StateGraph:
+    """The graph `compute_advantages` works on, from the same row arguments.
+
+    >>> graph = build_graph(
+    ...     ["hall", "kitchen", "hall"],
+    ...     group_ids=["mug"] * 3,
+    ...     trajectory_ids=[0, 0, 1],
+    ...     success=[True, True, False],
+    ... )
+    >>> graph.node_states
+    ['hall', 'kitchen', GOAL, LEAF]
+    >>> graph.node_distances
+    array([2., 1., 0., 3.])
+    >>> graph.to_networkx().number_of_edges()
+    3
+    """
+    columns = read_batch(
+        states,
+        next_states,
+        group_ids=group_ids,
+        trajectory_ids=trajectory_ids,
+        success=success,
+        step_ids=step_ids,
+        rewards=rewards,
+        episode_returns=episode_returns,
+        edge_costs=edge_costs,
+        action_valid=action_valid,
+        mask=mask,
+    )
+    arrays = _core.build_graph(**columns, num_threads=thread_limit(None))
+    kinds = arrays.pop("node_kinds").tolist()
+    rows = arrays["node_rows"].tolist()
+    node_states = [
+        Terminal.GOAL
+        if kind == _GOAL
+        else Terminal.LEAF
+        if kind == _LEAF
+        else _value_at(next_states if kind == _NEXT_STATE else states, row)
+        for kind, row in zip(kinds, rows, strict=True)
+    ]
+    node_groups = [_value_at(group_ids, row) for row in rows]
+    return StateGraph(node_states=node_states, node_groups=node_groups, **arrays)
+
+
+def _value_at(column: Any, row: int) -> Any:
+    """The caller's own value, as a Python object where the container has one."""
+    if not hasattr(column, "__getitem__"):
+        raise TypeError(
+            f"a {type(column).__name__} cannot be read row by row; expected a column with column[i], "
+            "for example a list"
+        )
+    # pandas looks integers up as labels, not as positions.
+    value = column.iloc[row] if hasattr(column, "iloc") else column[row]
+    return value.as_py() if hasattr(value, "as_py") else value

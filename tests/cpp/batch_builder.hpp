@@ -1,0 +1,97 @@
+// Columns a test owns, viewed as a Batch.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "graphgpo/columns.hpp"
+#include "graphgpo/options.hpp"
+
+namespace graphgpo {
+
+// nullptr is a null key.
+inline std::vector<Key> text_keys(const std::vector<const char*>& texts) {
+    std::vector<Key> keys;
+    for (const char* text : texts) {
+        keys.push_back(text == nullptr ? Key() : Key::view(KeyKind::text, text));
+    }
+    return keys;
+}
+
+inline std::span<const Key> as_column(const std::vector<Key>& keys) { return keys; }
+
+struct BatchBuilder {
+    std::vector<const char*> states = {};
+    std::optional<std::vector<const char*>> next_states = {};
+    std::vector<std::int64_t> group_ids = {};  // empty: one group
+    std::vector<std::int64_t> trajectory_ids = {};
+    std::optional<std::vector<std::uint8_t>> success = {};
+    std::optional<std::vector<std::int64_t>> step_ids = {};
+    std::optional<std::vector<double>> rewards = {};
+    std::optional<std::vector<double>> episode_returns = {};
+    std::optional<std::vector<double>> edge_costs = {};
+    std::optional<std::vector<std::uint8_t>> action_valid = {};
+    std::optional<std::vector<std::uint8_t>> mask = {};
+
+    // Views this object: keep it alive and unchanged.
+    [[nodiscard]] Batch view() {
+        state_keys = text_keys(states);
+        if (group_ids.empty()) group_ids.assign(states.size(), 0);
+        Batch batch{.states = as_column(state_keys),
+                    .group_ids = std::span<const std::int64_t>(group_ids),
+                    .trajectory_ids = std::span<const std::int64_t>(trajectory_ids),
+                    .success = success,
+                    .step_ids = step_ids,
+                    .rewards = rewards,
+                    .episode_returns = episode_returns,
+                    .edge_costs = edge_costs,
+                    .action_valid = action_valid,
+                    .mask = mask};
+        if (next_states) {
+            next_state_keys = text_keys(*next_states);
+            batch.next_states = as_column(next_state_keys);
+        }
+        return batch;
+    }
+
+    // What `view` needs beside the columns.
+    std::vector<Key> state_keys = {};
+    std::vector<Key> next_state_keys = {};
+};
+
+// Three rollouts of one task: the first and the third put the mug in the sink, the second gives up.
+inline BatchBuilder mug_rollouts() {
+    return {
+        .states = {"hall", "kitchen", "kitchen, mug",             // t1
+                   "hall", "bedroom", "hall", "kitchen",          // t2
+                   "hall", "kitchen", "fridge open", "kitchen", "kitchen, mug"},
+        .next_states = {{"kitchen", "kitchen, mug", "sink",
+                         "bedroom", "hall", "kitchen", "fridge open",
+                         "kitchen", "fridge open", "kitchen", "kitchen, mug", "sink"}},
+        .trajectory_ids = {1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3},
+        .success = {{1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1}},
+    };
+}
+
+// omega 0.5 and success_reward 1, so returns are powers of one half.
+inline Options mug_options() {
+    return {.estimator = Estimator::graphgpo,
+            .omega = 0.5,
+            .success_reward = 1,
+            .exponent = Exponent::paper,
+            .normalization = Normalization::mean_std,
+            .epsilon = 1e-6,
+            .epsilon_scale = EpsilonScale::relative,
+            .step_weight = 1,
+            .episode_weight = 1,
+            .episode_weighting = EpisodeWeighting::trajectory,
+            .invalid_action_penalty = 0,
+            .gamma = 0.95,
+            .num_threads = 1};
+}
+
+}  // namespace graphgpo

@@ -1,0 +1,85 @@
+#include "graphgpo/transition_graph.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "batch_builder.hpp"
+
+namespace graphgpo {
+namespace {
+
+TransitionGraph merge(BatchBuilder builder) {
+    const Batch batch = builder.view();
+    const Groups groups = group_rows(batch);
+    return merge_states(batch, arrange_rollouts(batch, groups.rows.row(0)));
+}
+
+BatchBuilder one_trajectory(std::vector<const char*> states, bool success) {
+    BatchBuilder builder = mug_rollouts();
+    const std::size_t size = states.size();
+    builder.states = std::move(states);
+    builder.next_states.reset();
+    builder.trajectory_ids.assign(size, 0);
+    builder.success.emplace(size, 0);
+    builder.success->back() = success ? 1 : 0;
+    return builder;
+}
+
+TEST(TransitionGraph, MergesEqualStatesAndKeepsRepeatedEdges) {
+    const TransitionGraph graph = merge(mug_rollouts());
+    EXPECT_EQ(graph.num_nodes, 6u);
+    EXPECT_EQ(graph.goal, 3);
+    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 1, 2, 0, 4, 0, 1, 0, 1, 5, 1, 2}));
+    EXPECT_EQ(graph.target, (std::vector<StateId>{1, 2, 3, 4, 0, 1, 5, 1, 5, 1, 2, 3}));
+    EXPECT_EQ(graph.broken_links, 0);
+}
+
+TEST(TransitionGraph, ASuccessLeadsToGoalWhateverItsNextStateSays) {
+    BatchBuilder builder = one_trajectory({"a", "b"}, true);
+    builder.next_states = {{"b", "a"}};
+    EXPECT_EQ(merge(builder).target, (std::vector<StateId>{1, 2}));
+    builder.next_states = {{"b", nullptr}};
+    EXPECT_EQ(merge(builder).target, (std::vector<StateId>{1, 2}));
+}
+
+TEST(TransitionGraph, NoUserStateIsTheGoal) {
+    const TransitionGraph graph = merge(one_trajectory({"success", "GOAL", ""}, true));
+    EXPECT_EQ(graph.num_nodes, 4u);
+    EXPECT_EQ(graph.goal, 3);
+}
+
+TEST(TransitionGraph, AFailureWithoutNextStateEndsInALeafOfItsOwn) {
+    BatchBuilder builder = one_trajectory({"a", "a"}, false);
+    builder.trajectory_ids = {0, 1};
+    const TransitionGraph graph = merge(builder);
+    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 0}));
+    EXPECT_EQ(graph.target, (std::vector<StateId>{1, 2}));
+    EXPECT_FALSE(graph.has_goal());
+}
+
+TEST(TransitionGraph, AFailureWithANextStateMayEndOnAnotherPath) {
+    BatchBuilder builder = one_trajectory({"a", "b", "c"}, true);
+    builder.trajectory_ids = {0, 0, 1};
+    builder.success = {{0, 1, 0}};
+    builder.next_states = {{"b", "won", "b"}};
+    EXPECT_EQ(merge(builder).target, (std::vector<StateId>{1, 2, 1}));
+}
+
+TEST(TransitionGraph, ANextStateThatIsNotTheFollowingStateIsABrokenLink) {
+    BatchBuilder builder = one_trajectory({"a", "b"}, false);
+    builder.next_states = {{"x", "c"}};
+    const TransitionGraph graph = merge(builder);
+    EXPECT_EQ(graph.broken_links, 1);
+    EXPECT_EQ(graph.target, (std::vector<StateId>{1, 3}));  // the data is believed, and counted
+    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 2}));
+}
+
+TEST(TransitionGraph, ASelfLoopIsOneNode) {
+    const TransitionGraph graph = merge(one_trajectory({"a", "a", "a"}, true));
+    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 0, 0}));
+    EXPECT_EQ(graph.target, (std::vector<StateId>{0, 0, 1}));
+}
+
+}  // namespace
+}  // namespace graphgpo

@@ -1,0 +1,107 @@
+"""What a user can import, and that what the documentation shows is so."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.metadata
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphgpo
+from graphgpo import _core
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MODULES = ["advantages", "config", "graph", "keys", "reference", "result", "torch"]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def test_the_public_names_are_these() -> None:
+    assert graphgpo.__all__ == [
+        "GraphGPOConfig",
+        "StateGraph",
+        "StepAdvantages",
+        "Terminal",
+        "__version__",
+        "build_graph",
+        "compute_advantages",
+        "state_key",
+        "state_keys",
+    ]
+    for name in graphgpo.__all__:
+        assert inspect.getdoc(getattr(graphgpo, name))
+
+
+def test_the_version_is_the_packages() -> None:
+    assert graphgpo.__version__ == importlib.metadata.version("graphgpo")
+
+
+def test_importing_prints_nothing_and_needs_numpy_only() -> None:
+    program = (
+        "import sys, graphgpo;"
+        "print(sorted({'torch', 'rich', 'pyarrow', 'polars', 'pandas', 'networkx'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+    assert run.stderr == ""
+
+
+def test_a_row_argument_has_one_name_everywhere() -> None:
+    def rows(function: object) -> list[str]:
+        names = list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+        return [name for name in names if name not in {"config", "num_threads", "options"}]
+
+    reference = importlib.import_module("graphgpo.reference")
+    assert rows(graphgpo.compute_advantages) == rows(graphgpo.build_graph)
+    assert rows(graphgpo.compute_advantages) == rows(reference.compute_advantages)
+
+
+def test_the_core_has_no_defaults_and_no_positional_arguments() -> None:
+    for name in ("compute_advantages", "build_graph"):
+        signature = (getattr(_core, name).__doc__ or "").splitlines()[0]
+        assert "(*, " in signature
+        assert " = " not in signature
+
+
+def test_a_result_is_its_advantages_and_cannot_be_changed() -> None:
+    result = graphgpo.compute_advantages(
+        ["a", "b"], group_ids=[0, 0], trajectory_ids=[0, 1], success=[True, False]
+    )
+    assert np.asarray(result) is not None
+    np.testing.assert_array_equal(np.asarray(result), result.advantages)
+    assert np.asarray(result, dtype=np.float64).dtype == np.float64
+    assert len(result) == 2
+    with pytest.raises(AttributeError):
+        result.advantages = np.zeros(2)  # type: ignore[misc, assignment]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstring_examples_run(module: str) -> None:
+    results = doctest.testmod(importlib.import_module(f"graphgpo.{module}"))
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_in_the_documentation_runs(page: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        if ">>>" in block:
+            test = doctest.DocTestParser().get_doctest(block, namespace, page.name, page.name, 0)
+            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+            assert runner.run(test, clear_globs=False).failed == 0
+            namespace.update(test.globs)
+        else:
+            exec(compile(block, page.name, "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_in_the_documentation_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / link).exists(), link
