@@ -1,0 +1,59 @@
+// Every rule of dtype, shape and ownership between NumPy and the core.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace graphgpo::bindings {
+
+namespace py = pybind11;
+
+// What the Python layer hands over: C-contiguous, of exactly this dtype, one value per row.
+template <typename T>
+using Column = py::array_t<T, py::array::c_style>;
+
+template <typename T>
+struct ViewedAs {
+    using type = T;
+};
+template <>
+struct ViewedAs<bool> {  // NumPy's bools are bytes, 0 or 1
+    using type = std::uint8_t;
+};
+
+// A view of the array's own memory: the array must outlive it.
+template <typename T>
+std::span<const typename ViewedAs<T>::type> view(const Column<T>& column) {
+    if (column.ndim() != 1) throw std::invalid_argument("expected an array with one axis");
+    return {reinterpret_cast<const typename ViewedAs<T>::type*>(column.data()),
+            static_cast<std::size_t>(column.size())};
+}
+
+template <typename T>
+std::optional<std::span<const typename ViewedAs<T>::type>> view(
+    const std::optional<Column<T>>& column) {
+    if (!column) return std::nullopt;
+    return view(*column);
+}
+
+// An array over the vector's own memory: nothing is copied, the array frees it.
+template <typename T>
+py::array_t<T> to_numpy(std::vector<T>&& values) {
+    auto owned = std::make_unique<std::vector<T>>(std::move(values));
+    const auto* data = owned->data();
+    const auto size = static_cast<py::ssize_t>(owned->size());
+    const py::capsule owner(owned.get(), [](void* vector) noexcept {
+        delete static_cast<std::vector<T>*>(vector);
+    });
+    (void)owned.release();  // the capsule's now
+    return py::array_t<T>(size, data, owner);
+}
+
+}  // namespace graphgpo::bindings

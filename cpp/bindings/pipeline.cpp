@@ -1,0 +1,173 @@
+// compute_advantages and build_graph: columns in, the GIL released once, arrays out.
+#include "graphgpo/pipeline.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "arrays.hpp"
+#include "key_column.hpp"
+
+namespace graphgpo::bindings {
+
+namespace py = pybind11;
+using py::literals::operator""_a;
+
+namespace {
+
+using Flags = std::optional<py::array_t<bool, py::array::c_style>>;
+using Integers = std::optional<py::array_t<std::int64_t, py::array::c_style>>;
+using Reals = std::optional<py::array_t<double, py::array::c_style>>;
+
+// The row arguments both functions take. Holds references, so that the views of `batch` stay valid
+// while the GIL is released.
+struct Columns {
+    const OwnedKeyColumn& states;
+    const OwnedKeyColumn* next_states;
+    const OwnedKeyColumn& group_ids;
+    const OwnedKeyColumn& trajectory_ids;
+    Flags success;
+    Integers step_ids;
+    Reals rewards;
+    Reals episode_returns;
+    Reals edge_costs;
+    Flags action_valid;
+    Flags mask;
+
+    [[nodiscard]] Batch batch() const {
+        Batch batch{.states = states.view(),
+                    .group_ids = group_ids.view(),
+                    .trajectory_ids = trajectory_ids.view(),
+                    .success = view(success),
+                    .step_ids = view(step_ids),
+                    .rewards = view(rewards),
+                    .episode_returns = view(episode_returns),
+                    .edge_costs = view(edge_costs),
+                    .action_valid = view(action_valid),
+                    .mask = view(mask)};
+        if (next_states != nullptr) batch.next_states = next_states->view();
+        return batch;
+    }
+};
+
+template <typename Enum, std::size_t size>
+Enum choice(const char* option, std::string_view value,
+            const std::array<std::pair<std::string_view, Enum>, size>& choices) {
+    for (const auto& [name, meaning] : choices) {
+        if (name == value) return meaning;
+    }
+    throw std::invalid_argument(std::string(option) + " is '" + std::string(value) +
+                                "'; expected another word");
+}
+
+py::dict metrics_dict(const Metrics& metrics) {
+    py::dict dict;
+    for (const auto& [name, value] : metrics) dict[py::str(name)] = value;
+    return dict;
+}
+
+}  // namespace
+
+void bind_pipeline(py::module_& module) {
+    module.def(
+        "compute_advantages",
+        [](const OwnedKeyColumn& states, const OwnedKeyColumn* next_states,
+           const OwnedKeyColumn& group_ids, const OwnedKeyColumn& trajectory_ids, Flags success,
+           Integers step_ids, Reals rewards, Reals episode_returns, Reals edge_costs,
+           Flags action_valid, Flags mask, std::string_view estimator, double omega,
+           double success_reward, std::string_view exponent, std::string_view normalization,
+           double epsilon, std::string_view epsilon_scale, double step_weight,
+           double episode_weight, std::string_view episode_weighting,
+           double invalid_action_penalty, double gamma, std::size_t num_threads) {
+            const Columns columns{states,          next_states, group_ids,    trajectory_ids,
+                                  success,         step_ids,    rewards,      episode_returns,
+                                  edge_costs,      action_valid, mask};
+            using enum Estimator;
+            const Options options{
+                .estimator = choice<Estimator, 3>(
+                    "estimator", estimator,
+                    {{{"graphgpo", graphgpo}, {"gigpo", gigpo}, {"grpo", grpo}}}),
+                .omega = omega,
+                .success_reward = success_reward,
+                .exponent = choice<Exponent, 3>("exponent", exponent,
+                                                {{{"paper", Exponent::paper},
+                                                  {"recipe", Exponent::recipe},
+                                                  {"progress", Exponent::progress}}}),
+                .normalization = choice<Normalization, 2>("normalization", normalization,
+                                                          {{{"mean_std", Normalization::mean_std},
+                                                            {"mean", Normalization::mean}}}),
+                .epsilon = epsilon,
+                .epsilon_scale = choice<EpsilonScale, 2>("epsilon_scale", epsilon_scale,
+                                                         {{{"relative", EpsilonScale::relative},
+                                                           {"absolute", EpsilonScale::absolute}}}),
+                .step_weight = step_weight,
+                .episode_weight = episode_weight,
+                .episode_weighting =
+                    choice<EpisodeWeighting, 2>("episode_weighting", episode_weighting,
+                                                {{{"trajectory", EpisodeWeighting::trajectory},
+                                                  {"step", EpisodeWeighting::step}}}),
+                .invalid_action_penalty = invalid_action_penalty,
+                .gamma = gamma,
+                .num_threads = num_threads};
+            const Batch batch = columns.batch();
+            StepAdvantages result = [&] {
+                const py::gil_scoped_release release;
+                return graphgpo::compute_advantages(batch, options);
+            }();
+            return py::dict("advantages"_a = to_numpy(std::move(result.advantages)),
+                            "step_advantages"_a = to_numpy(std::move(result.step_advantages)),
+                            "episode_advantages"_a = to_numpy(std::move(result.episode_advantages)),
+                            "edge_returns"_a = to_numpy(std::move(result.edge_returns)),
+                            "distances"_a = to_numpy(std::move(result.distances)),
+                            "next_distances"_a = to_numpy(std::move(result.next_distances)),
+                            "state_ids"_a = to_numpy(std::move(result.state_ids)),
+                            "next_state_ids"_a = to_numpy(std::move(result.next_state_ids)),
+                            "metrics"_a = metrics_dict(result.metrics));
+        },
+        py::kw_only(), "states"_a, "next_states"_a.none(true), "group_ids"_a, "trajectory_ids"_a,
+        "success"_a, "step_ids"_a, "rewards"_a, "episode_returns"_a, "edge_costs"_a,
+        "action_valid"_a, "mask"_a, "estimator"_a, "omega"_a, "success_reward"_a, "exponent"_a,
+        "normalization"_a, "epsilon"_a, "epsilon_scale"_a, "step_weight"_a, "episode_weight"_a,
+        "episode_weighting"_a, "invalid_action_penalty"_a, "gamma"_a, "num_threads"_a);
+
+    module.def(
+        "build_graph",
+        [](const OwnedKeyColumn& states, const OwnedKeyColumn* next_states,
+           const OwnedKeyColumn& group_ids, const OwnedKeyColumn& trajectory_ids, Flags success,
+           Integers step_ids, Reals rewards, Reals episode_returns, Reals edge_costs,
+           Flags action_valid, Flags mask, std::size_t num_threads) {
+            const Columns columns{states,          next_states, group_ids,    trajectory_ids,
+                                  success,         step_ids,    rewards,      episode_returns,
+                                  edge_costs,      action_valid, mask};
+            const Batch batch = columns.batch();
+            BatchGraph graph = [&] {
+                const py::gil_scoped_release release;
+                return graphgpo::build_graph(batch, num_threads);
+            }();
+            const auto widened = [](const auto& narrow) {
+                return to_numpy(std::vector<std::int64_t>(narrow.begin(), narrow.end()));
+            };
+            std::vector<std::int64_t> kinds;
+            for (const NodeKind kind : graph.node_kind) kinds.push_back(static_cast<int>(kind));
+            return py::dict("node_kinds"_a = to_numpy(std::move(kinds)),
+                            "node_rows"_a = widened(graph.node_row),
+                            "node_distances"_a = to_numpy(std::move(graph.node_distance)),
+                            "node_reached"_a = to_numpy(std::move(graph.node_reached)).attr("view")("?"),
+                            "edge_rows"_a = widened(graph.edge_row),
+                            "edge_sources"_a = to_numpy(std::move(graph.edge_source)),
+                            "edge_targets"_a = to_numpy(std::move(graph.edge_target)),
+                            "edge_costs"_a = to_numpy(std::move(graph.edge_cost)));
+        },
+        py::kw_only(), "states"_a, "next_states"_a.none(true), "group_ids"_a, "trajectory_ids"_a,
+        "success"_a, "step_ids"_a, "rewards"_a, "episode_returns"_a, "edge_costs"_a,
+        "action_valid"_a, "mask"_a, "num_threads"_a);
+}
+
+}  // namespace graphgpo::bindings

@@ -1,0 +1,234 @@
+"""The caller's columns, of whatever kind, to the columns of the core.
+
+States and ids become a `KeyColumn`, one canonical key per row; numbers become C-contiguous float64,
+int64 or bool arrays. Masked rows are not looked at. What must hold between rows is the core's to
+check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphgpo import _core
+
+Mask: TypeAlias = NDArray[np.bool_] | None
+
+
+def read_batch(
+    states: Any,
+    next_states: Any,
+    *,
+    group_ids: Any,
+    trajectory_ids: Any,
+    success: Any,
+    step_ids: Any,
+    rewards: Any,
+    episode_returns: Any,
+    edge_costs: Any,
+    action_valid: Any,
+    mask: Any,
+) -> dict[str, Any]:
+    """The row arguments of `compute_advantages`, as the core takes them."""
+    rows = flag_column("mask", mask, None)
+    state_keys = key_column("states", states, rows)
+    next_state_keys = None
+    if next_states is not None:
+        next_state_keys = key_column("next_states", next_states, rows)
+        state_keys, next_state_keys = comparable(state_keys, next_state_keys)
+    return {
+        "states": state_keys,
+        "next_states": next_state_keys,
+        "group_ids": key_column("group_ids", group_ids, rows, is_id=True),
+        "trajectory_ids": key_column("trajectory_ids", trajectory_ids, rows, is_id=True),
+        "success": flag_column("success", success, rows),
+        "step_ids": integer_column("step_ids", step_ids, rows),
+        "rewards": real_column("rewards", rewards, rows),
+        "episode_returns": real_column("episode_returns", episode_returns, rows),
+        "edge_costs": real_column("edge_costs", edge_costs, rows),
+        "action_valid": flag_column("action_valid", action_valid, rows),
+        "mask": rows,
+    }
+
+
+def key_column(name: str, values: Any, mask: Mask, *, is_id: bool = False) -> _core.KeyColumn:
+    """States, or ids, as keys. Text is viewed where it lies."""
+    values = _plain(name, values)
+    if isinstance(values, np.ndarray):
+        return _keys_from_array(name, values, mask, is_id)
+    if isinstance(values, tuple):
+        return _core.keys_from_objects(values=values, mask=mask, name=name, is_id=is_id)
+    return _core.keys_from_arrow(values=values, mask=mask, name=name, is_id=is_id)
+
+
+def _keys_from_array(name: str, values: NDArray[Any], mask: Mask, is_id: bool) -> _core.KeyColumn:
+    kind = values.dtype.kind
+    if len(values) == 0:  # of any dtype: there is nothing to misread
+        return _core.keys_from_objects(values=(), mask=None, name=name, is_id=is_id)
+    if is_id and kind in "bfc":
+        raise TypeError(f"{name} is an array of dtype {values.dtype}; expected ints or strings")
+    if values.ndim != 1:
+        if is_id or kind not in "biuf":
+            raise ValueError(f"{name} has shape {values.shape}; expected (N,), one value per step")
+        return _core.keys_from_rows(values=values, mask=mask, name=name)
+    if kind in "iu":
+        if kind == "u" and values.max() > np.iinfo(np.int64).max:
+            return _core.keys_from_objects(
+                values=tuple(values.tolist()), mask=mask, name=name, is_id=is_id
+            )
+        return _core.keys_from_integers(values=np.ascontiguousarray(values, np.int64))
+    if kind == "f" and values.dtype.itemsize <= 8:
+        return _core.keys_from_reals(
+            values=np.ascontiguousarray(values, np.float64), mask=mask, name=name
+        )
+    if kind == "b":
+        return _core.keys_from_flags(values=np.ascontiguousarray(values))
+    if kind == "U":
+        native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+        return _core.keys_from_fixed_text(values=native)
+    if kind == "S":
+        return _core.keys_from_fixed_bytes(values=np.ascontiguousarray(values))
+    if kind in "OT":  # objects, and StringDType, whose elements NumPy hands out as str only
+        return _core.keys_from_objects(
+            values=tuple(values.tolist()), mask=mask, name=name, is_id=is_id
+        )
+    raise TypeError(
+        f"{name} is an array of dtype {values.dtype}; expected strings, bytes, bool, ints, floats of at "
+        "most 64 bits, or objects"
+    )
+
+
+def comparable(
+    states: _core.KeyColumn, next_states: _core.KeyColumn
+) -> tuple[_core.KeyColumn, _core.KeyColumn]:
+    """Both columns in forms in which equal states have equal keys."""
+    if states.is_rows and next_states.is_rows:
+        if states.header != next_states.header:
+            raise ValueError(
+                "states and next_states are numeric arrays whose rows differ in dtype or shape; "
+                "expected the same of both, or no row of one could equal one of the other"
+            )
+    elif states.is_rows:
+        states = states.with_arrays_apart()
+    elif next_states.is_rows:
+        next_states = next_states.with_arrays_apart()
+    for integers, text, wrong in (
+        (states, next_states, "states holds integers but next_states text"),
+        (next_states, states, "states holds text but next_states integers"),
+    ):
+        if integers.has_integers_only and text.has_text_only:
+            raise TypeError(f"{wrong}; expected states of one kind (keys on one side only?)")
+    return states, next_states
+
+
+def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64] | None:
+    """A column of numbers."""
+    if values is None:
+        return None
+    values = _plain(name, values)
+    if isinstance(values, tuple):
+        return _core.reals_from_objects(values=values, mask=mask, name=name)
+    if not isinstance(values, np.ndarray):
+        return _core.reals_from_arrow(values=values, mask=mask, name=name)
+    _check_one_axis(name, values)
+    if values.dtype.kind in "biuf":
+        return np.ascontiguousarray(values, np.float64)
+    return _from_object_array(name, values, mask, _core.reals_from_objects, "numbers")
+
+
+def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64] | None:
+    """A column of ints inside int64."""
+    if values is None:
+        return None
+    values = _plain(name, values)
+    if isinstance(values, tuple):
+        return _core.integers_from_objects(values=values, mask=mask, name=name)
+    if not isinstance(values, np.ndarray):
+        return _core.integers_from_arrow(values=values, mask=mask, name=name)
+    _check_one_axis(name, values)
+    if values.dtype.kind in "iu" and not (
+        values.dtype == np.uint64 and len(values) > 0 and values.max() > np.iinfo(np.int64).max
+    ):
+        return np.ascontiguousarray(values, np.int64)
+    return _from_object_array(name, values, mask, _core.integers_from_objects, "ints")
+
+
+def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_] | None:
+    """A column of bools, or of exactly 0 and 1."""
+    if values is None:
+        return None
+    values = _plain(name, values)
+    if isinstance(values, tuple):
+        return _core.flags_from_objects(values=values, mask=mask, name=name)
+    if not isinstance(values, np.ndarray):
+        return _core.flags_from_arrow(values=values, mask=mask, name=name)
+    _check_one_axis(name, values)
+    if values.dtype.kind == "b":
+        return np.ascontiguousarray(values)
+    if values.dtype.kind in "iuf" and bool(((values == 0) | (values == 1)).all()):
+        return np.ascontiguousarray(values == 1)
+    return _from_object_array(name, values, mask, _core.flags_from_objects, "bools")
+
+
+def _from_object_array(
+    name: str, values: NDArray[Any], mask: Mask, read: Callable[..., Any], expected: str
+) -> Any:
+    """Element by element, for what an array as a whole cannot promise; errors then name the row."""
+    if values.dtype.kind in "biufO" or len(values) == 0:
+        return read(values=tuple(values.tolist()), mask=mask, name=name)
+    raise TypeError(f"{name} is an array of dtype {values.dtype}; expected {expected}")
+
+
+def _plain(name: str, values: Any) -> Any:
+    """A NumPy array, a tuple of objects, or something with an Arrow PyCapsule method."""
+    if isinstance(values, np.ndarray):
+        if values.ndim == 0:
+            raise TypeError(f"{name} is a 0-d array; expected a column, one value per step")
+        return values
+    if isinstance(values, (list, tuple)):
+        return tuple(values)
+    if _is_tensor(values):
+        return _plain(name, tensor_to_numpy(values, name))
+    if type(values).__module__.partition(".")[0] == "pandas":
+        return _from_pandas(values)
+    if hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__"):
+        return values
+    if hasattr(values, "__array__"):
+        return _plain(name, np.asarray(values))
+    if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray, memoryview)):
+        return tuple(values)
+    raise TypeError(
+        f"{name} is a {type(values).__name__}; expected a column, one value per step: a list, a NumPy "
+        "array, an Arrow column or a CPU tensor"
+    )
+
+
+def _from_pandas(values: Any) -> Any:
+    # A Series of Arrow memory is read as Arrow; pandas would make objects of it.
+    extension = getattr(values, "array", None)
+    if hasattr(extension, "__arrow_array__"):
+        return extension.__arrow_array__()
+    return np.asarray(values)
+
+
+def _is_tensor(values: Any) -> bool:
+    """Whether it is a torch tensor, found out without importing torch."""
+    return hasattr(values, "detach") and hasattr(values, "numpy")
+
+
+def tensor_to_numpy(tensor: Any, name: str = "a state") -> NDArray[Any]:
+    """A CPU tensor's memory as an array; bfloat16, which NumPy lacks, widened to float32."""
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{name} is a tensor on {tensor.device}; expected a CPU tensor: call .cpu()")
+    if str(tensor.dtype) == "torch.bfloat16":
+        tensor = tensor.float()
+    array: NDArray[Any] = tensor.detach().numpy()
+    return array
+
+
+def _check_one_axis(name: str, values: NDArray[Any]) -> None:
+    if values.ndim != 1:
+        raise ValueError(f"{name} has shape {values.shape}; expected (N,), one value per step")

@@ -1,0 +1,42 @@
+"""Stable 64-bit keys, for stacks that cannot carry the states themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphgpo import _core
+from graphgpo.ingest import key_column
+
+
+def state_key(state: Any) -> int:
+    """A stable signed 64-bit key of one state.
+
+    The same in every process, on every machine and in every version, and equal for equal states
+    (see `compute_advantages`). Pass keys as integer states. Among n distinct states the chance that
+    any two share a key is about n**2 / 2**65: 3 in 10**8 for a million. Not a cryptographic hash.
+
+    Raises `TypeError` or `ValueError` for None and for a state without an equality.
+
+    >>> state_key("hall")
+    0
+    >>> state_key([1, 2]) == state_key((1, 2)), state_key(1) == state_key(True)
+    (True, False)
+    """
+    if state is None:
+        raise TypeError("state is None; expected a state")
+    column = _core.keys_from_objects(values=(state,), mask=None, name="state", is_id=False)
+    return int(_core.stable_keys(column=column)[0])
+
+
+def state_keys(states: Any) -> NDArray[np.int64]:
+    """The `state_key` of every state of a column, of any kind `compute_advantages` takes.
+
+    Returns (N,) int64, with `state_keys(states)[i] == state_key(states[i])`.
+
+    >>> state_keys(["hall", "kitchen"])[0] == state_key("hall")
+    np.True_
+    """
+    return _core.stable_keys(column=key_column("states", states, None))
