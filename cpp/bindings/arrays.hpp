@@ -49,9 +49,8 @@ py::array_t<T> to_numpy(std::vector<T>&& values) {
     auto owned = std::make_unique<std::vector<T>>(std::move(values));
     const auto* data = owned->data();
     const auto size = static_cast<py::ssize_t>(owned->size());
-    const py::capsule owner(owned.get(), [](void* vector) noexcept {
-        delete static_cast<std::vector<T>*>(vector);
-    });
+    const py::capsule owner(
+        owned.get(), [](void* vector) noexcept { delete static_cast<std::vector<T>*>(vector); });
     (void)owned.release();  // the capsule's now
     return py::array_t<T>(size, data, owner);
 }

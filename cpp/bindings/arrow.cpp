@@ -98,8 +98,8 @@ ArrowColumn read_column(const py::object& object, const std::string& name) {
 
 [[noreturn]] void refuse_format(const std::string& name, const ArrowSchema& schema,
                                 const char* expected) {
-    raise(PyExc_TypeError, name + " is an Arrow column of format '" + schema.format +
-                               "'; expected " + expected);
+    raise(PyExc_TypeError,
+          name + " is an Arrow column of format '" + schema.format + "'; expected " + expected);
 }
 
 bool is_valid(const ArrowArray& array, std::int64_t i) {
@@ -195,11 +195,12 @@ class KeyReader {
             const std::size_t width = std::stoul(std::string(format.substr(2)));
             append_bytes(array, false, row, keys, [=](const ArrowArray& fixed, std::int64_t i) {
                 const auto* data = static_cast<const char*>(fixed.buffers[1]);
-                return std::string_view(
-                    data + static_cast<std::size_t>(fixed.offset + i) * width, width);
+                return std::string_view(data + static_cast<std::size_t>(fixed.offset + i) * width,
+                                        width);
             });
         } else if (with_integer_type(format, [&]<typename T>(T) {
-                       using Wide = std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>;
+                       using Wide =
+                           std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>;
                        append(array, row, keys, [&](std::int64_t i, std::size_t) {
                            return integer_key(Wide{value_at<T>(array, i)}, *arena_);
                        });
@@ -291,7 +292,8 @@ template <typename T, typename Source>
 T checked(Source value, const std::string& name, std::size_t row) {
     const auto refuse = [&](const char* expected) {
         raise(PyExc_ValueError, name + "[" + std::to_string(row) + "] is " +
-                                    std::string(py::str(py::cast(value))) + "; expected " + expected);
+                                    std::string(py::str(py::cast(value))) + "; expected " +
+                                    expected);
     };
     if constexpr (std::is_same_v<T, std::uint8_t>) {
         if (value != 0 && value != 1) refuse("a bool, or exactly 0 or 1");
@@ -321,8 +323,8 @@ std::vector<T> numbers_from_arrow(const py::object& values, const std::optional<
                     continue;
                 }
                 if (format == "n" || !is_valid(array, i)) {
-                    raise(PyExc_ValueError, name + "[" + std::to_string(row) +
-                                                "] is null; expected " + expected);
+                    raise(PyExc_ValueError,
+                          name + "[" + std::to_string(row) + "] is null; expected " + expected);
                 }
                 numbers.push_back(checked<T>(value_of(i), name, row));
             }

@@ -30,10 +30,11 @@ KeyColumn OwnedKeyColumn::view() const {
     }
     const auto& [array, header] = std::get<Rows>(data_);
     const auto num_rows = static_cast<std::size_t>(array.shape(0));
-    return NumericRows{.data = static_cast<const char*>(array.data()),
-                       .num_rows = num_rows,
-                       .row_bytes = static_cast<std::size_t>(array.nbytes()) / std::max<std::size_t>(num_rows, 1),
-                       .header = header};
+    return NumericRows{
+        .data = static_cast<const char*>(array.data()),
+        .num_rows = num_rows,
+        .row_bytes = static_cast<std::size_t>(array.nbytes()) / std::max<std::size_t>(num_rows, 1),
+        .header = header};
 }
 
 std::uint32_t OwnedKeyColumn::kinds() const {

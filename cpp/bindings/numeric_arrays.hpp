@@ -23,8 +23,8 @@ struct CanonicalArray {
     [[nodiscard]] std::string header(py::ssize_t first_axis) const;
 };
 
-// `array` itself where it is canonical, else a copy. Nothing for a dtype that has no such form (text,
-// objects, complex, dates, floats of more than 64 bits) or more than 30 axes.
+// `array` itself where it is canonical, else a copy. Nothing for a dtype that has no such form
+// (text, objects, complex, dates, floats of more than 64 bits) or more than 30 axes.
 [[nodiscard]] std::optional<CanonicalArray> canonical_array(const py::array& array);
 
 // The first of `num_rows` equal parts that is not masked and holds a NaN.

@@ -57,8 +57,8 @@ bool has_negative_zero(const CanonicalArray& array) {
 void clear_negative_zeros(const CanonicalArray& array) {
     with_float_bits(array, [&]<typename Bits>(Bits) {
         auto* elements = static_cast<Bits*>(const_cast<void*>(array.array.data()));
-        std::replace_if(elements, elements + array.array.size(),
-                        FloatBits<Bits>::is_negative_zero, Bits{0});
+        std::replace_if(elements, elements + array.array.size(), FloatBits<Bits>::is_negative_zero,
+                        Bits{0});
     });
 }
 
@@ -110,8 +110,9 @@ std::optional<std::size_t> first_row_with_nan(const CanonicalArray& array, std::
 namespace {
 
 [[noreturn]] void refuse_nan(const std::string& name, std::size_t row) {
-    raise(PyExc_ValueError, name + "[" + std::to_string(row) +
-                                "] holds a NaN; expected numbers: NaN equals nothing, not even itself");
+    raise(PyExc_ValueError,
+          name + "[" + std::to_string(row) +
+              "] holds a NaN; expected numbers: NaN equals nothing, not even itself");
 }
 
 // An (N, ...) array with at least two axes: every row is a state.
@@ -130,8 +131,8 @@ OwnedKeyColumn keys_from_rows(const py::array& values, const std::optional<Colum
     return {canonical->array, canonical->header(1)};
 }
 
-OwnedKeyColumn keys_from_reals(const Column<double>& values, const std::optional<Column<bool>>& mask,
-                               const std::string& name) {
+OwnedKeyColumn keys_from_reals(const Column<double>& values,
+                               const std::optional<Column<bool>>& mask, const std::string& name) {
     const Mask masked(mask);
     const auto reals = view(values);
     std::vector<Key> keys(reals.size());
@@ -166,9 +167,9 @@ OwnedKeyColumn keys_from_fixed_text(const py::array& values) {
         while (length > 0 && code_points[length - 1] == 0) --length;
         char* end = buffer.data();
         for (std::size_t i = 0; i < length; ++i) end = append_code_point(end, code_points[i]);
-        keys.push_back(Key::view(
-            KeyKind::text,
-            arena.copy({buffer.data(), static_cast<std::size_t>(end - buffer.data())})));
+        keys.push_back(
+            Key::view(KeyKind::text,
+                      arena.copy({buffer.data(), static_cast<std::size_t>(end - buffer.data())})));
     }
     return {std::move(keys), std::move(arena), py::none()};
 }

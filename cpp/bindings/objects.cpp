@@ -124,13 +124,13 @@ class Encoder {
         const void* data = PyUnicode_DATA(value);
         std::size_t size = 0;
         for (std::size_t i = 0; i < length; ++i) {
-            const Py_UCS4 c = PyUnicode_READ(kind, data, i);
+            const Py_UCS4 c = PyUnicode_READ(kind, data, static_cast<Py_ssize_t>(i));
             size += c < 0x80 ? 1u : c < 0x800 ? 2u : c < 0x10000 ? 3u : 4u;
         }
         char* const bytes = arena_->allocate(size);
         char* end = bytes;
         for (std::size_t i = 0; i < length; ++i) {
-            end = append_code_point(end, PyUnicode_READ(kind, data, i));
+            end = append_code_point(end, PyUnicode_READ(kind, data, static_cast<Py_ssize_t>(i)));
         }
         return Key::view(KeyKind::text, {bytes, size});
     }
@@ -142,15 +142,16 @@ class Encoder {
         // int's own methods: a subclass may have replaced them.
         const py::handle type(reinterpret_cast<PyObject*>(&PyLong_Type));
         const py::object bits = type.attr("bit_length")(py::handle(value));
-        const py::bytes bytes = type.attr("to_bytes")(py::handle(value), bits.cast<std::size_t>() / 8 + 1,
-                                                      "little", "signed"_a = true);
+        const py::bytes bytes = type.attr("to_bytes")(
+            py::handle(value), bits.cast<std::size_t>() / 8 + 1, "little", "signed"_a = true);
         return Key::view(KeyKind::big_integer, arena_->copy(std::string_view(bytes)));
     }
 
     [[nodiscard]] static Key real(py::handle object, int depth) {
         const double value = PyFloat_AS_DOUBLE(object.ptr());
         if (std::isnan(value)) {
-            throw misfit(PyExc_ValueError, object, depth, "a number: NaN equals nothing, not even itself");
+            throw misfit(PyExc_ValueError, object, depth,
+                         "a number: NaN equals nothing, not even itself");
         }
         // + 0.0 turns -0.0 into 0.0, which it equals.
         return Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(value + 0.0));
@@ -198,10 +199,11 @@ class Encoder {
     }
 
     [[nodiscard]] Key buffer(py::handle object) const {
-        const py::bytes bytes = PyMemoryView_Check(object.ptr())
-                                    ? py::bytes(object.attr("tobytes")())
-                                    : py::bytes(PyByteArray_AS_STRING(object.ptr()),
-                                                static_cast<std::size_t>(PyByteArray_GET_SIZE(object.ptr())));
+        const py::bytes bytes =
+            PyMemoryView_Check(object.ptr())
+                ? py::bytes(object.attr("tobytes")())
+                : py::bytes(PyByteArray_AS_STRING(object.ptr()),
+                            static_cast<std::size_t>(PyByteArray_GET_SIZE(object.ptr())));
         return Key::view(KeyKind::bytes, arena_->copy(std::string_view(bytes)));
     }
 
@@ -212,7 +214,8 @@ class Encoder {
                          "a numeric array (bool, int, uint or float of at most 64 bits)");
         }
         if (first_row_with_nan(*canonical, 1, Mask(std::nullopt))) {
-            throw misfit(PyExc_ValueError, object, depth, "numbers: NaN equals nothing, not even itself");
+            throw misfit(PyExc_ValueError, object, depth,
+                         "numbers: NaN equals nothing, not even itself");
         }
         const std::string header = canonical->header(0);
         std::string encoded(1, static_cast<char>(header.size()));
@@ -230,7 +233,8 @@ class Encoder {
     }
 
     [[nodiscard]] Key tensor(py::handle object, int depth) const {
-        const py::object values = py::module_::import("graphgpo.ingest").attr("tensor_to_numpy")(object);
+        const py::object values =
+            py::module_::import("graphgpo.ingest").attr("tensor_to_numpy")(object);
         return array(py::reinterpret_borrow<py::array>(values), object, depth);
     }
 
@@ -247,7 +251,8 @@ OwnedKeyColumn keys_from_objects(const py::tuple& values, const std::optional<Co
     for (std::size_t row = 0; row < keys.size(); ++row) {
         if (masked.hides(row)) continue;
         try {
-            keys[row] = encoder.encode(PyTuple_GET_ITEM(values.ptr(), static_cast<py::ssize_t>(row)), 0);
+            keys[row] =
+                encoder.encode(PyTuple_GET_ITEM(values.ptr(), static_cast<py::ssize_t>(row)), 0);
         } catch (const Misfit& misfit) {
             raise(misfit.type, name + "[" + std::to_string(row) + "] " + misfit.problem);
         }
@@ -259,8 +264,8 @@ OwnedKeyColumn keys_from_objects(const py::tuple& values, const std::optional<Co
 template <typename T>
 T number(py::handle object, const std::string& name, std::size_t row);
 
-[[noreturn]] void refuse(PyObject* type, py::handle object, const std::string& name, std::size_t row,
-                         const char* expected) {
+[[noreturn]] void refuse(PyObject* type, py::handle object, const std::string& name,
+                         std::size_t row, const char* expected) {
     raise(type, name + "[" + std::to_string(row) + "] is " + shortened(object) + "; expected " +
                     expected);
 }
@@ -272,8 +277,9 @@ double number<double>(py::handle object, const std::string& name, std::size_t ro
     const PyNumberMethods* methods = Py_TYPE(value)->tp_as_number;
     const bool has_float = methods != nullptr && methods->nb_float != nullptr;
     const bool has_index = methods != nullptr && methods->nb_index != nullptr;
-    const bool is_complex = py::isinstance(object, py::module_::import("numbers").attr("Complex")) &&
-                            !py::isinstance(object, py::module_::import("numbers").attr("Real"));
+    const bool is_complex =
+        py::isinstance(object, py::module_::import("numbers").attr("Complex")) &&
+        !py::isinstance(object, py::module_::import("numbers").attr("Real"));
     if ((!has_float && !has_index) || is_complex) {
         refuse(PyExc_TypeError, object, name, row, "a number");
     }
@@ -324,7 +330,8 @@ py::array_t<T> numbers(const py::tuple& values, const std::optional<Column<bool>
     std::vector<T> result(values.size());
     for (std::size_t row = 0; row < result.size(); ++row) {
         if (masked.hides(row)) continue;
-        result[row] = number<T>(PyTuple_GET_ITEM(values.ptr(), static_cast<py::ssize_t>(row)), name, row);
+        result[row] =
+            number<T>(PyTuple_GET_ITEM(values.ptr(), static_cast<py::ssize_t>(row)), name, row);
     }
     return to_numpy(std::move(result));
 }
@@ -334,12 +341,14 @@ py::array_t<T> numbers(const py::tuple& values, const std::optional<Column<bool>
 void bind_objects(py::module_& module) {
     module.def("keys_from_objects", &keys_from_objects, py::kw_only(), "values"_a, "mask"_a,
                "name"_a, "is_id"_a);
-    module.def("reals_from_objects", &numbers<double>, py::kw_only(), "values"_a, "mask"_a, "name"_a);
+    module.def("reals_from_objects", &numbers<double>, py::kw_only(), "values"_a, "mask"_a,
+               "name"_a);
     module.def("integers_from_objects", &numbers<std::int64_t>, py::kw_only(), "values"_a, "mask"_a,
                "name"_a);
     module.def(
         "flags_from_objects",
-        [](const py::tuple& values, const std::optional<Column<bool>>& mask, const std::string& name) {
+        [](const py::tuple& values, const std::optional<Column<bool>>& mask,
+           const std::string& name) {
             return numbers<std::uint8_t>(values, mask, name).attr("view")("?");
         },
         py::kw_only(), "values"_a, "mask"_a, "name"_a);

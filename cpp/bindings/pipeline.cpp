@@ -84,11 +84,11 @@ void bind_pipeline(py::module_& module) {
            Flags action_valid, Flags mask, std::string_view estimator, double omega,
            double success_reward, std::string_view exponent, std::string_view normalization,
            double epsilon, std::string_view epsilon_scale, double step_weight,
-           double episode_weight, std::string_view episode_weighting,
-           double invalid_action_penalty, double gamma, std::size_t num_threads) {
-            const Columns columns{states,          next_states, group_ids,    trajectory_ids,
-                                  success,         step_ids,    rewards,      episode_returns,
-                                  edge_costs,      action_valid, mask};
+           double episode_weight, std::string_view episode_weighting, double invalid_action_penalty,
+           double gamma, std::size_t num_threads) {
+            const Columns columns{states,     next_states,  group_ids, trajectory_ids,
+                                  success,    step_ids,     rewards,   episode_returns,
+                                  edge_costs, action_valid, mask};
             using enum Estimator;
             const Options options{
                 .estimator = choice<Estimator, 3>(
@@ -100,13 +100,13 @@ void bind_pipeline(py::module_& module) {
                                                 {{{"paper", Exponent::paper},
                                                   {"recipe", Exponent::recipe},
                                                   {"progress", Exponent::progress}}}),
-                .normalization = choice<Normalization, 2>("normalization", normalization,
-                                                          {{{"mean_std", Normalization::mean_std},
-                                                            {"mean", Normalization::mean}}}),
+                .normalization = choice<Normalization, 2>(
+                    "normalization", normalization,
+                    {{{"mean_std", Normalization::mean_std}, {"mean", Normalization::mean}}}),
                 .epsilon = epsilon,
-                .epsilon_scale = choice<EpsilonScale, 2>("epsilon_scale", epsilon_scale,
-                                                         {{{"relative", EpsilonScale::relative},
-                                                           {"absolute", EpsilonScale::absolute}}}),
+                .epsilon_scale = choice<EpsilonScale, 2>(
+                    "epsilon_scale", epsilon_scale,
+                    {{{"relative", EpsilonScale::relative}, {"absolute", EpsilonScale::absolute}}}),
                 .step_weight = step_weight,
                 .episode_weight = episode_weight,
                 .episode_weighting =
@@ -143,9 +143,9 @@ void bind_pipeline(py::module_& module) {
            const OwnedKeyColumn& group_ids, const OwnedKeyColumn& trajectory_ids, Flags success,
            Integers step_ids, Reals rewards, Reals episode_returns, Reals edge_costs,
            Flags action_valid, Flags mask, std::size_t num_threads) {
-            const Columns columns{states,          next_states, group_ids,    trajectory_ids,
-                                  success,         step_ids,    rewards,      episode_returns,
-                                  edge_costs,      action_valid, mask};
+            const Columns columns{states,     next_states,  group_ids, trajectory_ids,
+                                  success,    step_ids,     rewards,   episode_returns,
+                                  edge_costs, action_valid, mask};
             const Batch batch = columns.batch();
             BatchGraph graph = [&] {
                 const py::gil_scoped_release release;
@@ -156,14 +156,15 @@ void bind_pipeline(py::module_& module) {
             };
             std::vector<std::int64_t> kinds;
             for (const NodeKind kind : graph.node_kind) kinds.push_back(static_cast<int>(kind));
-            return py::dict("node_kinds"_a = to_numpy(std::move(kinds)),
-                            "node_rows"_a = widened(graph.node_row),
-                            "node_distances"_a = to_numpy(std::move(graph.node_distance)),
-                            "node_reached"_a = to_numpy(std::move(graph.node_reached)).attr("view")("?"),
-                            "edge_rows"_a = widened(graph.edge_row),
-                            "edge_sources"_a = to_numpy(std::move(graph.edge_source)),
-                            "edge_targets"_a = to_numpy(std::move(graph.edge_target)),
-                            "edge_costs"_a = to_numpy(std::move(graph.edge_cost)));
+            return py::dict(
+                "node_kinds"_a = to_numpy(std::move(kinds)),
+                "node_rows"_a = widened(graph.node_row),
+                "node_distances"_a = to_numpy(std::move(graph.node_distance)),
+                "node_reached"_a = to_numpy(std::move(graph.node_reached)).attr("view")("?"),
+                "edge_rows"_a = widened(graph.edge_row),
+                "edge_sources"_a = to_numpy(std::move(graph.edge_source)),
+                "edge_targets"_a = to_numpy(std::move(graph.edge_target)),
+                "edge_costs"_a = to_numpy(std::move(graph.edge_cost)));
         },
         py::kw_only(), "states"_a, "next_states"_a.none(true), "group_ids"_a, "trajectory_ids"_a,
         "success"_a, "step_ids"_a, "rewards"_a, "episode_returns"_a, "edge_costs"_a,

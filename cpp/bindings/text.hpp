@@ -1,5 +1,5 @@
-// Unicode text as the core wants it: UTF-8, with a lone surrogate as three bytes like any other code
-// point (WTF-8 without its joining rule), so that every Python str has one form.
+// Unicode text as the core wants it: UTF-8, with a lone surrogate as three bytes like any other
+// code point (WTF-8 without its joining rule), so that every Python str has one form.
 #pragma once
 
 #include <cstddef>

@@ -33,7 +33,8 @@ std::uint64_t hash_array(std::string_view header, std::string_view elements) noe
 }  // namespace
 
 std::int64_t stable_key(const Key& key) noexcept {
-    if (key.kind() != KeyKind::array) return static_cast<std::int64_t>(hash_key(key, kStableSecret));
+    if (key.kind() != KeyKind::array)
+        return static_cast<std::int64_t>(hash_key(key, kStableSecret));
     const std::string_view encoded = key.bytes();
     const auto header_size = static_cast<std::size_t>(static_cast<unsigned char>(encoded[0]));
     return static_cast<std::int64_t>(

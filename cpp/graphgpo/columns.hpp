@@ -31,8 +31,7 @@ using KeyColumn = std::variant<std::span<const Key>, std::span<const std::int64_
     return Key::integer(column[index(row)]);
 }
 [[nodiscard]] inline Key key_at(const NumericRows& column, RowId row) noexcept {
-    return Key::view(KeyKind::row,
-                     {column.data + index(row) * column.row_bytes, column.row_bytes});
+    return Key::view(KeyKind::row, {column.data + index(row) * column.row_bytes, column.row_bytes});
 }
 [[nodiscard]] inline Key key_at(const KeyColumn& column, RowId row) noexcept {
     return std::visit([row](const auto& typed) { return key_at(typed, row); }, column);

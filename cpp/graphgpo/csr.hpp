@@ -10,7 +10,8 @@
 namespace graphgpo {
 
 struct Csr {
-    std::vector<std::int32_t> offsets;  // num_rows + 1; row r is items[offsets[r] .. offsets[r + 1])
+    std::vector<std::int32_t>
+        offsets;  // num_rows + 1; row r is items[offsets[r] .. offsets[r + 1])
     std::vector<std::int32_t> items;
 
     [[nodiscard]] std::size_t num_rows() const noexcept { return offsets.size() - 1; }

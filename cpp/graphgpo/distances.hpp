@@ -18,9 +18,10 @@ struct Distances {
     [[nodiscard]] Distance operator[](StateId node) const noexcept { return to_goal[index(node)]; }
 };
 
-// Least total cost from every node to GOAL along edges, parallel edges at their cheapest. Nodes that
-// never reached it get the largest finite distance plus the largest edge cost of the group: the
-// paper's d_max + 1 for unit costs, and for others never better than an edge that does reach it.
+// Least total cost from every node to GOAL along edges, parallel edges at their cheapest. Nodes
+// that never reached it get the largest finite distance plus the largest edge cost of the group:
+// the paper's d_max + 1 for unit costs, and for others never better than an edge that does reach
+// it.
 //
 // `costs` by step, empty for unit costs. Breadth-first from GOAL against the edges when all costs
 // are 1, O(nodes + edges); else Dijkstra, O(edges log edges). Throws `std::invalid_argument` when

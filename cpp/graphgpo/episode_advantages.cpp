@@ -47,8 +47,8 @@ std::vector<WeightedValue> counted_by_step(std::span<const double> returns,
     std::vector<WeightedValue> counted;
     for (std::size_t t = 0; t < returns.size(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
-        const auto penalised = std::ranges::count_if(
-            steps, [&](StepId step) { return penalty[index(step)] > 0; });
+        const auto penalised =
+            std::ranges::count_if(steps, [&](StepId step) { return penalty[index(step)] > 0; });
         const auto others = std::ssize(steps) - penalised;
         if (others > 0) counted.push_back({returns[t], others});
         if (penalised > 0) counted.push_back({returns[t] - penalty.amount(), penalised});

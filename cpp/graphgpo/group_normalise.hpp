@@ -19,8 +19,8 @@ struct WeightedValue {
 // mean that is one ulp off must not become credit.
 class Standing {
   public:
-    // Sorts `values` and folds equal ones, so the result depends on what the values are and never on
-    // their order. Two passes. Throws `std::invalid_argument` when the values are so large that
+    // Sorts `values` and folds equal ones, so the result depends on what the values are and never
+    // on their order. Two passes. Throws `std::invalid_argument` when the values are so large that
     // their variance is not finite.
     Standing(std::span<WeightedValue> values, const Options& options);
 

@@ -1,11 +1,11 @@
 // Keys to dense ids, in order of first appearance.
 //
 // Takes keys one by one, gives each distinct one the next id. Open addressing with linear probing,
-// at most half full. A slot is 8 bytes: 32 bits of the key's hash and the id, so a probe touches one
-// cache line and a growing table never hashes a key again. Exact: a slot whose hash matches is
-// confirmed by comparing the bytes, and the hash decides nothing else. States are untrusted text, so
-// the hash uses words drawn once per process: collisions cannot be prepared in advance, and ids do
-// not depend on those words. One hash and O(1) probes per call, expected; 16 bytes per key and
+// at most half full. A slot is 8 bytes: 32 bits of the key's hash and the id, so a probe touches
+// one cache line and a growing table never hashes a key again. Exact: a slot whose hash matches is
+// confirmed by comparing the bytes, and the hash decides nothing else. States are untrusted text,
+// so the hash uses words drawn once per process: collisions cannot be prepared in advance, and ids
+// do not depend on those words. One hash and O(1) probes per call, expected; 16 bytes per key and
 // 16 to 32 per table entry.
 #pragma once
 

@@ -16,7 +16,8 @@ double share(std::int64_t part, std::int64_t whole) {
     return share(static_cast<double>(part), whole);
 }
 
-// Repeated transitions are neighbours in neither list, so each source marks the targets it has seen.
+// Repeated transitions are neighbours in neither list, so each source marks the targets it has
+// seen.
 std::int64_t count_distinct_edges(const TransitionGraph& graph, const Csr& peers) {
     std::vector<StateId> last_source(graph.num_nodes, none);
     std::int64_t edges = 0;

@@ -37,10 +37,10 @@ struct Tally {
     std::int64_t copies = 0;
     std::int64_t nodes = 0;
     std::int64_t source_states = 0;
-    std::int64_t edges = 0;             // distinct (source, target) pairs
-    std::int64_t singleton_steps = 0;   // steps whose state has one out-edge
-    std::int64_t reaching_steps = 0;    // steps whose target reaches the goal
-    std::int64_t zero_steps = 0;        // steps with step advantage exactly 0
+    std::int64_t edges = 0;            // distinct (source, target) pairs
+    std::int64_t singleton_steps = 0;  // steps whose state has one out-edge
+    std::int64_t reaching_steps = 0;   // steps whose target reaches the goal
+    std::int64_t zero_steps = 0;       // steps with step advantage exactly 0
     std::int64_t broken_links = 0;
     std::int64_t failed_steps = 0;      // of failed trajectories, in groups with a success
     std::int64_t failed_progress = 0;   // of those, steps that lower the distance

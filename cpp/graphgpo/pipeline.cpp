@@ -38,7 +38,8 @@ struct GroupGraph {
 // Starting a thread costs about as much as crediting a thousand rows.
 std::size_t useful_threads(std::size_t num_threads, std::size_t num_rows) {
     constexpr std::size_t rows_per_thread = 4096;
-    return std::clamp<std::size_t>(num_rows / rows_per_thread, 1, std::max<std::size_t>(num_threads, 1));
+    return std::clamp<std::size_t>(num_rows / rows_per_thread, 1,
+                                   std::max<std::size_t>(num_threads, 1));
 }
 
 // Works on every group; of all errors the one of the earliest row is thrown.
@@ -80,10 +81,9 @@ Tally credit_group(const Batch& batch, const Options& options, std::span<const R
                    StepAdvantages& result) {
     const auto [rollouts, graph, costs, distances] = GroupGraph(batch, rows);
     const Csr peers = steps_by_source(graph);
-    const StepScores scores =
-        score_steps(batch, rollouts, graph, costs, distances, peers, options);
-    const StepCredit credit = combine(
-        scores.advantages, episode_advantages(batch, rollouts, options), options);
+    const StepScores scores = score_steps(batch, rollouts, graph, costs, distances, peers, options);
+    const StepCredit credit =
+        combine(scores.advantages, episode_advantages(batch, rollouts, options), options);
 
     const auto write = [&](RowId to, StepId step) {
         const std::size_t row = index(to);

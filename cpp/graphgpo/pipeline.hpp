@@ -27,8 +27,9 @@ struct StepAdvantages {
 };
 
 // Throws `std::invalid_argument` (`RowError` where a row is to blame) for a batch or an option the
-// method is not defined for. Groups are worked on apart, on up to `options.num_threads` threads; the
-// result has the same bits for any number. O(rows) expected with unit costs and step ids in order.
+// method is not defined for. Groups are worked on apart, on up to `options.num_threads` threads;
+// the result has the same bits for any number. O(rows) expected with unit costs and step ids in
+// order.
 [[nodiscard]] StepAdvantages compute_advantages(const Batch& batch, const Options& options);
 
 enum class NodeKind : std::uint8_t {

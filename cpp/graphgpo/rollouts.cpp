@@ -131,7 +131,8 @@ class CopyCheck {
         if (keys) compare(column, key_at(*keys, row_), key_at(*keys, copy_));
     }
     template <typename T>
-    void operator()(std::string_view column, const std::optional<std::span<const T>>& values) const {
+    void operator()(std::string_view column,
+                    const std::optional<std::span<const T>>& values) const {
         if (values) compare(column, (*values)[index(row_)], (*values)[index(copy_)]);
     }
 
@@ -186,7 +187,8 @@ void check_gaps(const Batch& batch, const Rollouts& rollouts, FirstError& errors
             return cell("step_ids", next_row) + " is " + std::to_string(step_ids[index(next_row)]) +
                    " but the step before it in its trajectory (row " + std::to_string(row) +
                    ") is " + std::to_string(step_ids[index(row)]) +
-                   "; expected no gap, because without next_states a step leads to the state of the "
+                   "; expected no gap, because without next_states a step leads to the state of "
+                   "the "
                    "following step";
         });
     }
@@ -196,7 +198,8 @@ void check_next_states(const Batch& batch, const Rollouts& rollouts, FirstError&
     if (!batch.next_states) return;
     for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
         const RowId row = rollouts.row[step];
-        if (rollouts.following[step] == none || !key_at(*batch.next_states, row).is_null()) continue;
+        if (rollouts.following[step] == none || !key_at(*batch.next_states, row).is_null())
+            continue;
         errors.add(row, [&] {
             return cell("next_states", row) + " is null but its trajectory goes on at row " +
                    std::to_string(rollouts.row[index(rollouts.following[step])]) +

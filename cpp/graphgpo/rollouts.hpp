@@ -56,7 +56,8 @@ struct Rollouts {
 // a success flag in the middle of a trajectory whose last step has none; an episode return that
 // varies within a trajectory.
 //
-// O(rows) when step ids ascend within every trajectory, as trainers write them; else O(rows log rows).
+// O(rows) when step ids ascend within every trajectory, as trainers write them; else O(rows log
+// rows).
 [[nodiscard]] Rollouts arrange_rollouts(const Batch& batch, std::span<const RowId> rows);
 
 }  // namespace graphgpo

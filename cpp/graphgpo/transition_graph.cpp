@@ -29,8 +29,8 @@ TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
         source_of(step);
         StateId& target = graph.target[index(step)];
         const StepId following = rollouts.following[index(step)];
-        const Key next = batch.next_states ? key_at(*batch.next_states, rollouts.row[index(step)])
-                                           : Key();
+        const Key next =
+            batch.next_states ? key_at(*batch.next_states, rollouts.row[index(step)]) : Key();
         if (following != none) {
             const bool is_linked = !batch.next_states || next == state_of(following);
             if (!is_linked) ++graph.broken_links;

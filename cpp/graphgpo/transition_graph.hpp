@@ -18,8 +18,8 @@ struct TransitionGraph {
     std::vector<StateId> source;  // by step
     std::vector<StateId> target;  // by step
     std::size_t num_nodes = 0;
-    StateId goal = none;           // `none`: no trajectory succeeded
-    std::int64_t broken_links = 0; // steps whose next state is not the following step's state
+    StateId goal = none;            // `none`: no trajectory succeeded
+    std::int64_t broken_links = 0;  // steps whose next state is not the following step's state
 
     [[nodiscard]] bool has_goal() const noexcept { return goal != none; }
 };

@@ -14,7 +14,7 @@ using StepId = std::int32_t;        // step of one group (a row without its copi
 using StateId = std::int32_t;       // node of one group's graph, dense by first appearance
 using Distance = double;            // sum of edge costs
 
-inline constexpr std::int32_t none = -1;      // no such step, state or row
+inline constexpr std::int32_t none = -1;             // no such step, state or row
 inline constexpr std::size_t max_rows = 2147483646;  // 2^31 - 2: every row can be a node, plus GOAL
 
 // Subscript of an id: the one place where signed ids become unsigned sizes.

@@ -79,8 +79,10 @@ std::string describe(const Key& key) {
             while (size < key.bytes().size() && size > 0 && (key.bytes()[size] & 0xC0) == 0x80) {
                 --size;
             }
-            const auto* dots = size < key.bytes().size() ? "..." : "";
-            return "'" + std::string(key.bytes().substr(0, size)) + dots + "'";
+            std::string text = "'";
+            text += key.bytes().substr(0, size);
+            if (size < key.bytes().size()) text += "...";
+            return text += "'";
         }
         default:
             return "another value";

@@ -66,12 +66,12 @@ struct BatchBuilder {
 // Three rollouts of one task: the first and the third put the mug in the sink, the second gives up.
 inline BatchBuilder mug_rollouts() {
     return {
-        .states = {"hall", "kitchen", "kitchen, mug",             // t1
-                   "hall", "bedroom", "hall", "kitchen",          // t2
+        .states = {"hall", "kitchen", "kitchen, mug",     // t1
+                   "hall", "bedroom", "hall", "kitchen",  // t2
                    "hall", "kitchen", "fridge open", "kitchen", "kitchen, mug"},
-        .next_states = {{"kitchen", "kitchen, mug", "sink",
-                         "bedroom", "hall", "kitchen", "fridge open",
-                         "kitchen", "fridge open", "kitchen", "kitchen, mug", "sink"}},
+        .next_states = {{"kitchen", "kitchen, mug", "sink", "bedroom", "hall", "kitchen",
+                         "fridge open", "kitchen", "fridge open", "kitchen", "kitchen, mug",
+                         "sink"}},
         .trajectory_ids = {1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3},
         .success = {{1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1}},
     };

@@ -1,8 +1,8 @@
-#include "graphgpo/csr.hpp"
-
 #include <gtest/gtest.h>
 
 #include <vector>
+
+#include "graphgpo/csr.hpp"
 
 namespace graphgpo {
 namespace {

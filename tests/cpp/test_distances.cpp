@@ -1,11 +1,11 @@
-#include "graphgpo/distances.hpp"
-
 #include <gtest/gtest.h>
 
 #include <limits>
 #include <random>
 #include <stdexcept>
 #include <vector>
+
+#include "graphgpo/distances.hpp"
 
 namespace graphgpo {
 namespace {

@@ -1,5 +1,3 @@
-#include "graphgpo/edge_returns.hpp"
-
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -7,13 +5,13 @@
 
 #include "batch_builder.hpp"
 #include "graphgpo/discounted_returns.hpp"
+#include "graphgpo/edge_returns.hpp"
 
 namespace graphgpo {
 namespace {
 
 // 0 -> 1 -> 2 (GOAL), and 0 -> 0.
-const TransitionGraph graph{
-    .source = {0, 1, 0}, .target = {1, 2, 0}, .num_nodes = 3, .goal = 2};
+const TransitionGraph graph{.source = {0, 1, 0}, .target = {1, 2, 0}, .num_nodes = 3, .goal = 2};
 
 TEST(EdgeReturns, DecayWithTheDistanceThatIsLeft) {
     Options options = mug_options();

@@ -1,5 +1,3 @@
-#include "graphgpo/group_normalise.hpp"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,13 +8,12 @@
 #include <vector>
 
 #include "batch_builder.hpp"
+#include "graphgpo/group_normalise.hpp"
 
 namespace graphgpo {
 namespace {
 
-Csr one_set(std::size_t size) {
-    return group_by_row(std::vector<std::int32_t>(size, 0), 1);
-}
+Csr one_set(std::size_t size) { return group_by_row(std::vector<std::int32_t>(size, 0), 1); }
 
 std::vector<double> normalise(const std::vector<double>& values, const Options& options) {
     return normalise_among(one_set(values.size()), values, options);
@@ -38,7 +35,8 @@ TEST(GroupNormalise, AValueWithoutPeersHasZero) {
 
 TEST(GroupNormalise, EqualValuesHaveExactlyZeroThoughTheirMeanIsRounded) {
     for (const double value : {0.1, 1e-5 / 3, 1e300}) {
-        EXPECT_EQ(normalise(std::vector<double>(7, value), mug_options()), std::vector<double>(7, 0));
+        EXPECT_EQ(normalise(std::vector<double>(7, value), mug_options()),
+                  std::vector<double>(7, 0));
     }
 }
 

@@ -1,5 +1,3 @@
-#include "graphgpo/interner.hpp"
-
 #include <gtest/gtest.h>
 
 #include <random>
@@ -7,6 +5,8 @@
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "graphgpo/interner.hpp"
 
 namespace graphgpo {
 namespace {
@@ -66,8 +66,8 @@ TEST(Interner, IdsDoNotDependOnTheSecret) {
     }
 }
 
-// An attacker who knows the stable hash can choose keys that share its low bits, here by search, and
-// so its table slots. Under the process's own secret they spread like any others.
+// An attacker who knows the stable hash can choose keys that share its low bits, here by search,
+// and so its table slots. Under the process's own secret they spread like any others.
 TEST(Interner, CollisionsPreparedForAKnownSecretDoNotCollideUnderTheProcessSecret) {
     std::vector<Key> crafted;
     for (std::int64_t i = 0; crafted.size() < 512; ++i) {

@@ -1,11 +1,10 @@
-#include "graphgpo/key.hpp"
-
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
 #include "graphgpo/columns.hpp"
+#include "graphgpo/key.hpp"
 
 namespace graphgpo {
 namespace {
@@ -48,8 +47,8 @@ TEST(Columns, ARowOfANumericColumnHasTheStableKeyOfTheArrayAlone) {
                              .num_rows = 2,
                              .row_bytes = 6,
                              .header = header};
-    const std::string alone = std::string(1, static_cast<char>(header.size())) + header +
-                              std::string(column.data + 6, 6);
+    const std::string alone =
+        std::string(1, static_cast<char>(header.size())) + header + std::string(column.data + 6, 6);
     EXPECT_EQ(stable_key(KeyColumn(column), 1), stable_key(Key::view(KeyKind::array, alone)));
     EXPECT_NE(stable_key(KeyColumn(column), 0), stable_key(KeyColumn(column), 1));
 }

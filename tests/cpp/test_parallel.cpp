@@ -1,11 +1,11 @@
-#include "graphgpo/parallel.hpp"
-
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "graphgpo/parallel.hpp"
 
 namespace graphgpo {
 namespace {
@@ -38,9 +38,7 @@ TEST(ParallelFor, ThrowsTheErrorOfTheSmallestIndexAfterAllWork) {
 
 TEST(ParallelFor, MayBeCalledFromItsOwnWorkers) {
     std::atomic<int> calls = 0;
-    parallel_for(4, 4, [&](std::size_t) {
-        parallel_for(4, 4, [&](std::size_t) { ++calls; });
-    });
+    parallel_for(4, 4, [&](std::size_t) { parallel_for(4, 4, [&](std::size_t) { ++calls; }); });
     EXPECT_EQ(calls, 16);
 }
 

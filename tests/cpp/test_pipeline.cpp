@@ -1,5 +1,3 @@
-#include "graphgpo/pipeline.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,6 +9,7 @@
 
 #include "batch_builder.hpp"
 #include "graphgpo/errors.hpp"
+#include "graphgpo/pipeline.hpp"
 
 namespace graphgpo {
 namespace {
@@ -33,8 +32,7 @@ std::string error_of(BatchBuilder builder, const Options& options = mug_options(
 }
 
 TEST(Pipeline, AnEmptyBatchIsAResultOfLengthZero) {
-    BatchBuilder builder{.states = {},
-                         .success = std::vector<std::uint8_t>{}};
+    BatchBuilder builder{.states = {}, .success = std::vector<std::uint8_t>{}};
     const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
     EXPECT_TRUE(credit.advantages.empty());
     for (const auto& [name, value] : credit.metrics) EXPECT_EQ(value, 0) << name;
@@ -189,8 +187,9 @@ TEST(Validate, RowsThatCannotBeAreNamed) {
     EXPECT_EQ(error_of(builder), "states[7] is null; expected a value");
     builder = mug_rollouts();
     builder.trajectory_ids.pop_back();
-    EXPECT_EQ(error_of(builder),
-              "states has 12 rows but trajectory_ids has 11; every column needs one value per step");
+    EXPECT_EQ(
+        error_of(builder),
+        "states has 12 rows but trajectory_ids has 11; every column needs one value per step");
 }
 
 TEST(Validate, OptionsOutOfRangeAreNamed) {

@@ -1,5 +1,3 @@
-#include "graphgpo/rollouts.hpp"
-
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -9,6 +7,7 @@
 
 #include "batch_builder.hpp"
 #include "graphgpo/errors.hpp"
+#include "graphgpo/rollouts.hpp"
 
 namespace graphgpo {
 namespace {
@@ -31,9 +30,7 @@ std::string error_of(const BatchBuilder& builder) {
 
 // One trajectory a, b, c that succeeds.
 BatchBuilder abc() {
-    return {.states = {"a", "b", "c"},
-            .trajectory_ids = {5, 5, 5},
-            .success = {{0, 0, 1}}};
+    return {.states = {"a", "b", "c"}, .trajectory_ids = {5, 5, 5}, .success = {{0, 0, 1}}};
 }
 
 TEST(Groups, AreNumberedByTheirFirstUnmaskedRow) {
@@ -87,9 +84,10 @@ TEST(Rollouts, CopiesThatDisagreeAreNamed) {
     BatchBuilder builder = abc();
     builder.step_ids = {{0, 1, 1}};
     builder.success = {{0, 1, 1}};
-    EXPECT_EQ(error_of(builder),
-              "states[2] is 'c' but row 1 has 'b'; rows with the same group, trajectory and step id "
-              "are copies of one step and must agree in every column");
+    EXPECT_EQ(
+        error_of(builder),
+        "states[2] is 'c' but row 1 has 'b'; rows with the same group, trajectory and step id "
+        "are copies of one step and must agree in every column");
     builder.states = {"a", "b", "b"};
     builder.rewards = {{0, 1, 1.5}};
     EXPECT_EQ(error_of(builder).substr(0, 37), "rewards[2] is 1.5 but row 1 has 1; ro");
@@ -125,9 +123,10 @@ TEST(Rollouts, OnlyTheLastStepMayHaveNoNextState) {
 TEST(Rollouts, SuccessInTheMiddleIsAnError) {
     BatchBuilder builder = abc();
     builder.success = {{0, 1, 0}};
-    EXPECT_EQ(error_of(builder),
-              "success[1] is True but the last step of its trajectory (row 2) is False; expected the "
-              "flag on the last step or on every step: mask the rows after a win");
+    EXPECT_EQ(
+        error_of(builder),
+        "success[1] is True but the last step of its trajectory (row 2) is False; expected the "
+        "flag on the last step or on every step: mask the rows after a win");
 }
 
 TEST(Rollouts, EpisodeReturnsAreConstantWithinATrajectory) {

@@ -1,10 +1,9 @@
-#include "graphgpo/transition_graph.hpp"
-
 #include <gtest/gtest.h>
 
 #include <vector>
 
 #include "batch_builder.hpp"
+#include "graphgpo/transition_graph.hpp"
 
 namespace graphgpo {
 namespace {
