@@ -43,11 +43,11 @@ def test_the_version_is_the_packages() -> None:
 
 
 def test_importing_prints_nothing_and_needs_numpy_only() -> None:
-    program = (
-        "import sys, graphgpo;"
-        "print(sorted({'torch', 'rich', 'pyarrow', 'polars', 'pandas', 'networkx'} & set(sys.modules)))"
+    others = {"torch", "rich", "pyarrow", "polars", "pandas", "networkx"}
+    program = f"import sys, graphgpo; print(sorted({others} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
     assert run.stderr == ""
 

@@ -1,7 +1,11 @@
 #include "key_column.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
+
+#include "graphgpo/errors.hpp"
+#include "graphgpo/validate.hpp"
 
 namespace graphgpo::bindings {
 
@@ -69,7 +73,7 @@ OwnedKeyColumn OwnedKeyColumn::with_arrays_apart() const {
 }
 
 void bind_key_column(py::module_& module) {
-    py::class_<OwnedKeyColumn>(module, "KeyColumn",
+    py::class_<OwnedKeyColumn>(module, "KeyColumn", py::is_final(),
                                "A column of states or ids in canonical form. Opaque.")
         .def("__len__", [](const OwnedKeyColumn& column) { return num_rows(column.view()); })
         .def_property_readonly("is_rows", &OwnedKeyColumn::is_rows)
@@ -93,18 +97,21 @@ void bind_key_column(py::module_& module) {
 
     module.def(
         "stable_keys",
-        [](const OwnedKeyColumn& column) {
+        [](const OwnedKeyColumn& column, const std::string& name) {
             const KeyColumn keys = column.view();
             std::vector<std::int64_t> stable(num_rows(keys));
             {
                 const py::gil_scoped_release release;
                 for (std::size_t row = 0; row < stable.size(); ++row) {
+                    if (key_at(keys, id_of(row)).is_null()) {
+                        throw RowError(id_of(row), cell(name, id_of(row)) + " is null; expected a state");
+                    }
                     stable[row] = stable_key(keys, id_of(row));
                 }
             }
             return to_numpy(std::move(stable));
         },
-        py::kw_only(), "column"_a);
+        py::kw_only(), "column"_a, "name"_a);
 }
 
 }  // namespace graphgpo::bindings

@@ -82,8 +82,8 @@ class GraphGPOConfig:
             object.__setattr__(self, name, _check_number(name, value, is_allowed, expected))
         if self.gamma is not None and self.estimator != "gigpo":
             raise ValueError(
-                f"gamma is {self.gamma!r} but estimator is {self.estimator!r}, which has no discount; "
-                "gamma belongs to 'gigpo' (the official recipe's `algorithm.gamma` is `omega` here)"
+                f"gamma is {self.gamma!r} but estimator is {self.estimator!r}, which has no "
+                "discount; gamma belongs to 'gigpo' (the official recipe's `algorithm.gamma` is `omega` here)"
             )
 
     @classmethod
@@ -105,7 +105,7 @@ class GraphGPOConfig:
 
     @classmethod
     def from_mapping(cls, mapping: object) -> GraphGPOConfig:
-        """A config from a dict, an OmegaConf node or a dataclass instance; unknown keys are refused.
+        """A config from a dict, an OmegaConf node or a dataclass; unknown keys are refused.
 
         >>> GraphGPOConfig.from_mapping({"omega": 0.8, "estimator": "graphgpo"}).omega
         0.8
@@ -157,8 +157,8 @@ def _as_options(mapping: object) -> dict[str, Any]:
     if isinstance(mapping, Mapping):
         return dict(mapping)
     raise TypeError(
-        f"config is a {type(mapping).__name__}; expected a GraphGPOConfig, a mapping of option names "
-        "to values, or a dataclass instance"
+        f"config is a {type(mapping).__name__}; expected a GraphGPOConfig, a mapping of option "
+        "names to values, or a dataclass instance"
     )
 
 

@@ -160,8 +160,8 @@ def _value_at(column: Any, row: int) -> Any:
     """The caller's own value, as a Python object where the container has one."""
     if not hasattr(column, "__getitem__"):
         raise TypeError(
-            f"a {type(column).__name__} cannot be read row by row; expected a column with column[i], "
-            "for example a list"
+            f"a {type(column).__name__} cannot be read row by row; expected a column with "
+            "column[i], for example a list"
         )
     # pandas looks integers up as labels, not as positions.
     value = column.iloc[row] if hasattr(column, "iloc") else column[row]

@@ -7,7 +7,7 @@ check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -136,7 +136,7 @@ def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64] | Non
     _check_one_axis(name, values)
     if values.dtype.kind in "biuf":
         return np.ascontiguousarray(values, np.float64)
-    return _from_object_array(name, values, mask, _core.reals_from_objects, "numbers")
+    return _core.reals_from_objects(values=_elements(name, values, "numbers"), mask=mask, name=name)
 
 
 def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64] | None:
@@ -153,7 +153,7 @@ def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64] | No
         values.dtype == np.uint64 and len(values) > 0 and values.max() > np.iinfo(np.int64).max
     ):
         return np.ascontiguousarray(values, np.int64)
-    return _from_object_array(name, values, mask, _core.integers_from_objects, "ints")
+    return _core.integers_from_objects(values=_elements(name, values, "ints"), mask=mask, name=name)
 
 
 def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_] | None:
@@ -170,15 +170,13 @@ def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_] | None:
         return np.ascontiguousarray(values)
     if values.dtype.kind in "iuf" and bool(((values == 0) | (values == 1)).all()):
         return np.ascontiguousarray(values == 1)
-    return _from_object_array(name, values, mask, _core.flags_from_objects, "bools")
+    return _core.flags_from_objects(values=_elements(name, values, "bools"), mask=mask, name=name)
 
 
-def _from_object_array(
-    name: str, values: NDArray[Any], mask: Mask, read: Callable[..., Any], expected: str
-) -> Any:
-    """Element by element, for what an array as a whole cannot promise; errors then name the row."""
+def _elements(name: str, values: NDArray[Any], expected: str) -> tuple[Any, ...]:
+    """The array's elements one by one, where its dtype promises nothing; errors then name a row."""
     if values.dtype.kind in "biufO" or len(values) == 0:
-        return read(values=tuple(values.tolist()), mask=mask, name=name)
+        return tuple(values.tolist())
     raise TypeError(f"{name} is an array of dtype {values.dtype}; expected {expected}")
 
 
@@ -208,10 +206,8 @@ def _plain(name: str, values: Any) -> Any:
 
 def _from_pandas(values: Any) -> Any:
     # A Series of Arrow memory is read as Arrow; pandas would make objects of it.
-    extension = getattr(values, "array", None)
-    if hasattr(extension, "__arrow_array__"):
-        return extension.__arrow_array__()
-    return np.asarray(values)
+    to_arrow = getattr(getattr(values, "array", None), "__arrow_array__", None)
+    return np.asarray(values) if to_arrow is None else to_arrow()
 
 
 def _is_tensor(values: Any) -> bool:
@@ -222,7 +218,9 @@ def _is_tensor(values: Any) -> bool:
 def tensor_to_numpy(tensor: Any, name: str = "a state") -> NDArray[Any]:
     """A CPU tensor's memory as an array; bfloat16, which NumPy lacks, widened to float32."""
     if tensor.device.type != "cpu":
-        raise TypeError(f"{name} is a tensor on {tensor.device}; expected a CPU tensor: call .cpu()")
+        raise TypeError(
+            f"{name} is a tensor on {tensor.device}; expected a CPU tensor: call .cpu()"
+        )
     if str(tensor.dtype) == "torch.bfloat16":
         tensor = tensor.float()
     array: NDArray[Any] = tensor.detach().numpy()

@@ -21,14 +21,14 @@ def state_key(state: Any) -> int:
     Raises `TypeError` or `ValueError` for None and for a state without an equality.
 
     >>> state_key("hall")
-    0
+    5935732517674450595
     >>> state_key([1, 2]) == state_key((1, 2)), state_key(1) == state_key(True)
     (True, False)
     """
     if state is None:
         raise TypeError("state is None; expected a state")
     column = _core.keys_from_objects(values=(state,), mask=None, name="state", is_id=False)
-    return int(_core.stable_keys(column=column)[0])
+    return int(_core.stable_keys(column=column, name="state")[0])
 
 
 def state_keys(states: Any) -> NDArray[np.int64]:
@@ -39,4 +39,4 @@ def state_keys(states: Any) -> NDArray[np.int64]:
     >>> state_keys(["hall", "kitchen"])[0] == state_key("hall")
     np.True_
     """
-    return _core.stable_keys(column=key_column("states", states, None))
+    return _core.stable_keys(column=key_column("states", states, None), name="states")

@@ -299,7 +299,7 @@ def policy_loss(
     (-0.5, 1.0)
     >>> loss.backward()
     >>> log_probs.grad
-    tensor([[-0.2500, -0.2500,  0.0000]])
+    tensor([[-0.2500, -0.2500, -0.0000]])
     """
     clip_low = _check_number("clip_low", clip_low, lambda x: 0 <= x <= 1, "a number in [0, 1]")
     clip_high = _check_number("clip_high", clip_high, _finite_non_negative, "a finite number >= 0")

@@ -1,0 +1,102 @@
+"""The native core. Private: use the functions of graphgpo."""
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+@final
+class KeyColumn:
+    """A column of states or ids in canonical form. Opaque."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def is_rows(self) -> bool: ...
+    @property
+    def header(self) -> bytes: ...
+    @property
+    def has_integers_only(self) -> bool: ...
+    @property
+    def has_text_only(self) -> bool: ...
+    def with_arrays_apart(self) -> KeyColumn: ...
+
+def stable_keys(*, column: KeyColumn, name: str) -> NDArray[np.int64]: ...
+def keys_from_objects(
+    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str, is_id: bool
+) -> KeyColumn: ...
+def reals_from_objects(
+    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.float64]: ...
+def integers_from_objects(
+    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.int64]: ...
+def flags_from_objects(
+    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.bool_]: ...
+def keys_from_rows(
+    *, values: NDArray[Any], mask: NDArray[np.bool_] | None, name: str
+) -> KeyColumn: ...
+def keys_from_reals(
+    *, values: NDArray[np.float64], mask: NDArray[np.bool_] | None, name: str
+) -> KeyColumn: ...
+def keys_from_flags(*, values: NDArray[np.bool_]) -> KeyColumn: ...
+def keys_from_fixed_text(*, values: NDArray[np.str_]) -> KeyColumn: ...
+def keys_from_fixed_bytes(*, values: NDArray[np.bytes_]) -> KeyColumn: ...
+def keys_from_integers(*, values: NDArray[np.int64]) -> KeyColumn: ...
+def keys_from_arrow(
+    *, values: Any, mask: NDArray[np.bool_] | None, name: str, is_id: bool
+) -> KeyColumn: ...
+def reals_from_arrow(
+    *, values: Any, mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.float64]: ...
+def integers_from_arrow(
+    *, values: Any, mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.int64]: ...
+def flags_from_arrow(
+    *, values: Any, mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.bool_]: ...
+def compute_advantages(
+    *,
+    states: KeyColumn,
+    next_states: KeyColumn | None,
+    group_ids: KeyColumn,
+    trajectory_ids: KeyColumn,
+    success: NDArray[np.bool_] | None,
+    step_ids: NDArray[np.int64] | None,
+    rewards: NDArray[np.float64] | None,
+    episode_returns: NDArray[np.float64] | None,
+    edge_costs: NDArray[np.float64] | None,
+    action_valid: NDArray[np.bool_] | None,
+    mask: NDArray[np.bool_] | None,
+    estimator: str,
+    omega: float,
+    success_reward: float,
+    exponent: str,
+    normalization: str,
+    epsilon: float,
+    epsilon_scale: str,
+    step_weight: float,
+    episode_weight: float,
+    episode_weighting: str,
+    invalid_action_penalty: float,
+    gamma: float,
+    num_threads: int,
+) -> dict[str, Any]: ...
+def build_graph(
+    *,
+    states: KeyColumn,
+    next_states: KeyColumn | None,
+    group_ids: KeyColumn,
+    trajectory_ids: KeyColumn,
+    success: NDArray[np.bool_] | None,
+    step_ids: NDArray[np.int64] | None,
+    rewards: NDArray[np.float64] | None,
+    episode_returns: NDArray[np.float64] | None,
+    edge_costs: NDArray[np.float64] | None,
+    action_valid: NDArray[np.bool_] | None,
+    mask: NDArray[np.bool_] | None,
+    num_threads: int,
+) -> dict[str, Any]: ...
