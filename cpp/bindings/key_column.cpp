@@ -74,6 +74,7 @@ OwnedKeyColumn OwnedKeyColumn::with_arrays_apart() const {
 
 void bind_key_column(py::module_& module) {
     py::class_<OwnedKeyColumn>(module, "KeyColumn", py::is_final(),
+                               py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type)),
                                "A column of states or ids in canonical form. Opaque.")
         .def("__len__", [](const OwnedKeyColumn& column) { return num_rows(column.view()); })
         .def_property_readonly("is_rows", &OwnedKeyColumn::is_rows)

@@ -83,7 +83,8 @@ class GraphGPOConfig:
         if self.gamma is not None and self.estimator != "gigpo":
             raise ValueError(
                 f"gamma is {self.gamma!r} but estimator is {self.estimator!r}, which has no "
-                "discount; gamma belongs to 'gigpo' (the official recipe's `algorithm.gamma` is `omega` here)"
+                "discount; gamma belongs to 'gigpo' (the official recipe's `algorithm.gamma` is "
+                "`omega` here)"
             )
 
     @classmethod

@@ -96,8 +96,8 @@ def _keys_from_array(name: str, values: NDArray[Any], mask: Mask, is_id: bool) -
             values=tuple(values.tolist()), mask=mask, name=name, is_id=is_id
         )
     raise TypeError(
-        f"{name} is an array of dtype {values.dtype}; expected strings, bytes, bool, ints, floats of at "
-        "most 64 bits, or objects"
+        f"{name} is an array of dtype {values.dtype}; expected strings, bytes, bool, ints, "
+        "floats of at most 64 bits, or objects"
     )
 
 
@@ -199,8 +199,8 @@ def _plain(name: str, values: Any) -> Any:
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray, memoryview)):
         return tuple(values)
     raise TypeError(
-        f"{name} is a {type(values).__name__}; expected a column, one value per step: a list, a NumPy "
-        "array, an Arrow column or a CPU tensor"
+        f"{name} is a {type(values).__name__}; expected a column, one value per step: a list, "
+        "a NumPy array, an Arrow column or a CPU tensor"
     )
 
 
