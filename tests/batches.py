@@ -1,0 +1,153 @@
+"""Random batches of rollouts, small enough to reach every branch often."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+STATES: list[list[Any]] = [
+    ["a", "b", "c", "d"],
+    [0, 1, 2],
+    ["a", 1, 1.0, True, b"a"],  # equal to nobody but themselves
+    [(1, None), [1, 2], {"x": 1}, (1, 2, 3)],
+]
+
+ARRAYS = (
+    "advantages",
+    "step_advantages",
+    "episode_advantages",
+    "edge_returns",
+    "distances",
+    "next_distances",
+)
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a batch may hold."""
+
+    has_next_states: bool | None = None  # None: drawn
+    all_succeed: bool = False
+    has_unit_costs: bool | None = None
+    has_broken_links: bool = True
+
+
+@st.composite
+def rollouts(draw: st.DrawFn, shape: Shape = Shape()) -> Columns:
+    """Columns of a batch: groups of walks over few states, in row order, without copies or masks.
+
+    `step_ids` are given and start anywhere; `rewards`, `episode_returns`, `action_valid`,
+    `next_states` and `edge_costs` may be None.
+    """
+    states = draw(st.sampled_from(STATES))
+    state = st.sampled_from(states)
+    cost = st.sampled_from([0.25, 0.5, 1.0, 2.0, 0.1])
+    rows: list[Columns] = []
+    for group in range(draw(st.integers(1, 3))):
+        for trajectory in range(draw(st.integers(1, 4))):
+            length = draw(st.integers(1, 6))
+            visited = [draw(state) for _ in range(length)]
+            succeeds = shape.all_succeed or draw(st.booleans())
+            is_flagged_throughout = draw(st.booleans())
+            first_step = draw(st.integers(-2, 5))
+            episode_return = draw(st.sampled_from([0.0, 0.5, 1.0]))
+            for i in range(length):
+                is_last = i == length - 1
+                following = draw(st.none() | state) if is_last else visited[i + 1]
+                if shape.has_broken_links and draw(st.integers(0, 9)) == 9 and not is_last:
+                    following = draw(state)
+                rows.append(
+                    {
+                        "states": visited[i],
+                        "next_states": following,
+                        "group_ids": f"g{group}",
+                        "trajectory_ids": trajectory,
+                        "success": succeeds and (is_last or is_flagged_throughout),
+                        "step_ids": first_step + i,
+                        "rewards": draw(st.sampled_from([0.0, 1.0, -0.5])),
+                        "episode_returns": episode_return,
+                        "edge_costs": draw(cost),
+                        "action_valid": draw(st.booleans()),
+                    }
+                )
+    columns: Columns = {name: [row[name] for row in rows] for name in rows[0]}
+    for name in ("rewards", "episode_returns", "action_valid"):
+        if draw(st.booleans()):
+            columns[name] = None
+    if not _decide(draw, shape.has_next_states):
+        columns["next_states"] = None
+    if _decide(draw, shape.has_unit_costs):
+        columns["edge_costs"] = None
+    return columns
+
+
+def _decide(draw: st.DrawFn, wanted: bool | None) -> bool:
+    return draw(st.booleans()) if wanted is None else wanted
+
+
+options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "estimator": st.sampled_from(["graphgpo", "graphgpo", "gigpo", "grpo"]),
+        "omega": st.sampled_from([0.1, 0.5, 0.9]),
+        "success_reward": st.sampled_from([1.0, 10.0]),
+        "exponent": st.sampled_from(["paper", "recipe", "progress"]),
+        "normalization": st.sampled_from(["mean_std", "mean"]),
+        "epsilon_scale": st.sampled_from(["relative", "absolute"]),
+        "step_weight": st.sampled_from([1.0, 0.5]),
+        "episode_weight": st.sampled_from([1.0, 0.0]),
+        "episode_weighting": st.sampled_from(["trajectory", "step"]),
+        "invalid_action_penalty": st.sampled_from([0.0, 0.1]),
+    }
+)
+
+
+def num_rows(columns: Columns) -> int:
+    return len(columns["states"])
+
+
+def take(columns: Columns, rows: Any) -> Columns:
+    """These rows of every column that is given."""
+    return {
+        name: None if values is None else [values[row] for row in rows]
+        for name, values in columns.items()
+    }
+
+
+def joined(*batches: Columns) -> Columns:
+    """Rows of several batches with the same columns, one after the other."""
+    return {
+        name: None
+        if batches[0][name] is None
+        else list(itertools.chain.from_iterable(batch[name] for batch in batches))
+        for name in batches[0]
+    }
+
+
+def with_padding(columns: Columns, copied_rows: list[int]) -> tuple[Columns, list[int]]:
+    """Copies of some rows and masked rows full of garbage at the end; and every row's original.
+
+    A masked row's original is -1.
+    """
+    rows = num_rows(columns)
+    padded = take(columns, [*range(rows), *copied_rows])
+    garbage: Columns = {name: float("nan") for name in padded} | {"states": None, "success": None}
+    for name, values in padded.items():
+        if values is not None:
+            values.append(garbage[name])
+    padded["mask"] = [True] * (rows + len(copied_rows)) + [False]
+    return padded, [*range(rows), *copied_rows, -1]
+
+
+def assert_same_bits(result: Any, expected: Any, rows: Any = None) -> None:
+    """Advantages, returns and distances agree bit for bit; `rows` are those of `expected`."""
+    for name in ARRAYS:
+        values = getattr(expected, name)
+        np.testing.assert_array_equal(
+            getattr(result, name), values if rows is None else values[rows], err_msg=name
+        )

@@ -1,0 +1,31 @@
+"""What several test files share: the two backends, and how hard Hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import graphgpo
+from graphgpo import reference
+
+Compute = Callable[..., graphgpo.StepAdvantages]
+
+COMMON: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+settings.register_profile("fast", max_examples=60, derandomize=True, **COMMON)
+settings.register_profile("heavy", max_examples=2000, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(params=["fast", "reference"])
+def compute(request: pytest.FixtureRequest) -> Compute:
+    """`compute_advantages`, native and in plain Python: what holds of one holds of both."""
+    if request.param == "fast":
+        return graphgpo.compute_advantages
+    return reference.compute_advantages
