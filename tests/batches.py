@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 STATES: list[list[Any]] = [
     ["a", "b", "c", "d"],
     [0, 1, 2],
-    ["a", 1, 1.0, True, b"a"],  # equal to nobody but themselves
+    ["1", 1.0, True, b"1", ("1",)],  # equal to nobody but themselves
     [(1, None), [1, 2], {"x": 1}, (1, 2, 3)],
 ]
 

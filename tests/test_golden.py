@@ -31,7 +31,9 @@ class Rollouts:
             if "__" not in name
         }
         self.outputs = {name: values for name, values in arrays.items() if name.startswith("adv__")}
-        self.returns = {name: values for name, values in arrays.items() if name.startswith("return")}
+        self.returns = {
+            name: values for name, values in arrays.items() if name.startswith("return")
+        }
         self.batch: dict[str, Any] = {
             "states": self.columns["state"],
             "next_states": self.columns["next_state"],

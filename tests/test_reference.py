@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batches import Columns, options, rollouts, take, with_padding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphgpo
+from batches import Columns, options, rollouts, take, with_padding
 from graphgpo import reference
 
 

@@ -1,8 +1,8 @@
 """Start here: three rollouts of one task, small enough to check every number by hand.
 
-    hall -> kitchen -> kitchen, mug -> GOAL                               t1
-    hall -> bedroom -> hall -> kitchen -> fridge open                     t2 gives up
-    hall -> kitchen -> fridge open -> kitchen -> kitchen, mug -> GOAL     t3
+hall -> kitchen -> kitchen, mug -> GOAL                               t1
+hall -> bedroom -> hall -> kitchen -> fridge open                     t2 gives up
+hall -> kitchen -> fridge open -> kitchen -> kitchen, mug -> GOAL     t3
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from conftest import Compute
 
 #    source           target         d  d'  R       A_S     A_E
