@@ -85,6 +85,13 @@ ArrowColumn read_stream(const py::object& capsule, const std::string& name) {
     }
 }
 
+// Before anything is allocated for the rows.
+void check_num_rows(const ArrowColumn& column, const std::string& name) {
+    if (column.num_rows() <= max_rows) return;
+    raise(PyExc_ValueError, name + " has " + std::to_string(column.num_rows()) +
+                                " rows; expected at most 2147483646 (2**31 - 2)");
+}
+
 ArrowColumn read_column(const py::object& object, const std::string& name) {
     if (py::hasattr(object, "__arrow_c_array__")) {
         const py::tuple capsules = object.attr("__arrow_c_array__")();
@@ -273,6 +280,7 @@ class KeyReader {
 OwnedKeyColumn keys_from_arrow(const py::object& values, const std::optional<Column<bool>>& mask,
                                const std::string& name, bool is_id) {
     auto column = std::make_unique<ArrowColumn>(read_column(values, name));
+    check_num_rows(*column, name);
     const Mask masked(mask);
     Arena arena;
     const KeyReader reader(name, is_id ? Role::id : Role::state, masked, arena);
@@ -309,6 +317,7 @@ template <typename T>
 std::vector<T> numbers_from_arrow(const py::object& values, const std::optional<Column<bool>>& mask,
                                   const std::string& name, const char* expected) {
     const ArrowColumn column = read_column(values, name);
+    check_num_rows(column, name);
     const std::string_view format = column.schema->format;
     const Mask masked(mask);
     std::vector<T> numbers;

@@ -31,7 +31,6 @@ constexpr const char* expected_id = "int, str, bytes or UUID";
 struct Misfit {
     PyObject* type;  // PyExc_TypeError or PyExc_ValueError
     std::string problem;
-    bool is_whole;  // the state itself, not something inside it
 };
 
 // The dtype kind of a NumPy scalar ('i', 'f', ...); 0: it is none.
@@ -83,17 +82,17 @@ class Encoder {
         }
         if (value == Py_None) return {};
         if (role_ == Role::id) return id(object);
-        if (depth > deepest_nesting) {
-            throw Misfit{PyExc_ValueError,
-                         "is nested deeper than " + std::to_string(deepest_nesting) +
-                             " levels (or contains itself)",
-                         true};
-        }
         if (PyBool_Check(value)) return Key::word(KeyKind::boolean, value == Py_True ? 1 : 0);
         if (PyLong_Check(value)) return integer(value);
         if (PyFloat_Check(value)) return real(object, depth);
-        if (PyList_Check(value) || PyTuple_Check(value)) return sequence(object, depth);
-        if (PyDict_Check(value)) return mapping(object, depth);
+        if (PyList_Check(value) || PyTuple_Check(value) || PyDict_Check(value)) {
+            if (depth == deepest_nesting) {
+                throw Misfit{PyExc_ValueError,
+                             "is nested deeper than " + std::to_string(deepest_nesting) +
+                                 " levels (or contains itself)"};
+            }
+            return PyDict_Check(value) ? mapping(object, depth) : sequence(object, depth);
+        }
         if (PyByteArray_Check(value) || PyMemoryView_Check(value)) return buffer(object);
         if (py::isinstance<py::array>(object)) {
             return array(py::reinterpret_borrow<py::array>(object), object, depth);
@@ -108,8 +107,7 @@ class Encoder {
                                        const char* expected) {
         return {type,
                 std::string(depth == 0 ? "is " : "contains ") + shortened(object) + "; expected " +
-                    expected,
-                depth == 0};
+                    expected};
     }
 
     [[nodiscard]] Key text(PyObject* value) const {

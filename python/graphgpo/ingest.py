@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from graphgpo import _core
 
+MAX_ROWS = 2**31 - 2
+
 Mask: TypeAlias = NDArray[np.bool_] | None
 
 
@@ -185,6 +187,10 @@ def _plain(name: str, values: Any) -> Any:
     if isinstance(values, np.ndarray):
         if values.ndim == 0:
             raise TypeError(f"{name} is a 0-d array; expected a column, one value per step")
+        if len(values) > MAX_ROWS:  # before anything is allocated for the rows
+            raise ValueError(
+                f"{name} has {len(values)} rows; expected at most {MAX_ROWS} (2**31 - 2)"
+            )
         return values
     if isinstance(values, (list, tuple)):
         return tuple(values)

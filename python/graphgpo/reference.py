@@ -159,8 +159,6 @@ def compute_advantages(
 
 def canonical(value: Any, depth: int = 0) -> Hashable | None:
     """A hashable form in which two states are equal by type and value; None for None."""
-    if depth > 100:
-        raise ValueError("a state is nested deeper than 100 levels")
     if isinstance(value, np.generic):
         value = value.item()
     if value is None:
@@ -179,6 +177,8 @@ def canonical(value: Any, depth: int = 0) -> Hashable | None:
         return ("bytes", bytes(value))
     if isinstance(value, uuid.UUID):
         return ("uuid", value.bytes)
+    if isinstance(value, (list, tuple, dict)) and depth == 100:
+        raise ValueError("a state is nested deeper than 100 levels")
     if isinstance(value, (list, tuple)):
         return ("sequence", tuple(canonical(element, depth + 1) for element in value))
     if isinstance(value, dict):

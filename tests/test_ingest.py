@@ -1,0 +1,423 @@
+"""Every kind of column: the same values make the same states, whatever holds them."""
+
+from __future__ import annotations
+
+import gc
+import uuid
+import weakref
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import graphgpo
+from graphgpo import reference
+
+TEXTS = ["hall", "kitchen", "", "hall", "Küche", "\x00", "厨房 🍵", "kitchen", "a" * 40]
+
+
+def node_ids(states: Any, **columns: Any) -> list[int]:
+    """Which states are equal: the node of every row, each row a trajectory of its own."""
+    rows = len(states)
+    result = graphgpo.compute_advantages(
+        states,
+        group_ids=np.zeros(rows, np.int64),
+        trajectory_ids=np.arange(rows),
+        success=np.zeros(rows, bool),
+        **columns,
+    )
+    return [int(i) for i in result.state_ids]
+
+
+def as_stream(values: Any) -> pa.ChunkedArray:
+    array = pa.array(values)
+    return pa.chunked_array([array[:3], array[3:3], array[3:]])
+
+
+class OnlyCapsules:
+    """A column that offers the Arrow PyCapsule interface and nothing else."""
+
+    def __init__(self, values: Any) -> None:
+        self.array = pa.array(values)
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
+        return self.array.__arrow_c_array__(requested_schema)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+TEXT_COLUMNS = {
+    "tuple": tuple,
+    "object array": lambda x: np.array(x, dtype=object),
+    "NumPy U, aligned": lambda x: np.array(x),
+    "NumPy U, other byte order": lambda x: np.array(x).astype(np.array(x).dtype.newbyteorder(">")),
+    "NumPy U, strided": lambda x: np.repeat(np.array(x), 2)[::2],
+    "NumPy StringDType": lambda x: np.array(x, dtype=np.dtypes.StringDType()),
+    "np.str_": lambda x: [np.str_(text) for text in x],
+    "str subclass": lambda x: [type("Text", (str,), {})(text) for text in x],
+    "Arrow utf8": pa.array,
+    "Arrow large_utf8": lambda x: pa.array(x, pa.large_string()),
+    "Arrow string_view": lambda x: pa.array(x, pa.string_view()),
+    "Arrow dictionary": lambda x: pa.array(x).dictionary_encode(),
+    "Arrow chunks": as_stream,
+    "Arrow slice": lambda x: pa.array(["before", "it", *x, "after"])[2:-1],
+    "capsules only": OnlyCapsules,
+    "polars": pl.Series,
+    "polars categorical": lambda x: pl.Series(x, dtype=pl.Categorical),
+    "pandas": pd.Series,
+    "pandas categorical": lambda x: pd.Series(x, dtype="category"),
+    "pandas Arrow": lambda x: pd.Series(x, dtype=pd.ArrowDtype(pa.string())),
+}
+
+
+@pytest.mark.parametrize("make", TEXT_COLUMNS.values(), ids=TEXT_COLUMNS.keys())
+def test_text_is_the_same_in_every_container(make: Any) -> None:
+    texts = TEXTS
+    column = make(texts)
+    if isinstance(column, np.ndarray) and column.dtype.kind == "U":
+        # NumPy's fixed-width text cannot end in NUL.
+        texts = [text.rstrip("\x00") for text in texts]
+    assert list(graphgpo.state_keys(column)) == [graphgpo.state_key(text) for text in texts]
+    assert node_ids(column) == node_ids(texts)
+    # Two columns of different kinds still match.
+    result = graphgpo.compute_advantages(
+        column,
+        [*texts[1:], None],
+        group_ids=[0] * len(texts),
+        trajectory_ids=[0] * len(texts),
+        success=[False] * len(texts),
+    )
+    assert result.metrics["graphgpo/broken_links"] == 0
+
+
+BYTES = [b"a", b"", b"b", b"a\xff\x00\xfe", b"0123456789abcdef"]
+BYTES_COLUMNS = {
+    "bytearray": lambda x: [bytearray(value) for value in x],
+    "memoryview": lambda x: [memoryview(value) for value in x],
+    "strided memoryview": lambda x: [
+        memoryview(bytes(b for byte in value for b in (byte, 0)))[::2] for value in x
+    ],
+    "NumPy S": lambda x: np.array(x),
+    "np.bytes_": lambda x: [np.bytes_(value) for value in x],
+    "Arrow binary": pa.array,
+    "Arrow large_binary": lambda x: pa.array(x, pa.large_binary()),
+    "Arrow binary_view": lambda x: pa.array(x, pa.binary_view()),
+    "polars": lambda x: pl.Series(x, dtype=pl.Binary),
+}
+
+
+@pytest.mark.parametrize("make", BYTES_COLUMNS.values(), ids=BYTES_COLUMNS.keys())
+def test_bytes_are_the_same_in_every_container(make: Any) -> None:
+    assert list(graphgpo.state_keys(make(BYTES))) == [graphgpo.state_key(value) for value in BYTES]
+
+
+def test_fixed_size_binary_is_bytes() -> None:
+    values = [b"abcd", b"efgh", b"abcd"]
+    column = pa.array(values, pa.binary(4))[1:]
+    assert list(graphgpo.state_keys(column)) == [graphgpo.state_key(v) for v in values[1:]]
+
+
+INTEGERS = [3, 0, 127, 3, 1]
+INTEGER_COLUMNS = {
+    **{f"NumPy {t}": lambda x, t=t: np.array(x, t) for t in ("i1", "u1", "<i2", ">i4", "u4", "u8")},
+    "strided": lambda x: np.repeat(np.array(x), 3)[::3],
+    "np.int16": lambda x: [np.int16(value) for value in x],
+    **{f"Arrow {t}": lambda x, t=t: pa.array(x, t) for t in ("int8", "uint16", "int64", "uint64")},
+    "Arrow chunks": as_stream,
+    "polars": pl.Series,
+    "pandas": pd.Series,
+    "pandas, labelled": lambda x: pd.Series(x, index=range(100, 100 + len(x))),
+    "torch": torch.tensor,
+    "torch int32": lambda x: torch.tensor(x, dtype=torch.int32),
+    "range": lambda x: x,
+}
+
+
+@pytest.mark.parametrize("make", INTEGER_COLUMNS.values(), ids=INTEGER_COLUMNS.keys())
+def test_integers_are_the_same_in_every_container(make: Any) -> None:
+    expected = [graphgpo.state_key(value) for value in INTEGERS]
+    assert list(graphgpo.state_keys(make(INTEGERS))) == expected
+    # As ids and as step ids too.
+    ids = make(INTEGERS)
+    result = graphgpo.compute_advantages(
+        ["s"] * 5,
+        ["t"] * 5,
+        group_ids=ids,
+        trajectory_ids=ids,
+        step_ids=make([0, 0, 0, 1, 0]),
+        success=[False] * 5,
+    )
+    assert result.metrics["graphgpo/num_groups"] == 4
+    assert result.metrics["graphgpo/duplicate_rows"] == 0
+
+
+def test_integers_outside_int64_are_states_like_any_other() -> None:
+    big = [2**63, 2**64 - 1, -(2**63) - 1, 2**200, 2**63 - 1, -(2**63)]
+    assert node_ids(big) == [2 * i for i in range(6)]  # a node and a leaf each
+    unsigned = np.array([2**63, 2**64 - 1, 5], np.uint64)
+    expected = [graphgpo.state_key(int(value)) for value in unsigned]
+    assert list(graphgpo.state_keys(unsigned)) == expected
+    assert list(graphgpo.state_keys(pa.array(unsigned))) == expected
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "<i4", ">i8", "u2", "f2", "<f4", ">f8"])
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 2, 2), (5, 0)])
+def test_a_row_of_a_numeric_array_is_a_state(dtype: str, shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(1)
+    rows = random.integers(0, 2, shape).astype(dtype)
+    rows[3] = rows[1]
+    keys = graphgpo.state_keys(rows)
+    assert list(keys) == [graphgpo.state_key(row) for row in rows]
+    assert list(graphgpo.state_keys(list(rows))) == list(keys)
+    strided = np.repeat(rows, 2, axis=0)[::2]
+    assert list(graphgpo.state_keys(strided)) == list(keys)
+    # A matching object column: rows on one side, arrays on the other.
+    result = graphgpo.compute_advantages(
+        rows,
+        [*rows[1:], None],
+        group_ids=[0] * 5,
+        trajectory_ids=[0] * 5,
+        success=[False] * 5,
+    )
+    assert result.metrics["graphgpo/broken_links"] == 0
+    result = graphgpo.compute_advantages(
+        list(rows), rows, group_ids=[0] * 5, trajectory_ids=range(5), success=[False] * 5
+    )
+    assert (result.state_ids == result.next_state_ids).all()
+
+
+def test_tensors_are_their_arrays() -> None:
+    boards = torch.arange(12).reshape(4, 3)
+    assert list(graphgpo.state_keys(boards)) == list(graphgpo.state_keys(boards.numpy()))
+    assert list(graphgpo.state_keys(list(boards))) == list(graphgpo.state_keys(boards))
+    weights = torch.ones(4, 2, requires_grad=True)
+    assert len(set(graphgpo.state_keys(weights))) == 1
+    half = torch.ones(4, 2, dtype=torch.bfloat16)
+    assert list(graphgpo.state_keys(half)) == list(graphgpo.state_keys(half.float()))
+    result = graphgpo.compute_advantages(
+        boards,
+        group_ids=torch.zeros(4, dtype=torch.int64),
+        trajectory_ids=torch.arange(4),
+        success=torch.tensor([True, False, False, False]),
+        rewards=torch.ones(4, dtype=torch.bfloat16),
+        mask=torch.tensor([1, 1, 1, 0]),
+    )
+    assert result.metrics["graphgpo/masked_rows"] == 1
+
+
+# --- equality: by type and value ------------------------------------------------------------------
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-2, 2)
+    | st.floats(allow_nan=False)
+    | st.sampled_from([0.0, -0.0, 1.0])
+    | st.text(st.characters(), max_size=3)
+    | st.binary(max_size=3)
+    | st.sampled_from([np.int64(1), np.float32(1), np.bool_(True), np.str_("1"), bytearray(b"1")])
+    | st.sampled_from([np.array([1, 0]), np.array([1.0, -0.0]), np.array([1, 0], "i1")])
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=2) | st.integers(0, 2), inner, max_size=3)
+    ),
+    max_leaves=6,
+).filter(lambda value: value is not None)
+
+
+@given(states=st.lists(values, min_size=2, max_size=8))
+def test_states_are_equal_exactly_when_their_canonical_forms_are(states: list[Any]) -> None:
+    forms = [reference.canonical(state) for state in states]
+    keys = graphgpo.state_keys(states)
+    nodes = node_ids(states)
+    for i, form in enumerate(forms):
+        for j, other in enumerate(forms):
+            assert (nodes[i] == nodes[j]) == (form == other), (states[i], states[j])
+            assert (keys[i] == keys[j]) == (form == other), (states[i], states[j])
+
+
+DIFFERENT: list[Any] = [
+    1,
+    1.0,
+    True,
+    "1",
+    b"1",
+    [1],
+    [1.0],
+    [[1]],
+    ["1"],
+    [True],
+    {"1": 1},
+    {1: 1},
+    {1: [1]},
+    [],
+    {},
+    "",
+    b"",
+    [[]],
+    [None],
+    np.array([1]),
+    np.array([1], np.int32),
+    np.array([1.0]),
+    np.array([[1]]),
+    np.array(1),
+    np.zeros((0, 1)),
+    np.zeros((1, 0)),
+    "\ud800",
+    "\ud800".encode("utf-8", "surrogatepass"),
+    "é",
+    "e\u0301",  # no Unicode normalisation
+    ["a", "b"],
+    ["ab"],
+    [["a"], "b"],
+    2**64,
+    -(2**64),
+    str(2**64),
+]
+
+
+def test_different_values_are_different_states() -> None:
+    assert node_ids(DIFFERENT) == [2 * i for i in range(len(DIFFERENT))]
+    assert len(set(graphgpo.state_keys(DIFFERENT))) == len(DIFFERENT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.float16(0.5), 0.5),
+        (np.int8(1), 1),
+        (np.uint64(2**64 - 1), 2**64 - 1),
+        (np.bool_(False), False),
+        (0.0, -0.0),
+        ([1, (2, "x")], (1, [2, "x"])),
+        ({"a": 1, "b": [2]}, {"b": (2,), "a": 1}),
+        (b"ab", memoryview(b"ab")),
+        ({"k": np.array([1.0, -0.0])}, {"k": np.array([1.0, 0.0])}),
+        (np.arange(6).reshape(2, 3).T, np.array([[0, 3], [1, 4], [2, 5]])),
+        (np.arange(3, dtype=">i4"), np.arange(3, dtype="<i4")),
+        (torch.arange(3), np.arange(3)),
+    ],
+)
+def test_equal_values_are_one_state(one: Any, other: Any) -> None:
+    assert graphgpo.state_key(one) == graphgpo.state_key(other)
+    assert node_ids([one, other])[0] == node_ids([one, other])[1]
+
+
+def test_ids_are_ints_text_bytes_and_uuids() -> None:
+    names = [uuid.UUID(int=1), uuid.UUID(int=1), str(uuid.UUID(int=1)), 1, np.int8(1), "1", b"1"]
+    result = graphgpo.compute_advantages(
+        list(range(7)), group_ids=names, trajectory_ids=names[::-1], success=[False] * 7
+    )
+    assert result.metrics["graphgpo/num_groups"] == 5
+
+
+# --- masks, views and lifetimes -------------------------------------------------------------------
+
+
+def test_masked_values_are_never_looked_at() -> None:
+    class Trap:
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    trap: Any = Trap()
+    objects = np.empty(3, object)
+    objects[:] = [1.0, None, 1.0]
+    objects[1] = trap
+    result = graphgpo.compute_advantages(
+        ["a", trap, "b"],
+        ["b", trap, None],
+        group_ids=[0, trap, 0],
+        trajectory_ids=["t", trap, "t"],
+        success=[0, trap, 1],
+        step_ids=[0, trap, 1],
+        rewards=[0.0, trap, 1.0],
+        episode_returns=objects,
+        edge_costs=[1, trap, 1],
+        action_valid=[True, trap, True],
+        mask=[1, 0, 1],
+    )
+    assert result.distances[0] == 2
+    rows = np.array([[1.0, 2.0], [np.nan, np.nan], [1.0, 2.0]])
+    assert node_ids(rows, mask=[True, False, True])[1] == -1
+    column = pa.array(["a", None, "b"])
+    assert node_ids(column, mask=pa.array([True, False, True]))[1] == -1
+    assert node_ids([1.0, float("nan")], mask=np.array([1.0, 0.0]))[1] == -1
+
+
+def numeric_columns() -> dict[str, Any]:
+    return {
+        "list": list,
+        "object array": lambda x: np.array(x, object),
+        "float32": lambda x: np.array(x, np.float32),
+        "Arrow": pa.array,
+        "Arrow chunks": as_stream,
+        "polars": pl.Series,
+        "pandas": pd.Series,
+        "torch": torch.tensor,
+        "NumPy scalars": lambda x: [np.float32(value) for value in x],
+    }
+
+
+@pytest.mark.parametrize("make", numeric_columns().values(), ids=numeric_columns().keys())
+def test_numbers_are_the_same_in_every_container(make: Any) -> None:
+    columns: dict[str, NDArray[Any] | list[Any]] = {
+        "group_ids": [0] * 4,
+        "trajectory_ids": [0, 0, 1, 1],
+    }
+    numbers = {
+        "rewards": [0.5, 1.0, 0.0, -0.25],
+        "episode_returns": [1.0, 1.0, 0.5, 0.5],
+        "edge_costs": [0.5, 2.0, 1.0, 4.0],
+    }
+    flags = {"success": [0, 1, 0, 0], "action_valid": [1, 0, 1, 1], "mask": [1, 1, 1, 1]}
+    states = ["a", "b", "a", "c"]
+    expected = graphgpo.compute_advantages(
+        states, **columns, **numbers, **{name: np.array(v, bool) for name, v in flags.items()}
+    )
+    made = {name: make(values) for name, values in (numbers | flags).items()}
+    result = graphgpo.compute_advantages(states, **columns, **made)
+    np.testing.assert_array_equal(result.advantages, expected.advantages)
+    np.testing.assert_array_equal(result.distances, expected.distances)
+
+
+def test_arrow_memory_is_let_go() -> None:
+    column = pa.array([f"state {i}" for i in range(1000)])
+    before = pa.total_allocated_bytes()
+    del column
+    freed = before - pa.total_allocated_bytes()
+    assert freed > 0
+    column = pa.array([f"state {i}" for i in range(1000)])
+    node_ids(column)
+    node_ids(pa.chunked_array([column, column]))
+    del column
+    gc.collect()
+    assert pa.total_allocated_bytes() <= before - freed
+
+
+def test_objects_are_let_go() -> None:
+    class State(str):
+        __slots__ = ("__weakref__",)
+
+    states = [State(f"state {i}") for i in range(100)]
+    references = [weakref.ref(state) for state in states]
+    node_ids(states)
+    graphgpo.build_graph(
+        states, group_ids=[0] * 100, trajectory_ids=range(100), success=[False] * 100
+    )
+    del states
+    gc.collect()
+    assert all(reference() is None for reference in references)
