@@ -10,6 +10,7 @@ import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_many_python_threads_may_call_at_once() -> None:
 
 def test_a_list_that_another_thread_changes_is_read_as_it_was() -> None:
     batch = random_walks(20_000)
-    states = list(batch["states"])  # type: ignore[call-overload]
+    states = list(batch["states"])
     expected = digest(graphgpo.compute_advantages(**batch))
     stop = threading.Event()
 
@@ -38,7 +39,7 @@ def test_a_list_that_another_thread_changes_is_read_as_it_was() -> None:
         while not stop.is_set():
             states[:] = [f"room {i}" for i in range(12)] * 2000
             states.clear()
-            states[:] = list(batch["states"])  # type: ignore[call-overload]
+            states[:] = list(batch["states"])
 
     thread = threading.Thread(target=churn)
     thread.start()
@@ -83,7 +84,7 @@ def test_a_call_that_fails_leaves_nothing_behind() -> None:
 
     states: list[object] = [f"a state of some length {i}" for i in range(2000)]
     states[1999] = Trap()
-    columns = {
+    columns: dict[str, Any] = {
         "group_ids": np.zeros(2000, np.int64),
         "trajectory_ids": np.zeros(2000, np.int64),
         "success": np.zeros(2000, bool),

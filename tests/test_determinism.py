@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ ARRAYS = (
 )
 
 
-def random_walks(num_rows: int = 40_000) -> dict[str, object]:
+def random_walks(num_rows: int = 40_000) -> dict[str, Any]:
     """Groups of random walks over few states, enough rows for threads to start."""
     random = np.random.default_rng(7)
     row = np.arange(num_rows)

@@ -60,7 +60,8 @@ def has_equal_scores(
     largest = np.full(states.max() + 1, -np.inf)
     np.minimum.at(smallest, states, scores)
     np.maximum.at(largest, states, scores)
-    return (smallest == largest)[states]
+    is_flat: NDArray[np.bool_] = (smallest == largest)[states]
+    return is_flat
 
 
 def test_the_files_are_there() -> None:

@@ -15,7 +15,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import graphgpo
 from graphgpo import reference
@@ -374,20 +373,19 @@ def numeric_columns() -> dict[str, Any]:
 
 @pytest.mark.parametrize("make", numeric_columns().values(), ids=numeric_columns().keys())
 def test_numbers_are_the_same_in_every_container(make: Any) -> None:
-    columns: dict[str, NDArray[Any] | list[Any]] = {
+    columns: dict[str, Any] = {
         "group_ids": [0] * 4,
         "trajectory_ids": [0, 0, 1, 1],
     }
-    numbers = {
+    numbers: dict[str, Any] = {
         "rewards": [0.5, 1.0, 0.0, -0.25],
         "episode_returns": [1.0, 1.0, 0.5, 0.5],
         "edge_costs": [0.5, 2.0, 1.0, 4.0],
     }
     flags = {"success": [0, 1, 0, 0], "action_valid": [1, 0, 1, 1], "mask": [1, 1, 1, 1]}
     states = ["a", "b", "a", "c"]
-    expected = graphgpo.compute_advantages(
-        states, **columns, **numbers, **{name: np.array(v, bool) for name, v in flags.items()}
-    )
+    as_bools: dict[str, Any] = {name: np.array(flags[name], bool) for name in flags}
+    expected = graphgpo.compute_advantages(states, **columns, **numbers, **as_bools)
     made = {name: make(values) for name, values in (numbers | flags).items()}
     result = graphgpo.compute_advantages(states, **columns, **made)
     np.testing.assert_array_equal(result.advantages, expected.advantages)

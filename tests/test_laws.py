@@ -111,7 +111,7 @@ def test_no_edge_saves_more_than_its_cost(compute: Compute, columns: Columns) ->
 @given(columns=rollouts())
 def test_the_distance_is_zero_exactly_at_the_goal(compute: Compute, columns: Columns) -> None:
     result = compute(**columns)
-    last = defaultdict(lambda: (-100, -1))
+    last: dict[tuple[str, int], tuple[int, int]] = defaultdict(lambda: (-100, -1))
     for row in range(num_rows(columns)):
         key = columns["group_ids"][row], columns["trajectory_ids"][row]
         last[key] = max(last[key], (columns["step_ids"][row], row))
@@ -128,7 +128,7 @@ def test_every_normalised_set_has_mean_zero(
         peers = result.step_advantages[result.state_ids == state]
         # A mean's rounding is divided by a std that may be as small as the values' own ulp.
         assert abs(peers.mean()) < 1e-5 * max(1.0, float(np.abs(peers).max()))
-    by_group = defaultdict(dict)  # type: ignore[var-annotated]
+    by_group: dict[str, dict[int, list[float]]] = defaultdict(dict)
     for row in range(num_rows(columns)):
         by_trajectory = by_group[columns["group_ids"][row]]
         by_trajectory.setdefault(columns["trajectory_ids"][row], []).append(
@@ -253,7 +253,7 @@ def unreachable_distance(result: graphgpo.StepAdvantages, columns: Columns, row:
         for cost, group in zip(costs, columns["group_ids"], strict=True)
         if group == columns["group_ids"][row]
     )
-    return float(max(reached, default=0.0)) + largest_cost
+    return float(max(reached, default=0.0) + largest_cost)
 
 
 @given(columns=rollouts(Shape(has_next_states=True, all_succeed=True, has_broken_links=False)))

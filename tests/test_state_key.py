@@ -53,7 +53,11 @@ def test_none_has_no_key() -> None:
 
 def test_keys_as_states_merge_what_the_states_merge() -> None:
     rooms = ["hall", "kitchen", "hall", "bath"]
-    columns = {"group_ids": [0] * 4, "trajectory_ids": [0, 0, 1, 1], "success": [1, 1, 0, 0]}
+    columns: dict[str, Any] = {
+        "group_ids": [0] * 4,
+        "trajectory_ids": [0, 0, 1, 1],
+        "success": [1, 1, 0, 0],
+    }
     by_state = graphgpo.compute_advantages(rooms, **columns)
     by_key = graphgpo.compute_advantages(graphgpo.state_keys(rooms), **columns)
     np.testing.assert_array_equal(by_key.advantages, by_state.advantages)

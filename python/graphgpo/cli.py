@@ -8,8 +8,9 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
+from graphgpo import __version__
 from graphgpo.config import GraphGPOConfig
 from graphgpo.demo import ENVIRONMENTS
 from graphgpo.demo_page import ASCII_SYMBOLS, Line, Symbols, demo_page
@@ -40,19 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Version(argparse.Action):
-    """`--version`, looked up only when asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib import metadata
-
-        try:
-            version = metadata.version("graphgpo")
-        except metadata.PackageNotFoundError:
-            version = "(version unknown: run from a source tree, not installed)"
-        parser.exit(message=f"graphgpo {version}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="graphgpo",
@@ -60,7 +48,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Start here: graphgpo demo",
     )
     parser.add_argument(
-        "--version", action=_Version, nargs=0, help="show the installed version and exit"
+        "--version",
+        action="version",
+        version=f"graphgpo {__version__}",
+        help="show the installed version and exit",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     command = commands.add_parser(

@@ -99,11 +99,12 @@ def _check_rows(num_values: int, num_rows: int) -> None:
         )
 
 
-def _row_mask(row: int, mask: Any) -> torch.Tensor:
+def _row_mask(row: int, mask: object) -> torch.Tensor:
+    name = f"response_mask[{row}]"
     if not isinstance(mask, torch.Tensor):
-        mask = torch.from_numpy(_numbers(f"response_mask[{row}]", mask, "biuf"))
+        return _row_mask(row, torch.from_numpy(_numbers(name, mask, "biuf")))
     if mask.dim() != 1:
-        raise ValueError(f"response_mask[{row}] is {_describe(mask)}; expected a 1-D mask")
+        raise ValueError(f"{name} is {_describe(mask)}; expected a 1-D mask")
     return mask
 
 
@@ -316,7 +317,7 @@ def policy_loss(
     _check_token_tensors(mask, **tensors)
 
     # The gradient is worked out beside the value: autograd would keep five (B, T) tensors for the
-    # backward pass and take 1.4 times as long.
+    # backward pass.
     with torch.no_grad():
         dtype = torch.promote_types(log_probs.dtype, torch.float32)
         padding = mask == 0
@@ -356,7 +357,8 @@ def policy_loss(
         row_weights = _row_weights(tokens_per_row, reduction, dtype)
         value = (row_losses * row_weights).sum()
         gradient.mul_(row_weights[:, None])
-    return _WithGradient.apply(log_probs, value, gradient), metrics
+    loss: torch.Tensor = _WithGradient.apply(log_probs, value, gradient)  # type: ignore[no-untyped-call]
+    return loss, metrics
 
 
 def _finite_non_negative(x: float) -> bool:
@@ -487,8 +489,6 @@ def _describe(tensor: torch.Tensor) -> str:
 
 def _repeat(values: torch.Tensor, counts: torch.Tensor, total: int) -> torch.Tensor:
     """Every value `counts` times over; the counts sum to `total`, so no device is waited for."""
-    if (
-        values.device.type == "cpu"
-    ):  # np.repeat fills runs where torch gathers: 10 to 50 times faster
+    if values.device.type == "cpu":  # np.repeat fills runs where torch gathers one by one
         return torch.from_numpy(np.repeat(values.numpy(), counts.numpy()))
     return torch.repeat_interleave(values, counts, output_size=total)
