@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -105,3 +106,14 @@ def test_code_in_the_documentation_runs(page: Path) -> None:
 def test_links_in_the_documentation_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
         assert (page.parent / link).exists(), link
+
+
+def test_the_differences_page_shows_what_the_bench_measures() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "recipe_differences", REPOSITORY / "bench" / "recipe_differences.py"
+    )
+    assert spec
+    assert spec.loader
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    assert bench.table() in (REPOSITORY / "docs" / "differences.md").read_text("utf-8")
