@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import io
 import re
 import subprocess
 import sys
@@ -99,7 +101,10 @@ def test_code_in_the_documentation_runs(page: Path) -> None:
             assert runner.run(test, clear_globs=False).failed == 0
             namespace.update(test.globs)
         else:
-            exec(compile(block, page.name, "exec"), namespace)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(compile(block, page.name, "exec"), namespace)
+            promised = re.findall(r"^print\(.*\)  # (.*)$", block, re.M)
+            assert printed.getvalue().splitlines() == promised
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

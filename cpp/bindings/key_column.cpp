@@ -105,7 +105,8 @@ void bind_key_column(py::module_& module) {
                 const py::gil_scoped_release release;
                 for (std::size_t row = 0; row < stable.size(); ++row) {
                     if (key_at(keys, id_of(row)).is_null()) {
-                        throw RowError(id_of(row), cell(name, id_of(row)) + " is null; expected a state");
+                        throw RowError(id_of(row),
+                                       cell(name, id_of(row)) + " is null; expected a state");
                     }
                     stable[row] = stable_key(keys, id_of(row));
                 }

@@ -87,9 +87,9 @@ class Encoder {
         if (PyFloat_Check(value)) return real(object, depth);
         if (PyList_Check(value) || PyTuple_Check(value) || PyDict_Check(value)) {
             if (depth == deepest_nesting) {
-                throw Misfit{PyExc_ValueError,
-                             "is nested deeper than " + std::to_string(deepest_nesting) +
-                                 " levels (or contains itself)"};
+                throw Misfit{PyExc_ValueError, "is nested deeper than " +
+                                                   std::to_string(deepest_nesting) +
+                                                   " levels (or contains itself)"};
             }
             return PyDict_Check(value) ? mapping(object, depth) : sequence(object, depth);
         }
@@ -105,9 +105,8 @@ class Encoder {
   private:
     [[nodiscard]] static Misfit misfit(PyObject* type, py::handle object, int depth,
                                        const char* expected) {
-        return {type,
-                std::string(depth == 0 ? "is " : "contains ") + shortened(object) + "; expected " +
-                    expected};
+        return {type, std::string(depth == 0 ? "is " : "contains ") + shortened(object) +
+                          "; expected " + expected};
     }
 
     [[nodiscard]] Key text(PyObject* value) const {

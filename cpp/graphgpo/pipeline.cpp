@@ -79,9 +79,13 @@ StepAdvantages masked_rows(std::size_t num_rows) {
 // Credits one group and writes to its rows, copies included; node ids are those of the group.
 Tally credit_group(const Batch& batch, const Options& options, std::span<const RowId> rows,
                    StepAdvantages& result) {
-    const auto [rollouts, graph, costs, distances] = GroupGraph(batch, rows);
+    const GroupGraph group(batch, rows);
+    const Rollouts& rollouts = group.rollouts;
+    const TransitionGraph& graph = group.graph;
+    const Distances& distances = group.distances;
     const Csr peers = steps_by_source(graph);
-    const StepScores scores = score_steps(batch, rollouts, graph, costs, distances, peers, options);
+    const StepScores scores =
+        score_steps(batch, rollouts, graph, group.costs, distances, peers, options);
     const StepCredit credit =
         combine(scores.advantages, episode_advantages(batch, rollouts, options), options);
 
