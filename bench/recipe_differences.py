@@ -3,8 +3,8 @@
     python bench/recipe_differences.py
 
 The recipe's numbers are its own outputs in float32, stored in tests/golden; the equations' are the
-library's. Deterministic: no seed, no timing, the same on every machine. docs/differences.md shows the
-table this prints, and a test compares the two.
+library's. Deterministic: no seed, no timing, the same on every machine. docs/differences.md shows
+the table this prints, and a test compares the two.
 """
 
 from __future__ import annotations

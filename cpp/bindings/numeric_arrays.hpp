@@ -11,10 +11,11 @@
 
 namespace graphgpo::bindings {
 
-// C-contiguous, native byte order, floats without -0.0.
+// C-contiguous, aligned, native byte order; floats without -0.0, bools 0 or 1.
 struct CanonicalArray {
     py::array array;
     char kind;  // b, i, u or f
+    bool has_nan;
 
     [[nodiscard]] std::string_view bytes() const {
         return {static_cast<const char*>(array.data()), static_cast<std::size_t>(array.nbytes())};
@@ -24,11 +25,12 @@ struct CanonicalArray {
 };
 
 // `array` itself where it is canonical, else a copy. Nothing for a dtype that has no such form
-// (text, objects, complex, dates, floats of more than 64 bits) or more than 30 axes.
+// (text, objects, complex, dates, floats of more than 64 bits), more than 30 axes, or a mask of its
+// own.
 [[nodiscard]] std::optional<CanonicalArray> canonical_array(const py::array& array);
 
-// The first of `num_rows` equal parts that is not masked and holds a NaN.
+// The first row, of an array with at least one, that is not masked and holds a NaN.
 [[nodiscard]] std::optional<std::size_t> first_row_with_nan(const CanonicalArray& array,
-                                                            std::size_t num_rows, const Mask& mask);
+                                                            const Mask& mask);
 
 }  // namespace graphgpo::bindings

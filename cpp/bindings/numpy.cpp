@@ -6,8 +6,10 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,93 +21,6 @@
 namespace graphgpo::bindings {
 
 using py::literals::operator""_a;
-
-namespace {
-
-// IEEE floats by their bits: every width in the same way, half precision included.
-template <typename Bits>
-struct FloatBits {
-    static constexpr Bits sign = Bits{1} << (8 * sizeof(Bits) - 1);
-    static constexpr int mantissa_bits = sizeof(Bits) == 2 ? 10 : sizeof(Bits) == 4 ? 23 : 52;
-    static constexpr Bits infinity =
-        static_cast<Bits>((static_cast<Bits>(~sign) >> mantissa_bits) << mantissa_bits);
-
-    static bool is_nan(Bits bits) { return static_cast<Bits>(bits & ~sign) > infinity; }
-    static bool is_negative_zero(Bits bits) { return bits == sign; }
-};
-
-template <typename Visitor>
-auto with_float_bits(const CanonicalArray& array, Visitor&& visit) {
-    switch (array.array.itemsize()) {
-        case 2:
-            return visit(std::uint16_t{});
-        case 4:
-            return visit(std::uint32_t{});
-        default:
-            return visit(std::uint64_t{});
-    }
-}
-
-bool has_negative_zero(const CanonicalArray& array) {
-    return with_float_bits(array, [&]<typename Bits>(Bits) {
-        const auto* elements = static_cast<const Bits*>(array.array.data());
-        return std::any_of(elements, elements + array.array.size(),
-                           FloatBits<Bits>::is_negative_zero);
-    });
-}
-
-void clear_negative_zeros(const CanonicalArray& array) {
-    with_float_bits(array, [&]<typename Bits>(Bits) {
-        auto* elements = static_cast<Bits*>(const_cast<void*>(array.array.data()));
-        std::replace_if(elements, elements + array.array.size(), FloatBits<Bits>::is_negative_zero,
-                        Bits{0});
-    });
-}
-
-}  // namespace
-
-std::string CanonicalArray::header(py::ssize_t first_axis) const {
-    std::vector<std::int64_t> shape;
-    for (py::ssize_t axis = first_axis; axis < array.ndim(); ++axis) {
-        shape.push_back(array.shape(axis));
-    }
-    return array_header(kind, static_cast<std::size_t>(array.itemsize()), shape);
-}
-
-std::optional<CanonicalArray> canonical_array(const py::array& array) {
-    const char kind = array.dtype().kind();
-    const bool is_exact = kind == 'b' || kind == 'i' || kind == 'u';
-    const bool is_float = kind == 'f' && array.itemsize() <= 8;
-    if ((!is_exact && !is_float) || array.ndim() > 30) return std::nullopt;
-
-    const py::object native = array.dtype().attr("newbyteorder")("=");
-    const auto ascontiguousarray = py::module_::import("numpy").attr("ascontiguousarray");
-    // ascontiguousarray makes a single axis of none.
-    CanonicalArray canonical{
-        py::array(ascontiguousarray(array, native).attr("reshape")(array.attr("shape"))), kind};
-    if (is_float && has_negative_zero(canonical)) {
-        canonical.array = py::array(canonical.array.attr("copy")());
-        clear_negative_zeros(canonical);
-    }
-    return canonical;
-}
-
-std::optional<std::size_t> first_row_with_nan(const CanonicalArray& array, std::size_t num_rows,
-                                              const Mask& mask) {
-    if (array.kind != 'f' || num_rows == 0) return std::nullopt;
-    return with_float_bits(array, [&]<typename Bits>(Bits) -> std::optional<std::size_t> {
-        const auto* elements = static_cast<const Bits*>(array.array.data());
-        const auto size = static_cast<std::size_t>(array.array.size());
-        if (std::none_of(elements, elements + size, FloatBits<Bits>::is_nan)) return std::nullopt;
-        const std::size_t row_size = size / num_rows;
-        for (std::size_t i = 0; i < size; ++i) {
-            if (FloatBits<Bits>::is_nan(elements[i]) && !mask.hides(i / row_size)) {
-                return i / row_size;
-            }
-        }
-        return std::nullopt;
-    });
-}
 
 namespace {
 
@@ -124,10 +39,7 @@ OwnedKeyColumn keys_from_rows(const py::array& values, const std::optional<Colum
               name + " is an array of dtype " + std::string(py::str(values.dtype())) +
                   "; expected rows of bool, int, uint or float of at most 64 bits");
     }
-    const auto num_rows = static_cast<std::size_t>(values.shape(0));
-    if (const auto row = first_row_with_nan(*canonical, num_rows, Mask(mask))) {
-        refuse_nan(name, *row);
-    }
+    if (const auto row = first_row_with_nan(*canonical, Mask(mask))) refuse_nan(name, *row);
     return {canonical->array, canonical->header(1)};
 }
 
@@ -161,15 +73,12 @@ OwnedKeyColumn keys_from_fixed_text(const py::array& values) {
     Arena arena;
     std::vector<Key> keys;
     keys.reserve(num_rows);
-    std::vector<char> buffer(width * longest_code_point);
+    TextEncoder text;
     for (std::size_t row = 0; row < num_rows; ++row, code_points += width) {
         std::size_t length = width;
         while (length > 0 && code_points[length - 1] == 0) --length;
-        char* end = buffer.data();
-        for (std::size_t i = 0; i < length; ++i) end = append_code_point(end, code_points[i]);
-        keys.push_back(
-            Key::view(KeyKind::text,
-                      arena.copy({buffer.data(), static_cast<std::size_t>(end - buffer.data())})));
+        const std::string_view utf8 = text.encode(std::span(code_points, length));
+        keys.push_back(Key::view(KeyKind::text, arena.copy(utf8)));
     }
     return {std::move(keys), std::move(arena), py::none()};
 }

@@ -93,7 +93,8 @@ def _keys_from_array(name: str, values: NDArray[Any], mask: Mask, is_id: bool) -
         return _core.keys_from_fixed_text(values=native)
     if kind == "S":
         return _core.keys_from_fixed_bytes(values=np.ascontiguousarray(values))
-    if kind in "OT":  # objects, and StringDType, whose elements NumPy hands out as str only
+    # Objects, and StringDType, whose elements NumPy hands out as str only.
+    if kind in ("O", "T"):
         return _core.keys_from_objects(
             values=tuple(values.tolist()), mask=mask, name=name, is_id=is_id
         )
