@@ -49,11 +49,10 @@ def main() -> None:
 
 
 def picture(page: list[Line]) -> list[Line]:
-    """The page from its title to the counts, without the legend between them."""
+    """The page from its title to the end of the first rollout."""
     first_words = [line[0].text if line else "" for line in page]
-    legend = next(i for i, text in enumerate(first_words) if text.startswith("State: "))
-    counts = first_words.index("Credit against progress")
-    return page[:legend] + page[counts : first_words.index("", counts)]
+    rollouts = [i for i, text in enumerate(first_words) if text.startswith("Rollout ")]
+    return page[: rollouts[1] - 1]
 
 
 if __name__ == "__main__":
