@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import graphgpo
+from graphgpo.demo import load_rollouts
 
 # A change of any of these is a change of what users have stored.
 GOLDEN: list[tuple[Any, int]] = [
@@ -35,6 +36,12 @@ GOLDEN: list[tuple[Any, int]] = [
 def test_golden_keys(state: Any, key: int) -> None:
     assert graphgpo.state_key(state) == key
     assert graphgpo.state_keys([state, state]).tolist() == [key, key]
+
+
+@pytest.mark.parametrize("name", ["textworld", "sokoban", "minigrid"])
+def test_real_states_have_keys_of_their_own(name: str) -> None:
+    states = load_rollouts(name)["states"]
+    assert len(set(graphgpo.state_keys(states))) == len(set(states))
 
 
 def test_keys_are_int64() -> None:

@@ -42,27 +42,73 @@ def test_a_result_is_its_advantages() -> None:
     assert tokens[:, 0].tolist() == result.advantages.tolist()
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.0], torch.tensor([1, 2]), np.array([1, 2], ">f8")])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, 2.0],
+        torch.tensor([1, 2]),
+        torch.tensor([1, 2], dtype=torch.bfloat16),
+        torch.tensor([1.0, 9.0, 2.0])[::2],
+        np.array([1, 2], ">f8"),
+        np.array([1, 2.0], object),
+    ],
+    ids=["list", "ints", "bfloat16", "strided", "big-endian", "objects"],
+)
 def test_values_come_as_lists_arrays_and_tensors(values: Any) -> None:
     assert to_tokens(values, torch.ones(2, 1)).tolist() == [[1], [2]]
 
 
-def test_ragged_masks_keep_their_form() -> None:
-    masks = [torch.tensor([1, 0, 1]), torch.tensor([1]), torch.zeros(0)]
-    tokens = to_tokens([1.0, 2.0, 3.0], masks)
-    assert [row.tolist() for row in tokens] == [[1, 0, 1], [2], []]
+def test_a_list_of_masks_gives_a_list_of_rows() -> None:
+    masks = [torch.tensor([1, 0, 1]), np.array([True]), [0, 1], torch.zeros(0)]
+    tokens = to_tokens([1.0, 2.0, 3.0, 4.0], masks)
+    assert [row.tolist() for row in tokens] == [[1, 0, 1], [2], [0, 3], []]
+    assert {row.dtype for row in tokens} == {torch.float32}
     assert isinstance(to_tokens([1.0], (masks[0],)), tuple)
-    jagged = torch.nested.nested_tensor([m.float() for m in masks], layout=torch.jagged)
-    spread = to_tokens([1.0, 2.0, 3.0], jagged)
-    assert spread.layout == torch.jagged
-    assert [row.tolist() for row in spread.unbind()] == [[1, 0, 1], [2], []]
-    assert (spread * jagged).values().tolist() == [1, 0, 1, 2]  # the mask's own structure
+
+
+def test_a_jagged_mask_gives_its_own_structure() -> None:
+    masks = [torch.tensor([1.0, 0, 1]), torch.zeros(0), torch.tensor([1.0])]
+    jagged = torch.nested.nested_tensor(masks, layout=torch.jagged)
+    tokens = to_tokens([1.0, 2.0, 3.0], jagged)
+    assert tokens.layout == torch.jagged
+    assert [row.tolist() for row in tokens.unbind()] == [[1, 0, 1], [], [3]]
+    assert (tokens * jagged).values().tolist() == [1, 0, 1, 3]  # fails unless structures are one
+
+
+def test_a_narrowed_jagged_mask_gives_its_rows_alone() -> None:
+    starts, lengths = torch.tensor([1, 0]), torch.tensor([2, 3])
+    narrowed = torch.nested.narrow(torch.ones(2, 4), 1, starts, lengths, layout=torch.jagged)
+    tokens = to_tokens([1.0, 2.0], narrowed)
+    assert [row.tolist() for row in tokens.unbind()] == [[1, 1], [2, 2, 2]]
 
 
 def test_no_rows_and_no_columns_are_legal() -> None:
     assert to_tokens([], torch.zeros(0, 5)).shape == (0, 5)
     assert to_tokens([1.0], torch.zeros(1, 0)).shape == (1, 0)
     assert to_tokens([], []) == []
+    assert spans_to_tokens([], [], [], [], (0, 5)).shape == (0, 5)
+    assert spans_to_tokens([1.0], [0], [0], [1], (1, 0)).shape == (1, 0)
+
+
+def test_tokens_are_on_the_device_of_the_mask_or_the_one_asked_for() -> None:
+    assert to_tokens([1.0], torch.ones(1, 2, device="meta")).device.type == "meta"
+    assert to_tokens([1.0], [torch.ones(2, device="meta")])[0].device.type == "meta"
+    span: Any = ([1.0], [0], [0], [1], (1, 2))
+    assert spans_to_tokens(*span).device.type == "cpu"
+    assert spans_to_tokens(*span, device="meta").device.type == "meta"
+    with torch.device("meta"):
+        assert spans_to_tokens(*span).device.type == "meta"
+
+
+def test_tokens_carry_no_gradient_and_share_no_memory() -> None:
+    values = torch.ones(2, requires_grad=True)
+    mask = torch.ones(2, 2, requires_grad=True)
+    assert not to_tokens(values, mask).requires_grad
+    tokens = spans_to_tokens(values, [0, 1], [0, 0], [2, 2], (2, 2))
+    assert not tokens.requires_grad
+    tokens.zero_()
+    to_tokens(values, mask).zero_()
+    assert values.tolist() == [1, 1]
 
 
 # --- spans_to_tokens ------------------------------------------------------------------------------
@@ -85,6 +131,31 @@ def test_spans_beyond_the_width_are_clipped_and_other_ranks_rows_ignored() -> No
         shape=(1, 4),
     )
     assert tokens.tolist() == [[0, 0, 1, 1]]
+
+
+def test_only_tokens_of_the_result_can_overlap() -> None:
+    tokens = spans_to_tokens(
+        [1.0, 2.0, 3.0, 4.0],
+        rows=[0, 0, 7, 7],
+        starts=[0, 4, 0, 0],
+        stops=[9, 9, 2, 2],
+        shape=(1, 4),
+    )
+    assert tokens.tolist() == [[1, 1, 1, 1]]
+
+
+def test_a_row_of_its_own_for_every_step_makes_both_layouts_one() -> None:
+    values, lengths = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([2, 0, 4])
+    mask = torch.arange(4) < lengths[:, None]
+    tokens = spans_to_tokens(values, torch.arange(3), torch.zeros(3, dtype=int), lengths, (3, 4))
+    assert torch.equal(tokens, to_tokens(values, mask))
+
+
+def test_the_ranks_together_hold_what_one_process_would() -> None:
+    values, rows = np.array([1.0, 2, 3, 4]), np.array([3, 0, 2, 3])
+    starts, stops = np.array([0, 1, 0, 2]), np.array([2, 3, 1, 4])
+    ranks = [spans_to_tokens(values, rows - 2 * rank, starts, stops, (2, 4)) for rank in (0, 1)]
+    assert torch.equal(torch.cat(ranks), spans_to_tokens(values, rows, starts, stops, (4, 4)))
 
 
 def test_touching_and_empty_spans_do_not_overlap() -> None:
@@ -132,7 +203,7 @@ def transcribed_loss(
     kl_coef: float = 0.01,
     reduction: str = "token_mean",
 ) -> torch.Tensor:
-    """The formula, token by token."""
+    """The formula, token by token, and nothing else."""
     rows = []
     for b in range(log_probs.shape[0]):
         tokens = []
@@ -220,27 +291,82 @@ def test_the_loss_is_the_formula(
         assert metrics["kl_ref"].item() == pytest.approx((x.exp() - 1 - x).mean().item())
     else:
         assert metrics["kl_ref"].item() == 0
-    assert not any(value.requires_grad for value in metrics.values())
+    ratios, signs = log_ratio.exp().tolist(), t["advantages"][tokens].tolist()
+    clipped = [
+        r > 1.3 if a > 0 else r < 0.9 or (dual_clip is not None and r > dual_clip)
+        for r, a in zip(ratios, signs, strict=True)
+    ]
+    assert metrics["clip_fraction"].item() == pytest.approx(np.mean(clipped))
+    assert not any(value.requires_grad or value.dim() for value in metrics.values())
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("dual_clip", [None, 3.0])
-def test_gradcheck(reduction: Any, dual_clip: float | None) -> None:
+@pytest.mark.parametrize("dual_clip", [None, 1.5])
+@pytest.mark.parametrize("kl_coef", [None, 0.1])
+def test_gradcheck(reduction: Any, dual_clip: float | None, kl_coef: float | None) -> None:
     t = random_tokens(7)
 
-    def loss(log_probs: torch.Tensor) -> torch.Tensor:
+    def loss_and_metrics(log_probs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         return policy_loss(
             log_probs,
             t["old"],
             t["advantages"],
             t["mask"],
-            ref_log_probs=t["ref"],
-            kl_coef=0.1,
+            ref_log_probs=None if kl_coef is None else t["ref"],
+            kl_coef=kl_coef or 0.0,
             dual_clip=dual_clip,
             reduction=reduction,
-        )[0]
+        )
 
-    assert torch.autograd.gradcheck(loss, (t["log_probs"].requires_grad_(),))
+    log_probs = t["log_probs"].requires_grad_()
+    assert 0 < loss_and_metrics(log_probs)[1]["clip_fraction"].item() < 1
+    assert torch.autograd.gradcheck(lambda x: loss_and_metrics(x)[0], (log_probs,))
+    assert torch.autograd.gradgradcheck(lambda x: loss_and_metrics(x)[0], (log_probs,))
+
+
+def test_dual_clip_bounds_the_loss_of_negative_advantages_alone() -> None:
+    log_probs = torch.tensor([[2.0, 2.0]], requires_grad=True)
+    old, advantages = torch.zeros(1, 2), torch.tensor([[-1.0, 1.0]])
+    loss, metrics = policy_loss(
+        log_probs, old, advantages, torch.ones(1, 2), dual_clip=3.0, reduction="sequence_sum_mean"
+    )
+    assert loss.item() == pytest.approx(3.0 - 1.2)
+    assert metrics["clip_fraction"].item() == 1
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert log_probs.grad is not None
+    assert not log_probs.grad.any()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_padding_and_the_order_of_rows_change_nothing(reduction: Any) -> None:
+    t = random_tokens(5)
+    expected, _ = policy_loss(
+        t["log_probs"], t["old"], t["advantages"], t["mask"], reduction=reduction
+    )
+    wider: Any = [
+        torch.nn.functional.pad(t[name], (0, 2, 1, 1)).flip(0)
+        for name in ("log_probs", "old", "advantages", "mask")
+    ]
+    assert policy_loss(*wider, reduction=reduction)[0].item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("reduction", ["sequence_mean", "sequence_sum_mean"])
+def test_a_sequence_reduction_is_the_mean_of_its_rows_losses(reduction: Any) -> None:
+    t = random_tokens(6)
+    arguments: Any = [t[name] for name in ("log_probs", "old", "advantages", "mask")]
+    rows = [
+        policy_loss(*(x[b : b + 1] for x in arguments), reduction=reduction)[0].item()
+        for b in range(4)
+        if t["mask"][b].any()
+    ]
+    whole, _ = policy_loss(*arguments, reduction=reduction)
+    assert whole.item() == pytest.approx(np.mean(rows))
+
+
+def test_nothing_waits_for_the_device() -> None:
+    tensors: Any = [torch.ones(2, 3, device="meta") for _ in range(4)]  # has no values to wait for
+    loss, metrics = policy_loss(*tensors, ref_log_probs=tensors[0], dual_clip=3.0)
+    assert {x.device.type for x in (loss, *metrics.values())} == {"meta"}
 
 
 def test_gradients_flow_through_the_policy_alone() -> None:
@@ -264,7 +390,13 @@ def test_an_empty_mask_gives_zero_and_a_zero_gradient(reduction: Any) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     assert log_probs.grad is not None
     assert not log_probs.grad.any()
-    assert metrics["ratio_max"].item() == metrics["ratio_min"].item() == 1
+    assert {name: value.item() for name, value in metrics.items()} == {
+        "clip_fraction": 0,
+        "approx_kl": 0,
+        "kl_ref": 0,
+        "ratio_min": 1,
+        "ratio_max": 1,
+    }
     none = torch.zeros(0, 0)
     assert policy_loss(none, none, none, none)[0].item() == 0
 
@@ -308,6 +440,9 @@ def test_low_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     log_probs, old, advantages = (x.double() for x in tensors)
     exact, _ = policy_loss(log_probs, old, advantages, t["mask"])
     assert loss.item() == pytest.approx(exact.item(), rel=1e-5)
+    leaf = tensors[0].requires_grad_()
+    policy_loss(leaf, tensors[1], tensors[2], t["mask"])[0].backward()  # type: ignore[no-untyped-call]
+    assert leaf.grad.dtype == dtype
 
 
 def test_non_contiguous_tensors_are_fine() -> None:
@@ -345,9 +480,39 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
         f"response_mask is a tensor of shape (1,); {MASK}",
     ),
     (
-        lambda: to_tokens([1.0], [torch.ones(1, 1)]),
+        lambda: to_tokens([1.0], torch.ones(1, 2).to_sparse()),
         ValueError,
-        "response_mask[0] is a tensor of shape (1, 1); expected a 1-D mask",
+        f"response_mask is a 2-D tensor with layout=torch.sparse_coo; {MASK}",
+    ),
+    (
+        lambda: to_tokens([1.0], torch.nested.nested_tensor([torch.ones(2, 3)])),
+        ValueError,
+        f"response_mask is a nested 3-D tensor with layout=torch.strided; {MASK}",
+    ),
+    (
+        lambda: to_tokens([1.0], torch.nested.nested_tensor([ONES], layout=torch.jagged)),
+        ValueError,
+        f"response_mask is a nested 3-D tensor with layout=torch.jagged; {MASK}",
+    ),
+    (
+        lambda: to_tokens([1.0], []),
+        ValueError,
+        "step_values has 1 values but response_mask has 0 rows; expected one value per row",
+    ),
+    (
+        lambda: to_tokens([1.0, 2.0], [[1], torch.ones(1, 1)]),
+        ValueError,
+        "response_mask[1] has shape (1, 1); expected a 1-D mask",
+    ),
+    (
+        lambda: to_tokens([1.0], [[0, "1"]]),
+        TypeError,
+        "response_mask[0][1] is '1' (str); expected a number",
+    ),
+    (
+        lambda: to_tokens([1.0], [None]),
+        TypeError,
+        "response_mask[0] is None; expected a column, one value per step",
     ),
     (
         lambda: to_tokens([1.0, math.nan], ONES),
@@ -355,14 +520,24 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
         "step_values[1] is nan; expected a number finite in float32",
     ),
     (
+        lambda: to_tokens([1e300, 0.0], ONES),
+        ValueError,
+        "step_values[0] is 1e+300; expected a number finite in float32",
+    ),
+    (
         lambda: to_tokens(torch.ones(2, 1), ONES),
         ValueError,
-        "step_values is a tensor of shape (2, 1); expected (N,), one value per step",
+        "step_values has shape (2, 1); expected (N,), one value per step",
     ),
     (
         lambda: to_tokens(["a", "b"], ONES),
         TypeError,
-        "step_values has dtype <U1; expected real numbers",
+        "step_values[0] is 'a' (str); expected a number",
+    ),
+    (
+        lambda: to_tokens(None, ONES),  # type: ignore[call-overload]
+        TypeError,
+        "step_values is None; expected a column, one value per step",
     ),
     (
         lambda: spans_to_tokens([1.0, 2.0], [0, 0], [0, 1], [2, 3], (1, 4)),
@@ -383,12 +558,22 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
     (
         lambda: spans_to_tokens([1.0], [0, 1], [0], [2], (1, 4)),
         ValueError,
-        "rows has shape (2,); expected (1,), one entry per step value",
+        "rows has 2 entries but step_values has 1 values; expected one entry per step value",
     ),
     (
         lambda: spans_to_tokens([1.0], [0.0], [0], [2], (1, 4)),
         TypeError,
-        "rows has dtype float64; expected integers",
+        "rows[0] is 0.0 (float); expected an int",
+    ),
+    (
+        lambda: spans_to_tokens([1.0], [9], [-1], [2], (1, 4)),
+        ValueError,
+        "starts[0] is -1; expected an integer >= 0",
+    ),
+    (
+        lambda: spans_to_tokens([1.0], [0], [0], [2], (1, 4.0)),  # type: ignore[arg-type]
+        TypeError,
+        "shape is (1, 4.0); expected (B, T), two integers >= 0",
     ),
     (
         lambda: spans_to_tokens([1.0], [0], [0], [2], (-1, 4)),
@@ -420,6 +605,31 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
         lambda: policy_loss(ONES, ONES, ONES, ONES, clip_low=1.5),
         ValueError,
         "clip_low is 1.5; expected a number in [0, 1]",
+    ),
+    (
+        lambda: policy_loss(ONES, ONES, ONES, ONES, clip_high=math.inf),
+        ValueError,
+        "clip_high is inf; expected a finite number >= 0",
+    ),
+    (
+        lambda: policy_loss(ONES, ONES, ONES, ONES, clip_low=True),
+        TypeError,
+        "clip_low is True (bool); expected a number in [0, 1]",
+    ),
+    (
+        lambda: policy_loss(ONES, ONES, ONES, ONES.to("meta")),
+        ValueError,
+        "mask is on meta; expected cpu, the device of log_probs",
+    ),
+    (
+        lambda: policy_loss(ONES, ONES, ONES, ONES, ref_log_probs=ONES.T),
+        ValueError,
+        "ref_log_probs has shape (3, 2); expected (2, 3), the shape of log_probs",
+    ),
+    (
+        lambda: policy_loss(ONES[0], ONES, ONES, ONES),
+        ValueError,
+        "log_probs is a tensor of shape (3,); expected a dense (B, T) one",
     ),
     (
         lambda: policy_loss(ONES, ONES, ONES, ONES, dual_clip=1.0),
