@@ -55,6 +55,24 @@ TEST(Interner, AgreesWithAMapOnRandomKeys) {
     }
 }
 
+TEST(Interner, KeysWithTheSameHashAreStillTwo) {
+    std::unordered_map<std::uint32_t, std::int64_t> seen;
+    std::int64_t one = 0;
+    std::int64_t other = 0;
+    for (std::int64_t i = 0; other == 0; ++i) {
+        const auto hash = static_cast<std::uint32_t>(hash_key(Key::integer(i), kStableSecret));
+        const auto [found, is_new] = seen.emplace(hash, i);
+        if (!is_new) {
+            one = found->second;
+            other = i;
+        }
+    }
+    Interner interner(0, kStableSecret);
+    EXPECT_EQ(interner.intern(Key::integer(one)), 0);
+    EXPECT_EQ(interner.intern(Key::integer(other)), 1);
+    EXPECT_EQ(interner.intern(Key::integer(one)), 0);
+}
+
 // The secret decides where keys lie in the table and nothing else.
 TEST(Interner, IdsDoNotDependOnTheSecret) {
     Interner stable(0, kStableSecret);

@@ -59,6 +59,9 @@ TEST(Columns, TheHeaderTellsTypesAndShapesApart) {
     EXPECT_NE(array_header('i', 4, flat), array_header('u', 4, flat));
     EXPECT_NE(array_header('i', 4, flat), array_header('i', 8, flat));
     EXPECT_NE(array_header('i', 4, flat), array_header('i', 4, square));
+    const std::vector<std::int64_t> wide = {1, 4};
+    const std::vector<std::int64_t> tall = {4, 1};
+    EXPECT_NE(array_header('i', 4, wide), array_header('i', 4, tall));
 }
 
 }  // namespace

@@ -53,6 +53,23 @@ TEST(Pipeline, MaskedRowsDoNotExist) {
     EXPECT_EQ(metric(credit, "num_trajectories"), 2);
 }
 
+TEST(Pipeline, EveryCopyGetsTheAnswerOfItsStep) {
+    BatchBuilder builder = mug_rollouts();
+    builder.step_ids = {{0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4}};
+    const StepAdvantages expected = compute_advantages(builder.view(), mug_options());
+    builder.states.push_back(builder.states[5]);
+    builder.next_states->push_back(builder.next_states->at(5));
+    builder.group_ids.push_back(0);
+    builder.trajectory_ids.push_back(2);
+    builder.success->push_back(0);
+    builder.step_ids->push_back(2);
+    const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
+    EXPECT_EQ(credit.advantages[12], expected.advantages[5]);
+    EXPECT_EQ(credit.state_ids[12], expected.state_ids[5]);
+    EXPECT_EQ(credit.advantages[0], expected.advantages[0]);
+    EXPECT_EQ(metric(credit, "duplicate_rows"), 1);
+}
+
 TEST(Pipeline, MetricsOfTheWorkedExample) {
     BatchBuilder builder = mug_rollouts();
     const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
