@@ -4,7 +4,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -53,6 +55,16 @@ py::array_t<T> to_numpy(std::vector<T>&& values) {
         owned.get(), [](void* vector) noexcept { delete static_cast<std::vector<T>*>(vector); });
     (void)owned.release();  // the capsule's now
     return py::array_t<T>(size, data, owner);
+}
+
+// Bytes of 0 and 1 as NumPy's bools, over the same memory.
+inline py::array as_bools(const py::array_t<std::uint8_t>& flags) {
+    return py::array(flags.attr("view")("?"));
+}
+
+// Borrowed; the tuple is never changed, so it lives as long as the tuple does.
+inline py::handle element(const py::tuple& values, std::size_t row) {
+    return PyTuple_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(row));
 }
 
 }  // namespace graphgpo::bindings

@@ -1,21 +1,25 @@
-// Arrow columns to keys and numbers, by the Arrow C data interface: no Arrow library is needed, and
-// text is viewed in the buffers of whoever made it.
-// https://arrow.apache.org/docs/format/CDataInterface.html, CStreamInterface.html
+// Arrow columns to keys, by the Arrow C data interface: no Arrow library is needed, and text is
+// viewed in the buffers of whoever made it.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "arrow_c.hpp"
+#include "arrow_column.hpp"
+#include "encoder.hpp"
 #include "errors.hpp"
 #include "key_column.hpp"
 
@@ -24,128 +28,6 @@ namespace graphgpo::bindings {
 using py::literals::operator""_a;
 
 namespace {
-
-// Owns one of the interface's structs, taken out of its capsule.
-template <typename Struct>
-class Owned {
-  public:
-    Owned() = default;
-    explicit Owned(Struct& moved) : value_(std::exchange(moved, Struct{})) {}
-    Owned(Owned&& other) noexcept : value_(std::exchange(other.value_, Struct{})) {}
-    Owned& operator=(Owned&& other) noexcept {
-        std::swap(value_, other.value_);
-        return *this;
-    }
-    ~Owned() {
-        if (value_.release != nullptr) value_.release(&value_);
-    }
-    [[nodiscard]] Struct* get() noexcept { return &value_; }
-    [[nodiscard]] const Struct& operator*() const noexcept { return value_; }
-    [[nodiscard]] const Struct* operator->() const noexcept { return &value_; }
-    [[nodiscard]] bool is_released() const noexcept { return value_.release == nullptr; }
-
-  private:
-    Struct value_{};
-};
-
-template <typename Struct>
-Struct& in_capsule(const py::handle& capsule, const char* capsule_name) {
-    auto* pointer = static_cast<Struct*>(PyCapsule_GetPointer(capsule.ptr(), capsule_name));
-    if (pointer == nullptr) throw py::error_already_set();
-    return *pointer;
-}
-
-// A column, whole or in chunks, with the buffers it rests on.
-struct ArrowColumn {
-    Owned<ArrowSchema> schema;
-    std::vector<Owned<ArrowArray>> chunks;
-
-    [[nodiscard]] std::size_t num_rows() const {
-        std::size_t rows = 0;
-        for (const auto& chunk : chunks) rows += static_cast<std::size_t>(chunk->length);
-        return rows;
-    }
-};
-
-ArrowColumn read_stream(const py::object& capsule, const std::string& name) {
-    Owned<ArrowArrayStream> stream(in_capsule<ArrowArrayStream>(capsule, "arrow_array_stream"));
-    const auto check = [&](int code) {
-        if (code == 0) return;
-        const char* message = stream->get_last_error(stream.get());
-        raise(PyExc_ValueError, name + " is an Arrow stream that failed: " +
-                                    (message != nullptr ? message : std::strerror(code)));
-    };
-    ArrowColumn column;
-    check(stream->get_schema(stream.get(), column.schema.get()));
-    while (true) {
-        Owned<ArrowArray> chunk;
-        check(stream->get_next(stream.get(), chunk.get()));
-        if (chunk.is_released()) return column;
-        column.chunks.push_back(std::move(chunk));
-    }
-}
-
-// Before anything is allocated for the rows.
-void check_num_rows(const ArrowColumn& column, const std::string& name) {
-    if (column.num_rows() <= max_rows) return;
-    raise(PyExc_ValueError, name + " has " + std::to_string(column.num_rows()) +
-                                " rows; expected at most 2147483646 (2**31 - 2)");
-}
-
-ArrowColumn read_column(const py::object& object, const std::string& name) {
-    if (py::hasattr(object, "__arrow_c_array__")) {
-        const py::tuple capsules = object.attr("__arrow_c_array__")();
-        ArrowColumn column;
-        column.schema = Owned(in_capsule<ArrowSchema>(capsules[0], "arrow_schema"));
-        column.chunks.emplace_back(in_capsule<ArrowArray>(capsules[1], "arrow_array"));
-        return column;
-    }
-    return read_stream(object.attr("__arrow_c_stream__")(), name);
-}
-
-[[noreturn]] void refuse_format(const std::string& name, const ArrowSchema& schema,
-                                const char* expected) {
-    raise(PyExc_TypeError,
-          name + " is an Arrow column of format '" + schema.format + "'; expected " + expected);
-}
-
-bool is_valid(const ArrowArray& array, std::int64_t i) {
-    if (array.null_count == 0 || array.buffers[0] == nullptr) return true;
-    const auto* bitmap = static_cast<const std::uint8_t*>(array.buffers[0]);
-    const auto bit = static_cast<std::uint64_t>(array.offset + i);
-    return ((bitmap[bit / 8] >> (bit % 8)) & 1) != 0;
-}
-
-template <typename T>
-T value_at(const ArrowArray& array, std::int64_t i) {
-    return static_cast<const T*>(array.buffers[1])[array.offset + i];
-}
-
-bool flag_at(const ArrowArray& array, std::int64_t i) {
-    const auto bit = static_cast<std::uint64_t>(array.offset + i);
-    return ((static_cast<const std::uint8_t*>(array.buffers[1])[bit / 8] >> (bit % 8)) & 1) != 0;
-}
-
-// Calls visit(T{}) with the C type of a primitive format; false: the format is none of them.
-template <typename Visitor>
-bool with_integer_type(std::string_view format, Visitor&& visit) {
-    if (format == "c") return visit(std::int8_t{}), true;
-    if (format == "C") return visit(std::uint8_t{}), true;
-    if (format == "s") return visit(std::int16_t{}), true;
-    if (format == "S") return visit(std::uint16_t{}), true;
-    if (format == "i") return visit(std::int32_t{}), true;
-    if (format == "I") return visit(std::uint32_t{}), true;
-    if (format == "l") return visit(std::int64_t{}), true;
-    if (format == "L") return visit(std::uint64_t{}), true;
-    return false;
-}
-
-template <typename Visitor>
-bool with_float_type(std::string_view format, Visitor&& visit) {
-    if (format == "f") return visit(float{}), true;
-    if (format == "g") return visit(double{}), true;
-    return false;
-}
 
 // Offsets of u, U, z, Z.
 template <typename Offset>
@@ -248,110 +130,85 @@ class KeyReader {
                [&](std::int64_t i, std::size_t) { return Key::view(kind, at(array, i)); });
     }
 
-    [[nodiscard]] Key real_key(double value, std::size_t row) const {
-        if (std::isnan(value)) {
-            raise(PyExc_ValueError,
-                  *name_ + "[" + std::to_string(row) +
-                      "] is nan; expected a number: NaN equals nothing, not even itself");
-        }
-        return Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(value + 0.0));
-    }
-
     void read_dictionary(const ArrowSchema& schema, const ArrowArray& array, std::size_t row,
                          std::vector<Key>& keys) const {
         std::vector<Key> entries;
         const Mask everything(std::nullopt);
-        KeyReader(*name_, role_, everything, *arena_)
-            .read(*schema.dictionary, *array.dictionary, 0, entries);
+        KeyReader dictionary(*name_, role_, everything, *arena_);
+        dictionary.is_dictionary_ = true;
+        dictionary.read(*schema.dictionary, *array.dictionary, 0, entries);
         const bool is_indexed = with_integer_type(schema.format, [&]<typename T>(T) {
-            append(array, row, keys, [&](std::int64_t i, std::size_t) {
-                return entries[static_cast<std::size_t>(value_at<T>(array, i))];
+            append(array, row, keys, [&](std::int64_t i, std::size_t at) {
+                const auto entry = static_cast<std::size_t>(value_at<T>(array, i));
+                if (entry >= entries.size()) {
+                    raise(PyExc_ValueError,
+                          cell(at) + " is entry " + std::to_string(value_at<T>(array, i)) +
+                              " of a dictionary of " + std::to_string(entries.size()) +
+                              "; expected an entry it has");
+                }
+                if (!is_dictionary_) check_not_nan(entries[entry], at);
+                return entries[entry];
             });
         });
         if (!is_indexed) refuse_format(*name_, schema, "a dictionary indexed by integers");
+    }
+
+    [[nodiscard]] Key real_key(double value, std::size_t row) const {
+        const Key key = Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(value + 0.0));
+        // In a dictionary it is the rows that matter, and none may use this entry.
+        if (!is_dictionary_) check_not_nan(key, row);
+        return key;
+    }
+
+    void check_not_nan(const Key& key, std::size_t row) const {
+        if (key.kind() != KeyKind::real || !std::isnan(std::bit_cast<double>(key.value()))) return;
+        raise(PyExc_ValueError,
+              cell(row) + " is nan; expected a number: NaN equals nothing, not even itself");
+    }
+
+    [[nodiscard]] std::string cell(std::size_t row) const {
+        return *name_ + "[" + std::to_string(row) + "]";
     }
 
     const std::string* name_;
     Role role_;
     const Mask* mask_;
     Arena* arena_;
+    bool is_dictionary_ = false;
 };
+
+// int64 in one piece and without nulls, as most id columns are, is viewed as it lies.
+std::optional<std::span<const std::int64_t>> as_int64(const ArrowColumn& column) {
+    if (column.chunks.size() != 1 || column.schema->dictionary != nullptr) return std::nullopt;
+    const ArrowArray& array = *column.chunks.front();
+    if (std::string_view(column.schema->format) != "l" || !has_no_nulls(array)) return std::nullopt;
+    const auto* values = static_cast<const std::int64_t*>(array.buffers[1]);
+    if (reinterpret_cast<std::uintptr_t>(values) % alignof(std::int64_t) != 0) return std::nullopt;
+    return std::span(values + array.offset, static_cast<std::size_t>(array.length));
+}
 
 OwnedKeyColumn keys_from_arrow(const py::object& values, const std::optional<Column<bool>>& mask,
                                const std::string& name, bool is_id) {
-    auto column = std::make_unique<ArrowColumn>(read_column(values, name));
-    check_num_rows(*column, name);
+    auto owned = std::make_unique<ArrowColumn>(read_arrow(values, name));
+    const ArrowColumn& column = *owned;
+    const py::capsule owner(owned.get(),
+                            [](void* moved) noexcept { delete static_cast<ArrowColumn*>(moved); });
+    (void)owned.release();  // the capsule's now
+
     const Mask masked(mask);
     Arena arena;
-    const KeyReader reader(name, is_id ? Role::id : Role::state, masked, arena);
     std::vector<Key> keys;
-    keys.reserve(column->num_rows());
-    for (const auto& chunk : column->chunks) {
-        reader.read(*column->schema, *chunk, keys.size(), keys);
+    if (column.num_rows() == 0) return {std::move(keys), std::move(arena), owner};  // of any type
+    if (const auto integers = as_int64(column)) {
+        return OwnedKeyColumn(Column<std::int64_t>(static_cast<py::ssize_t>(integers->size()),
+                                                   integers->data(), owner));
     }
-    const py::capsule owner(column.get(),
-                            [](void* owned) noexcept { delete static_cast<ArrowColumn*>(owned); });
-    (void)column.release();  // the capsule's now
-    return {std::move(keys), std::move(arena), owner};
-}
-
-// One number of a numeric column. `Source` is what Arrow holds, `T` what the column is for.
-template <typename T, typename Source>
-T checked(Source value, const std::string& name, std::size_t row) {
-    const auto refuse = [&](const char* expected) {
-        raise(PyExc_ValueError, name + "[" + std::to_string(row) + "] is " +
-                                    std::string(py::str(py::cast(value))) + "; expected " +
-                                    expected);
-    };
-    if constexpr (std::is_same_v<T, std::uint8_t>) {
-        if (value != 0 && value != 1) refuse("a bool, or exactly 0 or 1");
-    } else if constexpr (std::is_same_v<T, std::int64_t> && std::is_same_v<Source, std::uint64_t>) {
-        if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-            refuse("an int an int64 can hold");
-        }
-    }
-    return static_cast<T>(value);
-}
-
-template <typename T>
-std::vector<T> numbers_from_arrow(const py::object& values, const std::optional<Column<bool>>& mask,
-                                  const std::string& name, const char* expected) {
-    const ArrowColumn column = read_column(values, name);
-    check_num_rows(column, name);
-    const std::string_view format = column.schema->format;
-    const Mask masked(mask);
-    std::vector<T> numbers;
-    numbers.reserve(column.num_rows());
+    const KeyReader reader(name, is_id ? Role::id : Role::state, masked, arena);
+    keys.reserve(column.num_rows());
     for (const auto& chunk : column.chunks) {
-        const ArrowArray& array = *chunk;
-        const auto append = [&](auto&& value_of) {
-            for (std::int64_t i = 0; i < array.length; ++i) {
-                const std::size_t row = numbers.size();
-                if (masked.hides(row)) {
-                    numbers.push_back(T{});
-                    continue;
-                }
-                if (format == "n" || !is_valid(array, i)) {
-                    raise(PyExc_ValueError,
-                          name + "[" + std::to_string(row) + "] is null; expected " + expected);
-                }
-                numbers.push_back(checked<T>(value_of(i), name, row));
-            }
-        };
-        constexpr bool takes_floats = !std::is_same_v<T, std::int64_t>;
-        const auto append_typed = [&]<typename Source>(Source) {
-            append([&](std::int64_t i) { return value_at<Source>(array, i); });
-        };
-        const bool is_known =
-            column.schema->dictionary == nullptr &&
-            (with_integer_type(format, append_typed) ||
-             (takes_floats && with_float_type(format, append_typed)) ||
-             (takes_floats && format == "b" &&
-              (append([&](std::int64_t i) { return flag_at(array, i) ? 1 : 0; }), true)) ||
-             (format == "n" && (append([](std::int64_t) { return 0; }), true)));
-        if (!is_known) refuse_format(name, *column.schema, expected);
+        reader.read(*column.schema, *chunk, keys.size(), keys);
     }
-    return numbers;
+    return {std::move(keys), std::move(arena), owner};
 }
 
 }  // namespace
@@ -359,29 +216,6 @@ std::vector<T> numbers_from_arrow(const py::object& values, const std::optional<
 void bind_arrow(py::module_& module) {
     module.def("keys_from_arrow", &keys_from_arrow, py::kw_only(), "values"_a, "mask"_a, "name"_a,
                "is_id"_a);
-    module.def(
-        "reals_from_arrow",
-        [](const py::object& values, const std::optional<Column<bool>>& mask,
-           const std::string& name) {
-            return to_numpy(numbers_from_arrow<double>(values, mask, name, "a number"));
-        },
-        py::kw_only(), "values"_a, "mask"_a, "name"_a);
-    module.def(
-        "integers_from_arrow",
-        [](const py::object& values, const std::optional<Column<bool>>& mask,
-           const std::string& name) {
-            return to_numpy(numbers_from_arrow<std::int64_t>(values, mask, name, "an int"));
-        },
-        py::kw_only(), "values"_a, "mask"_a, "name"_a);
-    module.def(
-        "flags_from_arrow",
-        [](const py::object& values, const std::optional<Column<bool>>& mask,
-           const std::string& name) {
-            return to_numpy(numbers_from_arrow<std::uint8_t>(values, mask, name,
-                                                             "a bool, or exactly 0 or 1"))
-                .attr("view")("?");
-        },
-        py::kw_only(), "values"_a, "mask"_a, "name"_a);
 }
 
 }  // namespace graphgpo::bindings

@@ -17,6 +17,17 @@ std::string_view Arena::copy(std::string_view bytes) {
     return {memory, bytes.size()};
 }
 
+Key array_key(Arena& arena, std::string_view header, std::string_view elements) {
+    const std::size_t size = 1 + header.size() + elements.size();
+    char* const bytes = arena.allocate(size);
+    bytes[0] = static_cast<char>(header.size());
+    std::memcpy(bytes + 1, header.data(), header.size());
+    if (!elements.empty()) {
+        std::memcpy(bytes + 1 + header.size(), elements.data(), elements.size());
+    }
+    return Key::view(KeyKind::array, {bytes, size});
+}
+
 OwnedKeyColumn::OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::object owner)
     : data_(std::move(keys)), arena_(std::move(arena)), owner_(std::move(owner)) {}
 
@@ -41,16 +52,44 @@ KeyColumn OwnedKeyColumn::view() const {
         .header = header};
 }
 
-std::uint32_t OwnedKeyColumn::kinds() const {
-    const auto bit = [](KeyKind kind) { return std::uint32_t{1} << static_cast<unsigned>(kind); };
-    const KeyColumn column = view();
-    if (graphgpo::num_rows(column) == 0) return 0;
-    if (std::holds_alternative<NumericRows>(column)) return bit(KeyKind::row);
+namespace {
+
+// Calls visit(kind) for every value that is not null, until it answers false.
+template <typename Visitor>
+void visit_kinds(const KeyColumn& column, Visitor&& visit) {
+    if (graphgpo::num_rows(column) == 0) return;
     const auto* keys = std::get_if<std::span<const Key>>(&column);
-    if (keys == nullptr) return bit(KeyKind::integer);
-    std::uint32_t kinds = 0;
-    for (const Key& key : *keys) kinds |= bit(key.kind());
-    return kinds;
+    if (keys == nullptr) {  // one kind throughout
+        visit(key_at(column, 0).kind());
+        return;
+    }
+    for (const Key& key : *keys) {
+        if (!key.is_null() && !visit(key.kind())) return;
+    }
+}
+
+}  // namespace
+
+bool OwnedKeyColumn::holds_only(std::initializer_list<KeyKind> kinds) const {
+    bool has_values = false;
+    bool has_others = false;
+    visit_kinds(view(), [&](KeyKind kind) {
+        has_values = true;
+        has_others = std::ranges::find(kinds, kind) == kinds.end();
+        return !has_others;
+    });
+    return has_values && !has_others;
+}
+
+bool OwnedKeyColumn::lacks(KeyKind kind) const {
+    bool has_values = false;
+    bool has_kind = false;
+    visit_kinds(view(), [&](KeyKind found) {
+        has_values = true;
+        has_kind = found == kind;
+        return !has_kind;
+    });
+    return has_values && !has_kind;
 }
 
 OwnedKeyColumn OwnedKeyColumn::with_arrays_apart() const {
@@ -59,15 +98,7 @@ OwnedKeyColumn OwnedKeyColumn::with_arrays_apart() const {
     std::vector<Key> keys;
     keys.reserve(rows.num_rows);
     for (std::size_t row = 0; row < rows.num_rows; ++row) {
-        const std::string_view elements = key_at(rows, id_of(row)).bytes();
-        const std::size_t size = 1 + header().size() + elements.size();
-        char* bytes = arena.allocate(size);
-        bytes[0] = static_cast<char>(header().size());
-        std::memcpy(bytes + 1, header().data(), header().size());
-        if (!elements.empty()) {
-            std::memcpy(bytes + 1 + header().size(), elements.data(), elements.size());
-        }
-        keys.push_back(Key::view(KeyKind::array, {bytes, size}));
+        keys.push_back(array_key(arena, rows.header, key_at(rows, id_of(row)).bytes()));
     }
     return {std::move(keys), std::move(arena), py::none()};
 }
@@ -79,21 +110,16 @@ void bind_key_column(py::module_& module) {
         .def("__len__", [](const OwnedKeyColumn& column) { return num_rows(column.view()); })
         .def_property_readonly("is_rows", &OwnedKeyColumn::is_rows)
         .def_property_readonly(
-            "header", [](const OwnedKeyColumn& column) { return py::bytes(column.header()); })
-        .def_property_readonly("has_integers_only",
-                               [](const OwnedKeyColumn& column) {
-                                   constexpr auto integer = 1u << unsigned(KeyKind::integer);
-                                   constexpr auto big = 1u << unsigned(KeyKind::big_integer);
-                                   constexpr auto null = 1u << unsigned(KeyKind::null);
-                                   const std::uint32_t kinds = column.kinds() & ~null;
-                                   return kinds != 0 && (kinds & ~(integer | big)) == 0;
-                               })
-        .def_property_readonly("has_text_only",
-                               [](const OwnedKeyColumn& column) {
-                                   constexpr auto text = 1u << unsigned(KeyKind::text);
-                                   constexpr auto null = 1u << unsigned(KeyKind::null);
-                                   return (column.kinds() & ~null) == text;
-                               })
+            "has_integers_only",
+            [](const OwnedKeyColumn& column) {
+                return column.holds_only({KeyKind::integer, KeyKind::big_integer});
+            })
+        .def_property_readonly(
+            "has_text_only",
+            [](const OwnedKeyColumn& column) { return column.holds_only({KeyKind::text}); })
+        .def_property_readonly(
+            "lacks_arrays",
+            [](const OwnedKeyColumn& column) { return column.lacks(KeyKind::array); })
         .def("with_arrays_apart", &OwnedKeyColumn::with_arrays_apart);
 
     module.def(

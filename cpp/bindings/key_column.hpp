@@ -4,7 +4,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <memory_resource>
 #include <optional>
@@ -18,9 +20,6 @@
 #include "graphgpo/columns.hpp"
 
 namespace graphgpo::bindings {
-
-// States may be any value with an equality; ids only int, str, bytes or UUID.
-enum class Role { state, id };
 
 // Which rows exist; the values of the others are never looked at. No mask: all do.
 class Mask {
@@ -47,6 +46,9 @@ class Arena {
         std::make_unique<std::pmr::monotonic_buffer_resource>();
 };
 
+// The key of an array: `header` as `array_header` writes it, then the elements.
+[[nodiscard]] Key array_key(Arena& arena, std::string_view header, std::string_view elements);
+
 class OwnedKeyColumn {
   public:
     // `owner` keeps alive what keys view outside the arena: Python objects, Arrow buffers.
@@ -57,9 +59,10 @@ class OwnedKeyColumn {
 
     [[nodiscard]] KeyColumn view() const;
     [[nodiscard]] bool is_rows() const noexcept { return std::holds_alternative<Rows>(data_); }
-    [[nodiscard]] const std::string& header() const { return std::get<Rows>(data_).header; }
-    // Bit k: a key of KeyKind k is there.
-    [[nodiscard]] std::uint32_t kinds() const;
+    // Whether there is a value, nulls aside, and every value is of one of `kinds`.
+    [[nodiscard]] bool holds_only(std::initializer_list<KeyKind> kinds) const;
+    // Whether there is a value, nulls aside, and no value is of `kind`.
+    [[nodiscard]] bool lacks(KeyKind kind) const;
     // Rows of a numeric array as keys of their own, which match arrays in an object column.
     [[nodiscard]] OwnedKeyColumn with_arrays_apart() const;
 
@@ -75,7 +78,9 @@ class OwnedKeyColumn {
 
 void bind_key_column(py::module_& module);
 void bind_objects(py::module_& module);
+void bind_numbers(py::module_& module);
 void bind_numpy(py::module_& module);
 void bind_arrow(py::module_& module);
+void bind_arrow_numbers(py::module_& module);
 
 }  // namespace graphgpo::bindings

@@ -81,7 +81,7 @@ bool has_own_mask(const py::array& array) {
 }
 
 bool is_plain(const py::array& array, char byte_order) {
-    constexpr int wanted = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    constexpr int wanted = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
     return (array.flags() & wanted) == wanted && (byte_order == '=' || byte_order == '|');
 }
 
@@ -108,7 +108,8 @@ std::optional<CanonicalArray> canonical_array(const py::array& array) {
         const py::object native = dtype.attr("newbyteorder")("=");
         canonical.array = py::array(require(array, native, "CA"));
         // `require` makes a single axis of none.
-        if (array.ndim() == 0) canonical.array = py::array(canonical.array.attr("reshape")(py::tuple()));
+        if (array.ndim() == 0)
+            canonical.array = py::array(canonical.array.attr("reshape")(py::tuple()));
     }
     if (is_float) canonicalise_floats(canonical);
     if (kind == 'b') canonicalise_bools(canonical);

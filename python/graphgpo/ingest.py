@@ -35,25 +35,61 @@ def read_batch(
     mask: Any,
 ) -> dict[str, Any]:
     """The row arguments of `compute_advantages`, as the core takes them."""
-    rows = flag_column("mask", mask, None)
-    state_keys = key_column("states", states, rows)
-    next_state_keys = None
-    if next_states is not None:
-        next_state_keys = key_column("next_states", next_states, rows)
-        state_keys, next_state_keys = comparable(state_keys, next_state_keys)
-    return {
-        "states": state_keys,
-        "next_states": next_state_keys,
-        "group_ids": key_column("group_ids", group_ids, rows, is_id=True),
-        "trajectory_ids": key_column("trajectory_ids", trajectory_ids, rows, is_id=True),
-        "success": flag_column("success", success, rows),
-        "step_ids": integer_column("step_ids", step_ids, rows),
-        "rewards": real_column("rewards", rewards, rows),
-        "episode_returns": real_column("episode_returns", episode_returns, rows),
-        "edge_costs": real_column("edge_costs", edge_costs, rows),
-        "action_valid": flag_column("action_valid", action_valid, rows),
-        "mask": rows,
+    given = {
+        "states": states,
+        "next_states": next_states,
+        "group_ids": group_ids,
+        "trajectory_ids": trajectory_ids,
+        "success": success,
+        "step_ids": step_ids,
+        "rewards": rewards,
+        "episode_returns": episode_returns,
+        "edge_costs": edge_costs,
+        "action_valid": action_valid,
+        "mask": mask,
     }
+    plain = {
+        name: _plain(name, values, exact=name in ("states", "next_states"))
+        for name, values in given.items()
+        if values is not None or name in ("states", "group_ids", "trajectory_ids")
+    }
+    _check_lengths(plain)
+
+    columns: dict[str, Any] = dict.fromkeys(given)
+    rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
+    for name in ("states", "next_states"):
+        if name in plain:
+            columns[name] = key_column(name, plain[name], rows)
+    for name in ("group_ids", "trajectory_ids"):
+        columns[name] = key_column(name, plain[name], rows, is_id=True)
+    for name in ("success", "action_valid"):
+        columns[name] = flag_column(name, plain.get(name), rows)
+    columns["step_ids"] = integer_column("step_ids", plain.get("step_ids"), rows)
+    for name in ("rewards", "episode_returns", "edge_costs"):
+        columns[name] = real_column(name, plain.get(name), rows)
+
+    if next_states is not None:
+        _check_row_types(plain["states"], plain["next_states"])
+        pair = comparable(columns["states"], columns["next_states"])
+        columns["states"], columns["next_states"] = pair
+    return columns
+
+
+def _check_lengths(columns: dict[str, Any]) -> None:
+    """Before any value is looked at: which values are masked depends on it.
+
+    Arrow columns without a length are left to the core, which checks all of them again.
+    """
+    lengths = {name: len(values) for name, values in columns.items() if hasattr(values, "__len__")}
+    for name, length in lengths.items():
+        _check_num_rows(name, length)
+    num_rows = lengths.get("states")
+    for name, length in lengths.items():
+        if num_rows is not None and length != num_rows:
+            raise ValueError(
+                f"states has {num_rows} rows but {name} has {length}; "
+                "every column needs one value per step"
+            )
 
 
 def key_column(name: str, values: Any, mask: Mask, *, is_id: bool = False) -> _core.KeyColumn:
@@ -104,20 +140,37 @@ def _keys_from_array(name: str, values: NDArray[Any], mask: Mask, is_id: bool) -
     )
 
 
+def _check_row_types(states: Any, next_states: Any) -> None:
+    """Rows of two numeric arrays must be of one type: 1 and 1.0 are two states."""
+    types = [_row_type(column) for column in (states, next_states)]
+    if None not in types and types[0] != types[1]:
+        raise ValueError(
+            "states and next_states are numeric arrays whose rows differ in dtype or shape; "
+            "expected the same of both, or no row of one could equal one of the other"
+        )
+
+
+def _row_type(column: Any) -> tuple[Any, ...] | None:
+    if not isinstance(column, np.ndarray) or column.dtype.kind not in "biuf" or len(column) == 0:
+        return None
+    if column.ndim == 1:  # Python's bool, int or float, whatever its width
+        return ("i" if column.dtype.kind == "u" else column.dtype.kind,)
+    return (column.dtype.kind, column.dtype.itemsize, column.shape[1:])
+
+
 def comparable(
     states: _core.KeyColumn, next_states: _core.KeyColumn
 ) -> tuple[_core.KeyColumn, _core.KeyColumn]:
     """Both columns in forms in which equal states have equal keys."""
-    if states.is_rows and next_states.is_rows:
-        if states.header != next_states.header:
-            raise ValueError(
-                "states and next_states are numeric arrays whose rows differ in dtype or shape; "
-                "expected the same of both, or no row of one could equal one of the other"
+    if states.is_rows != next_states.is_rows:
+        rows, objects = (states, next_states) if states.is_rows else (next_states, states)
+        if objects.lacks_arrays:
+            raise TypeError(
+                "one of states and next_states is an array of rows but the other holds no arrays; "
+                "expected arrays of one dtype and shape in both"
             )
-    elif states.is_rows:
-        states = states.with_arrays_apart()
-    elif next_states.is_rows:
-        next_states = next_states.with_arrays_apart()
+        arrays = rows.with_arrays_apart()
+        return (arrays, objects) if states.is_rows else (objects, arrays)
     for integers, text, wrong in (
         (states, next_states, "states holds integers but next_states text"),
         (next_states, states, "states holds text but next_states integers"),
@@ -131,7 +184,7 @@ def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64] | Non
     """A column of numbers."""
     if values is None:
         return None
-    values = _plain(name, values)
+    values = _plain(name, values, exact=False)
     if isinstance(values, tuple):
         return _core.reals_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
@@ -146,7 +199,7 @@ def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64] | No
     """A column of ints inside int64."""
     if values is None:
         return None
-    values = _plain(name, values)
+    values = _plain(name, values, exact=False)
     if isinstance(values, tuple):
         return _core.integers_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
@@ -163,7 +216,7 @@ def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_] | None:
     """A column of bools, or of exactly 0 and 1."""
     if values is None:
         return None
-    values = _plain(name, values)
+    values = _plain(name, values, exact=False)
     if isinstance(values, tuple):
         return _core.flags_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
@@ -183,22 +236,27 @@ def _elements(name: str, values: NDArray[Any], expected: str) -> tuple[Any, ...]
     raise TypeError(f"{name} is an array of dtype {values.dtype}; expected {expected}")
 
 
-def _plain(name: str, values: Any) -> Any:
-    """A NumPy array, a tuple of objects, or something with an Arrow PyCapsule method."""
+def _plain(name: str, values: Any, *, exact: bool = True) -> Any:
+    """A NumPy array, a tuple of objects, or something with an Arrow PyCapsule method.
+
+    `exact`: every dtype stays as it is. Otherwise bfloat16, which NumPy lacks, becomes float32,
+    which holds all of it.
+    """
     if isinstance(values, np.ndarray):
         if values.ndim == 0:
             raise TypeError(f"{name} is a 0-d array; expected a column, one value per step")
-        if len(values) > MAX_ROWS:  # before anything is allocated for the rows
-            raise ValueError(
-                f"{name} has {len(values)} rows; expected at most {MAX_ROWS} (2**31 - 2)"
-            )
+        if isinstance(values, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array; expected a plain one, and `mask` for rows")
+        _check_num_rows(name, len(values))
         return values
     if isinstance(values, (list, tuple)):
         return tuple(values)
     if _is_tensor(values):
-        return _plain(name, tensor_to_numpy(values, name))
+        if not exact and str(values.dtype) == "torch.bfloat16":
+            values = values.float()
+        return _plain(name, _core.array_of_tensor(tensor=values, name=name))
     if type(values).__module__.partition(".")[0] == "pandas":
-        return _from_pandas(values)
+        return _plain(name, _from_pandas(values))
     if hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__"):
         return values
     if hasattr(values, "__array__"):
@@ -214,24 +272,23 @@ def _plain(name: str, values: Any) -> Any:
 def _from_pandas(values: Any) -> Any:
     # A Series of Arrow memory is read as Arrow; pandas would make objects of it.
     to_arrow = getattr(getattr(values, "array", None), "__arrow_array__", None)
-    return np.asarray(values) if to_arrow is None else to_arrow()
+    if to_arrow is not None:
+        try:
+            return to_arrow()
+        except ImportError:  # pyarrow is not installed
+            pass
+    return np.asarray(values)
 
 
 def _is_tensor(values: Any) -> bool:
     """Whether it is a torch tensor, found out without importing torch."""
-    return hasattr(values, "detach") and hasattr(values, "numpy")
+    return all(hasattr(values, name) for name in ("detach", "numpy", "device"))
 
 
-def tensor_to_numpy(tensor: Any, name: str = "a state") -> NDArray[Any]:
-    """A CPU tensor's memory as an array; bfloat16, which NumPy lacks, widened to float32."""
-    if tensor.device.type != "cpu":
-        raise TypeError(
-            f"{name} is a tensor on {tensor.device}; expected a CPU tensor: call .cpu()"
-        )
-    if str(tensor.dtype) == "torch.bfloat16":
-        tensor = tensor.float()
-    array: NDArray[Any] = tensor.detach().numpy()
-    return array
+def _check_num_rows(name: str, num_rows: int) -> None:
+    """Before anything is allocated for the rows."""
+    if num_rows > MAX_ROWS:
+        raise ValueError(f"{name} has {num_rows} rows; expected at most {MAX_ROWS} (2**31 - 2)")
 
 
 def _check_one_axis(name: str, values: NDArray[Any]) -> None:

@@ -25,16 +25,15 @@ def state_key(state: Any) -> int:
     >>> state_key([1, 2]) == state_key((1, 2)), state_key(1) == state_key(True)
     (True, False)
     """
-    if state is None:
-        raise TypeError("state is None; expected a state")
-    column = _core.keys_from_objects(values=(state,), mask=None, name="state", is_id=False)
-    return int(_core.stable_keys(column=column, name="state")[0])
+    return _core.stable_key_of_object(state=state)
 
 
 def state_keys(states: Any) -> NDArray[np.int64]:
     """The `state_key` of every state of a column, of any kind `compute_advantages` takes.
 
-    Returns (N,) int64, with `state_keys(states)[i] == state_key(states[i])`.
+    Returns (N,) int64. For lists, tuples, NumPy arrays and tensors
+    `state_keys(states)[i] == state_key(states[i])`: a row of an array is a state, and a tensor
+    without axes is its number.
 
     >>> state_keys(["hall", "kitchen"])[0] == state_key("hall")
     np.True_

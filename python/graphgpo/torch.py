@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, Literal, TypeAlias, get_args, overload
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from graphgpo.config import _check_choice, _check_number
+from graphgpo.ingest import integer_column, real_column
 
-StepValues: TypeAlias = ArrayLike | torch.Tensor
+Column: TypeAlias = ArrayLike | torch.Tensor
+ScalarT = TypeVar("ScalarT", np.float64, np.int64)
 Reduction = Literal["token_mean", "sequence_mean", "sequence_sum_mean"]
 KlEstimator = Literal["k3"]
 
@@ -24,26 +27,25 @@ LOG_RATIO_LIMIT = 20.0  # as in verl: exp(20) squared is still finite in float32
 
 
 @overload
-def to_tokens(step_values: StepValues, response_mask: torch.Tensor) -> torch.Tensor: ...
+def to_tokens(step_values: Column, response_mask: torch.Tensor) -> torch.Tensor: ...
 @overload
-def to_tokens(step_values: StepValues, response_mask: list[Any]) -> list[torch.Tensor]: ...
+def to_tokens(step_values: Column, response_mask: list[Any]) -> list[torch.Tensor]: ...
 @overload
+def to_tokens(step_values: Column, response_mask: tuple[Any, ...]) -> tuple[torch.Tensor, ...]: ...
 def to_tokens(
-    step_values: StepValues, response_mask: tuple[Any, ...]
-) -> tuple[torch.Tensor, ...]: ...
-def to_tokens(
-    step_values: StepValues, response_mask: torch.Tensor | list[Any] | tuple[Any, ...]
+    step_values: Column, response_mask: torch.Tensor | list[Any] | tuple[Any, ...]
 ) -> torch.Tensor | list[torch.Tensor] | tuple[torch.Tensor, ...]:
     """Give every token of a step's response the step's value, for one row per step.
 
     Parameters
     ----------
     step_values
-        (N,) finite numbers: a `StepAdvantages` (its `advantages`), an array, a tensor or a list.
+        (N,) numbers finite in float32, in order of the rows: a `StepAdvantages` (its
+        `advantages`), an array, a tensor, a list or an Arrow column.
     response_mask
         Which tokens the policy wrote: a dense (N, T) tensor, a jagged nested tensor with N rows,
-        or a list or tuple of N 1-D masks. An entry that is not 0 is a token and gets the value
-        itself: the mask selects, it never scales.
+        or a list or tuple of N 1-D masks (tensors, arrays or lists). An entry that is not 0 is a
+        token and gets the value itself: the mask selects, it never scales.
 
     Returns
     -------
@@ -61,28 +63,23 @@ def to_tokens(
     >>> to_tokens([0.5, -1.5], [torch.tensor([1, 0]), torch.tensor([1])])
     [tensor([0.5000, 0.0000]), tensor([-1.5000])]
     """
-    values = _step_values(step_values)
+    values = torch.from_numpy(_step_values(step_values))
     if isinstance(response_mask, list | tuple):
         _check_rows(len(values), len(response_mask))
-        masks = [_row_mask(row, mask) for row, mask in enumerate(response_mask)]
-        # A tensor per row, not views of one: a pickled view takes all of its storage along.
         tokens = [
-            torch.zeros(mask.shape, dtype=torch.float32, device=mask.device).masked_fill_(
-                mask != 0, value
-            )
-            for value, mask in zip(values.tolist(), masks, strict=True)
+            _dense_tokens(value, _row_mask(row, mask))
+            for row, (value, mask) in enumerate(zip(values, response_mask, strict=True))
         ]
         return tokens if isinstance(response_mask, list) else tuple(tokens)
     if not isinstance(response_mask, torch.Tensor):
         raise TypeError(f"response_mask is a {type(response_mask).__name__}; {_EXPECTED_MASK}")
-    jagged = response_mask.layout == torch.jagged
-    if response_mask.dim() != 2 or response_mask.is_nested != jagged:
+    layout = torch.jagged if response_mask.is_nested else torch.strided
+    if response_mask.layout != layout or response_mask.dim() != 2:
         raise ValueError(f"response_mask is {_describe(response_mask)}; {_EXPECTED_MASK}")
     _check_rows(len(values), response_mask.shape[0])
-    values = values.to(response_mask.device)
-    if jagged:
+    if response_mask.is_nested:
         return _jagged_tokens(values, response_mask)
-    return torch.where(response_mask != 0, values[:, None], 0.0)
+    return _dense_tokens(values[:, None], response_mask)
 
 
 _EXPECTED_MASK = (
@@ -99,13 +96,17 @@ def _check_rows(num_values: int, num_rows: int) -> None:
         )
 
 
-def _row_mask(row: int, mask: object) -> torch.Tensor:
+def _row_mask(row: int, mask: Any) -> torch.Tensor:
     name = f"response_mask[{row}]"
-    if not isinstance(mask, torch.Tensor):
-        return _row_mask(row, torch.from_numpy(_numbers(name, mask, "biuf")))
-    if mask.dim() != 1:
-        raise ValueError(f"{name} is {_describe(mask)}; expected a 1-D mask")
-    return mask
+    if getattr(mask, "ndim", 1) != 1:
+        raise ValueError(f"{name} has shape {tuple(mask.shape)}; expected a 1-D mask")
+    if isinstance(mask, torch.Tensor):
+        return mask
+    return torch.from_numpy(_column(real_column, name, mask) != 0)
+
+
+def _dense_tokens(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return torch.where(mask != 0, values.to(mask.device), 0.0)
 
 
 def _jagged_tokens(values: torch.Tensor, mask: Any) -> torch.Tensor:
@@ -114,17 +115,19 @@ def _jagged_tokens(values: torch.Tensor, mask: Any) -> torch.Tensor:
     counts = torch.diff(
         offsets, prepend=offsets.new_zeros(1), append=offsets.new_full((1,), len(buffer))
     )
-    spread = _repeat(torch.nn.functional.pad(values, (1, 1)), counts, len(buffer))
-    return torch.nested.nested_tensor_from_jagged(
-        spread.masked_fill_(buffer == 0, 0.0), offsets, mask.lengths()
+    values = torch.nn.functional.pad(values.to(buffer.device), (1, 1))
+    spread = torch.repeat_interleave(values, counts, output_size=len(buffer))
+    tokens: torch.Tensor = torch.nested.nested_tensor_from_jagged(
+        _dense_tokens(spread, buffer), offsets, mask.lengths()
     )
+    return tokens
 
 
 def spans_to_tokens(
-    step_values: StepValues,
-    rows: ArrayLike | torch.Tensor,
-    starts: ArrayLike | torch.Tensor,
-    stops: ArrayLike | torch.Tensor,
+    step_values: Column,
+    rows: Column,
+    starts: Column,
+    stops: Column,
     shape: tuple[int, int],
     *,
     device: torch.device | str | None = None,
@@ -134,7 +137,8 @@ def spans_to_tokens(
     Parameters
     ----------
     step_values
-        (S,) finite numbers: a `StepAdvantages` (its `advantages`), an array, a tensor or a list.
+        (S,) numbers finite in float32: a `StepAdvantages` (its `advantages`), an array, a tensor,
+        a list or an Arrow column.
     rows, starts, stops
         (S,) integers, in any order: the row of each span, its first token and the one after its
         last. A span is clipped to the width of the result (truncated completions) and may be
@@ -159,7 +163,7 @@ def spans_to_tokens(
     >>> spans_to_tokens([0.5, -1.5], rows=[0, 0], starts=[0, 3], stops=[2, 9], shape=(1, 5))
     tensor([[ 0.5000,  0.5000,  0.0000, -1.5000, -1.5000]])
     """
-    values = _step_values(step_values).cpu().numpy()
+    values = _step_values(step_values)
     num_rows, width = _check_shape(shape)
     row, start, stop = (
         _span_column(name, column, len(values))
@@ -168,29 +172,22 @@ def spans_to_tokens(
     _check_spans(start, stop)
 
     inside = np.flatnonzero((row >= 0) & (row < num_rows) & (start < np.minimum(stop, width)))
-    first = row[inside] * width + start[inside]
-    order = np.argsort(first, kind="stable")
-    spans, first = inside[order], first[order]
+    spans = inside[np.lexsort((start[inside], row[inside]))]
+    first = row[spans] * width + start[spans]
     last = row[spans] * width + np.minimum(stop[spans], width)
-
-    # The flat result is runs of one value: a gap, a span, a gap, ..., a span, a gap.
-    bounds = np.empty(2 * len(spans) + 2, dtype=np.int64)
-    bounds[0], bounds[1:-1:2], bounds[2:-1:2], bounds[-1] = 0, first, last, num_rows * width
-    run_lengths = np.diff(bounds)
-    run_values = np.zeros(len(run_lengths), dtype=np.float32)
-    run_values[1::2] = values[spans]
-    overlaps = np.flatnonzero(run_lengths[2::2] < 0)
-    if len(overlaps):
-        one, other = sorted(spans[overlaps[0] : overlaps[0] + 2].tolist())
+    for position in np.flatnonzero(first[1:] < last[:-1])[:1]:
+        one, other = sorted(spans[position : position + 2].tolist())
         raise ValueError(
             f"spans {one} and {other} overlap in row {row[one]}: [{start[one]}, {stop[one]}) and "
             f"[{start[other]}, {stop[other]}); expected every token in one span at most"
         )
-    return _repeat(
-        torch.as_tensor(run_values, device=device),
-        torch.as_tensor(run_lengths, device=device),
-        num_rows * width,
-    ).view(num_rows, width)
+
+    # The flat result is runs of one value: a gap, a span, a gap, ..., a span, a gap.
+    bounds = np.concatenate(([0], np.column_stack((first, last)).ravel(), [num_rows * width]))
+    run_values = np.zeros(2 * len(spans) + 1, dtype=np.float32)
+    run_values[1::2] = values[spans]
+    tokens = np.repeat(run_values, np.diff(bounds)).reshape(num_rows, width)
+    return torch.as_tensor(tokens, device=device)
 
 
 def _check_shape(shape: object) -> tuple[int, int]:
@@ -204,13 +201,12 @@ def _check_shape(shape: object) -> tuple[int, int]:
     return num_rows, width
 
 
-def _span_column(name: str, column: object, num_spans: int) -> NDArray[np.int64]:
-    if isinstance(column, torch.Tensor):
-        column = column.cpu()
-    array = _numbers(name, column, "iu").astype(np.int64, copy=False)
-    if array.shape != (num_spans,):
+def _span_column(name: str, column: Column, num_spans: int) -> NDArray[np.int64]:
+    array = _column(integer_column, name, column)
+    if len(array) != num_spans:
         raise ValueError(
-            f"{name} has shape {array.shape}; expected ({num_spans},), one entry per step value"
+            f"{name} has {len(array)} entries but step_values has {num_spans} values; "
+            "expected one entry per step value"
         )
     return array
 
@@ -274,9 +270,8 @@ def policy_loss(
     Returns
     -------
     loss
-        0-d, float64 if `log_probs` is, else float32 (in which lower precisions are computed). It
-        can be differentiated once, and only with respect to `log_probs`. Without any token it is
-        0 with a zero gradient.
+        0-d, float64 if `log_probs` is, else float32 (in which lower precisions are computed). Its
+        gradient flows through `log_probs` alone. Without any token it is 0 with a zero gradient.
     metrics
         Detached 0-d tensors on the device of the loss, so that nothing waits for the device;
         `{name: value.item() for name, value in metrics.items()}` is for a logger. Means are over
@@ -300,7 +295,7 @@ def policy_loss(
     (-0.5, 1.0)
     >>> loss.backward()
     >>> log_probs.grad
-    tensor([[-0.2500, -0.2500, -0.0000]])
+    tensor([[-0.2500, -0.2500,  0.0000]])
     """
     clip_low = _check_number("clip_low", clip_low, lambda x: 0 <= x <= 1, "a number in [0, 1]")
     clip_high = _check_number("clip_high", clip_high, _finite_non_negative, "a finite number >= 0")
@@ -311,53 +306,41 @@ def policy_loss(
         )
     _check_choice("kl", kl, get_args(KlEstimator))
     _check_choice("reduction", reduction, get_args(Reduction))
-    tensors = {"log_probs": log_probs, "old_log_probs": old_log_probs, "advantages": advantages}
+    others = {"old_log_probs": old_log_probs, "advantages": advantages, "mask": mask}
     if ref_log_probs is not None:
-        tensors["ref_log_probs"] = ref_log_probs
-    _check_token_tensors(mask, **tensors)
+        others["ref_log_probs"] = ref_log_probs
+    _check_token_tensors(log_probs, others)
 
-    # The gradient is worked out beside the value: autograd would keep five (B, T) tensors for the
-    # backward pass.
+    dtype = torch.promote_types(log_probs.dtype, torch.float32)
+    is_token = mask != 0
+
+    def tokens_only(values: torch.Tensor) -> torch.Tensor:
+        return torch.where(is_token, values.to(dtype), 0.0)
+
+    log_ratio = _clamped(tokens_only(log_probs) - tokens_only(old_log_probs.detach()))
+    ratio = log_ratio.exp()
+    advantages = tokens_only(advantages.detach())
+    unclipped = -advantages * ratio
+    surrogate = torch.maximum(unclipped, -advantages * ratio.clamp(1 - clip_low, 1 + clip_high))
+    if dual_clip is not None:
+        limit = torch.where(advantages < 0, -advantages * dual_clip, math.inf)
+        surrogate = torch.minimum(surrogate, limit)
+
+    kl_ref = torch.zeros_like(ratio)
+    if ref_log_probs is not None:
+        kl_ref = _k3(_clamped(tokens_only(ref_log_probs.detach()) - tokens_only(log_probs)))
+    loss = _reduce(surrogate + kl_coef * kl_ref, is_token, reduction)
+
     with torch.no_grad():
-        dtype = torch.promote_types(log_probs.dtype, torch.float32)
-        padding = mask == 0
-        tokens_per_row = mask.shape[1] - padding.sum(-1)
-        num_tokens = tokens_per_row.sum().clamp(min=1)
-
-        advantages = advantages.to(dtype).masked_fill(padding, 0.0)
-        log_ratio = _log_ratio(log_probs, old_log_probs, padding, dtype)
-        ratio = log_ratio.exp()
-        bounded = torch.where(
-            advantages < 0,
-            ratio.clamp(min=1 - clip_low, max=dual_clip),
-            ratio.clamp(max=1 + clip_high),
-        )
-        clipped = (bounded != ratio).logical_and_(advantages != 0)
+        num_tokens = is_token.sum().clamp(min=1)
+        ratio_min, ratio_max = _ratio_range(ratio, is_token)
         metrics = {
-            "clip_fraction": clipped.sum() / num_tokens,
-            "approx_kl": log_ratio.expm1().sub_(log_ratio).sum() / num_tokens,
-            "kl_ref": log_ratio.new_zeros(()),
-            **_ratio_extremes(ratio, padding),
+            "clip_fraction": (surrogate != unclipped).sum() / num_tokens,
+            "approx_kl": _k3(log_ratio).sum() / num_tokens,
+            "kl_ref": kl_ref.sum() / num_tokens,
+            "ratio_min": ratio_min,
+            "ratio_max": ratio_max,
         }
-
-        token_losses = bounded.mul_(advantages).neg_()
-        row_losses = token_losses.sum(-1)
-        # d(-A r)/d(log_prob) is -A r again. Multiplied by 0, not filled with it: NaN stays NaN.
-        gradient = token_losses.mul_(clipped.logical_or_(_is_clamped(log_ratio)).logical_not_())
-
-        if ref_log_probs is not None:
-            x = _log_ratio(ref_log_probs, log_probs, padding, dtype)
-            expm1 = x.expm1()  # exp(x) - 1 would lose every digit of k3 for small x
-            row_kls = (expm1 - x).sum(-1)
-            metrics["kl_ref"] = row_kls.sum() / num_tokens
-            row_losses += kl_coef * row_kls
-            # d(k3)/d(log_prob) is 1 - exp(x), as x falls where log_prob rises.
-            gradient.sub_(expm1.mul_(_is_clamped(x).logical_not_()), alpha=kl_coef)
-
-        row_weights = _row_weights(tokens_per_row, reduction, dtype)
-        value = (row_losses * row_weights).sum()
-        gradient.mul_(row_weights[:, None])
-    loss: torch.Tensor = _WithGradient.apply(log_probs, value, gradient)  # type: ignore[no-untyped-call]
     return loss, metrics
 
 
@@ -365,119 +348,72 @@ def _finite_non_negative(x: float) -> bool:
     return 0 <= x < math.inf
 
 
-def _check_token_tensors(mask: object, **floating: object) -> None:
-    like = floating["log_probs"]
-    for name, tensor in {**floating, "mask": mask}.items():
+def _check_token_tensors(log_probs: torch.Tensor, others: Mapping[str, object]) -> None:
+    for name, tensor in {"log_probs": log_probs, **others}.items():
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"{name} is a {type(tensor).__name__}; expected a (B, T) tensor")
         if name != "mask" and not tensor.is_floating_point():
             raise TypeError(f"{name} has dtype {tensor.dtype}; expected a floating-point dtype")
-        if tensor.layout != torch.strided or tensor.is_nested or tensor.dim() != 2:
+        if tensor.is_nested or tensor.layout != torch.strided or tensor.dim() != 2:
             hint = "; to_tokens spreads one value per row" if name == "advantages" else ""
             raise ValueError(f"{name} is {_describe(tensor)}; expected a dense (B, T) one{hint}")
-        assert isinstance(like, torch.Tensor)  # it is the first of them
-        if tensor.shape != like.shape:
+        if tensor.shape != log_probs.shape:
             raise ValueError(
                 f"{name} has shape {tuple(tensor.shape)}; "
-                f"expected {tuple(like.shape)}, the shape of log_probs"
+                f"expected {tuple(log_probs.shape)}, the shape of log_probs"
             )
-        if tensor.device != like.device:
+        if tensor.device != log_probs.device:
             raise ValueError(
-                f"{name} is on {tensor.device}; expected {like.device}, the device of log_probs"
+                f"{name} is on {tensor.device}; expected {log_probs.device}, the device of "
+                "log_probs"
             )
 
 
-def _log_ratio(
-    numerator: torch.Tensor, denominator: torch.Tensor, padding: torch.Tensor, dtype: torch.dtype
-) -> torch.Tensor:
-    difference = numerator.to(dtype) - denominator.to(dtype)
-    return difference.masked_fill_(padding, 0.0).clamp_(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+def _clamped(log_ratio: torch.Tensor) -> torch.Tensor:
+    return log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
 
 
-def _is_clamped(log_ratio: torch.Tensor) -> torch.Tensor:
-    return log_ratio.abs() == LOG_RATIO_LIMIT
+def _k3(log_ratio: torch.Tensor) -> torch.Tensor:
+    return log_ratio.expm1() - log_ratio  # exp(x) - 1 would lose every digit for small x
 
 
-def _ratio_extremes(ratio: torch.Tensor, padding: torch.Tensor) -> dict[str, torch.Tensor]:
+def _ratio_range(ratio: torch.Tensor, is_token: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if ratio.numel() == 0:
-        return {"ratio_min": ratio.new_ones(()), "ratio_max": ratio.new_ones(())}
-    no_tokens = padding.all()
-    return {
-        "ratio_min": ratio.masked_fill(padding, math.inf).amin().masked_fill_(no_tokens, 1.0),
-        "ratio_max": ratio.masked_fill(padding, -math.inf).amax().masked_fill_(no_tokens, 1.0),
-    }
+        return ratio.new_ones(()), ratio.new_ones(())
+    has_tokens = is_token.any()
+    smallest = torch.where(is_token, ratio, math.inf).amin()
+    largest = torch.where(is_token, ratio, -math.inf).amax()
+    return torch.where(has_tokens, smallest, 1.0), torch.where(has_tokens, largest, 1.0)
 
 
-def _row_weights(
-    tokens_per_row: torch.Tensor, reduction: Reduction, dtype: torch.dtype
-) -> torch.Tensor:
-    """(B,) weight of one token of each row in the loss."""
+def _reduce(losses: torch.Tensor, is_token: torch.Tensor, reduction: Reduction) -> torch.Tensor:
+    """The mean of the token losses, which are 0 where there is no token."""
+    row_sums, row_tokens = losses.sum(-1), is_token.sum(-1)
     if reduction == "token_mean":
-        counts = tokens_per_row.sum().clamp(min=1).expand(tokens_per_row.shape)
-    else:
-        counts = (tokens_per_row > 0).sum().clamp(min=1).expand(tokens_per_row.shape)
-        if reduction == "sequence_mean":
-            counts = counts * tokens_per_row.clamp(min=1)
-    return counts.to(dtype).reciprocal()
+        return row_sums.sum() / row_tokens.sum().clamp(min=1)
+    if reduction == "sequence_mean":
+        row_sums = row_sums / row_tokens.clamp(min=1)
+    return row_sums.sum() / (row_tokens > 0).sum().clamp(min=1)
 
 
-class _WithGradient(torch.autograd.Function):
-    """A 0-d value whose gradient with respect to `variable` is `gradient`."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, variable: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor
-    ) -> torch.Tensor:
-        ctx.save_for_backward(gradient)
-        return value.clone()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return upstream * gradient, None, None
+def _column(
+    read: Callable[[str, Any, None], NDArray[ScalarT] | None], name: str, values: object
+) -> NDArray[ScalarT]:
+    column = read(name, values.cpu() if isinstance(values, torch.Tensor) else values, None)
+    if column is None:
+        raise TypeError(f"{name} is None; expected a column, one value per step")
+    return column
 
 
-def _step_values(step_values: object) -> torch.Tensor:
-    """(N,) finite float32, on the device where they are."""
-    if isinstance(step_values, torch.Tensor):
-        if step_values.dtype == torch.bool or step_values.is_complex():
-            raise TypeError(f"step_values has dtype {step_values.dtype}; expected real numbers")
-        given = step_values.detach()
-        values = given.to(torch.float32)
-    else:
-        given = torch.from_numpy(_numbers("step_values", step_values, "iuf"))
-        values = given.to(torch.float32)
-    if values.dim() != 1:
-        raise ValueError(f"step_values is {_describe(values)}; expected (N,), one value per step")
-    for step in torch.nonzero(~values.isfinite())[:1, 0].tolist():
+def _step_values(step_values: Column) -> NDArray[np.float32]:
+    given = _column(real_column, "step_values", step_values)
+    with np.errstate(over="ignore"):  # reported below
+        values = given.astype(np.float32)
+    for step in np.flatnonzero(~np.isfinite(values))[:1]:
         raise ValueError(
-            f"step_values[{step}] is {given[step].item()}; expected a number finite in float32"
+            f"step_values[{step}] is {given[step]}; expected a number finite in float32"
         )
     return values
-
-
-def _numbers(name: str, values: object, kinds: str) -> NDArray[Any]:
-    """A native, contiguous copy of an array-like whose dtype is of one of NumPy's `kinds`."""
-    expected = _EXPECTED_NUMBERS[kinds]
-    try:
-        array = np.asarray(values)
-        if array.dtype == object:
-            array = np.asarray(array.tolist())
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is not an array: {error}; expected {expected}") from None
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.dtype.kind not in kinds:
-        raise TypeError(f"{name} has dtype {array.dtype}; expected {expected}")
-    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-
-
-_EXPECTED_NUMBERS = {
-    "iu": "integers",
-    "iuf": "real numbers",
-    "biuf": "bools, integers or floats",
-}
 
 
 def _describe(tensor: torch.Tensor) -> str:
@@ -485,10 +421,3 @@ def _describe(tensor: torch.Tensor) -> str:
         nested = "nested " if tensor.is_nested else ""
         return f"a {nested}{tensor.dim()}-D tensor with layout={tensor.layout}"
     return f"a tensor of shape {tuple(tensor.shape)}"
-
-
-def _repeat(values: torch.Tensor, counts: torch.Tensor, total: int) -> torch.Tensor:
-    """Every value `counts` times over; the counts sum to `total`, so no device is waited for."""
-    if values.device.type == "cpu":  # np.repeat fills runs where torch gathers one by one
-        return torch.from_numpy(np.repeat(values.numpy(), counts.numpy()))
-    return torch.repeat_interleave(values, counts, output_size=total)

@@ -1,0 +1,67 @@
+// One Python value to its key: what makes two states, or two ids, equal.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "key_column.hpp"
+#include "text.hpp"
+
+namespace graphgpo::bindings {
+
+// States may be any value with an equality; ids only int, str, bytes or UUID.
+enum class Role { state, id };
+
+// What is wrong with a value: "is {1, 2} (set); expected ...". Who catches it knows the row.
+struct Misfit {
+    PyObject* type;  // PyExc_TypeError or PyExc_ValueError
+    std::string problem;
+};
+
+// The array over the memory of a torch CPU tensor, found out without importing torch. Throws
+// Misfit.
+[[nodiscard]] py::array array_of_tensor(py::handle tensor);
+
+class Encoder {
+  public:
+    // Keys view `arena` and the values themselves: both must outlive them.
+    Encoder(Arena& arena, Role role) : arena_(&arena), role_(role) {}
+
+    // The null key for None. Throws Misfit.
+    [[nodiscard]] Key encode(py::handle value) { return encode(value, 0); }
+
+  private:
+    // What a type of no built-in kind is, looked up once for a run of values of that type.
+    struct OtherType {
+        py::object type;
+        char scalar_kind = 0;  // dtype kind of a NumPy scalar that has a Python value
+        bool is_tensor = false;
+        bool is_uuid = false;
+    };
+
+    [[nodiscard]] Key encode(py::handle value, int depth);
+    [[nodiscard]] Key encode_other(py::handle value, int depth);
+    [[nodiscard]] Key id(py::handle value);
+    [[nodiscard]] Key text(PyObject* value);
+    [[nodiscard]] Key integer(PyObject* value);
+    [[nodiscard]] Key buffer(py::handle value);
+    [[nodiscard]] Key sequence(py::handle value, int depth);
+    [[nodiscard]] Key mapping(py::handle value, int depth);
+    [[nodiscard]] Key array(const py::array& values, py::handle value, int depth);
+    [[nodiscard]] Key tensor(py::handle value, int depth);
+
+    // An element inside a sequence or mapping, as key.hpp lays it out.
+    void append(std::string& out, py::handle value, int depth);
+    void append_elements(std::string& out, py::handle sequence, int depth);
+
+    [[nodiscard]] const OtherType& other_type(py::handle value);
+
+    Arena* arena_;
+    Role role_;
+    TextEncoder text_;
+    OtherType other_;
+};
+
+}  // namespace graphgpo::bindings
