@@ -239,7 +239,7 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
         {"states": pa.array([[1], [2], [3]])},
         TypeError,
         "states is an Arrow column of format '+l'; expected strings, binary, integers, booleans, "
-        "floats of 32 or 64 bits, or a dictionary of these",
+        "floats, or a dictionary of these",
     ),
     ({"states": pa.array(["a", None, "b"])}, ValueError, "states[1] is null; expected a value"),
     (

@@ -633,7 +633,7 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
         pl.DataFrame({"a": [1, 2, 3]}),
         TypeError,
         "states is an Arrow column of format '+s'; expected strings, binary, integers, booleans, "
-        "floats of 32 or 64 bits, or a dictionary of these",
+        "floats, or a dictionary of these",
     ),
 ]
 

@@ -107,7 +107,7 @@ class KeyReader {
                    })) {
         } else {
             refuse_format(*name_, schema,
-                          "strings, binary, integers, booleans, floats of 32 or 64 bits, or a "
+                          "strings, binary, integers, booleans, floats, or a "
                           "dictionary of these");
         }
     }

@@ -10,7 +10,7 @@
 //   boolean      0 or 1
 //   text         UTF-8; lone surrogates as three bytes each, so every Python str has a form
 //   bytes        as they are
-//   big_integer  two's complement, little-endian, shortest; only outside int64
+//   big_integer  two's complement, little-endian, bit_length / 8 + 1 bytes; only outside int64
 //   uuid         16 bytes; ids only
 //   sequence     count, then every element as kind + word or kind + size + bytes
 //   mapping      count, then the entries as above, sorted by encoded key
