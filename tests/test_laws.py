@@ -171,8 +171,12 @@ def test_relative_scale_ignores_the_success_reward(
 def test_relative_scale_ignores_how_far_the_goal_is(
     compute: Compute, columns: Columns, length: int, omega: float
 ) -> None:
-    # A chain of `length` unit steps between every step that won and GOAL.
+    # A chain of `length` unit steps between every step that won and GOAL. No edge is cheaper than
+    # a unit: the chain must not bring the dearest edge, by which the unreachable stand beyond all
+    # others.
     chosen = {**RELATIVE, "omega": omega, "invalid_action_penalty": 0.1}
+    if columns["edge_costs"] is not None:
+        columns = {**columns, "edge_costs": [10 * cost for cost in columns["edge_costs"]]}
     farther: list[Columns] = []
     moved: list[int] = []  # where the rows of the batch end up
     rows = [{n: v and v[row] for n, v in columns.items()} for row in range(num_rows(columns))]

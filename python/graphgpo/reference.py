@@ -1,9 +1,10 @@
 """The whole method in plain Python: documentation that runs, and the oracle of the tests.
 
-Read it from `compute_advantages` down. It takes lists, tuples and NumPy arrays, checks less than
-`graphgpo.compute_advantages` does, and is some hundred times slower; its numbers are the same.
+Read it from `compute_advantages` down. It takes lists, tuples and NumPy arrays, refuses what
+`graphgpo.compute_advantages` refuses but for numbers that outgrow a float64 on the way, and is some
+hundred times slower; its results are the same.
 
-    rows -> steps -> graph -> potential (distances) -> score -> peers -> joint advantage
+    columns -> steps -> graph -> potential (distances) -> score -> peers -> joint advantage
 
 Equations are those of GraphGPO (arXiv 2605.26684) and GiGPO (arXiv 2505.10978).
 """
@@ -13,9 +14,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,38 +105,57 @@ def compute_advantages(
         config.estimator == "grpo" and (rewards is not None or episode_returns is not None)
     ):
         raise ValueError("success is None; expected one bool per step")
+    check_columns(
+        states=states,
+        next_states=next_states,
+        group_ids=group_ids,
+        trajectory_ids=trajectory_ids,
+        success=success,
+        step_ids=step_ids,
+        rewards=rewards,
+        episode_returns=episode_returns,
+        edge_costs=edge_costs,
+        action_valid=action_valid,
+        mask=mask,
+    )
 
     num_rows = len(states)
     groups: dict[Hashable, Group] = {}
     by_order: dict[tuple[Hashable, Hashable, int], Step] = {}
     masked_rows = 0
     for row in range(num_rows):
-        if mask is not None and not mask[row]:
+        if mask is not None and not _flag("mask", mask, row):
             masked_rows += 1
             continue
-        group_id = canonical(group_ids[row])
-        trajectory = canonical(trajectory_ids[row])
+        group_id = _identifier("group_ids", group_ids, row)
+        trajectory = _identifier("trajectory_ids", trajectory_ids, row)
         step = Step(
             row=row,
             copies=[],
             trajectory=trajectory,
-            order=row if step_ids is None else int(step_ids[row]),
-            state=_state(states, row),
-            next_state=None if next_states is None else _state(next_states, row),
-            is_success=success is not None and bool(success[row]),
-            reward=None if rewards is None else float(rewards[row]),
-            episode_return=None if episode_returns is None else float(episode_returns[row]),
-            cost=1.0 if edge_costs is None else float(edge_costs[row]),
-            is_valid=action_valid is None or bool(action_valid[row]),
+            order=row if step_ids is None else _integer("step_ids", step_ids, row),
+            state=_state("states", states, row),
+            next_state=None if next_states is None else _state("next_states", next_states, row),
+            is_success=success is not None and _flag("success", success, row),
+            reward=None if rewards is None else _real("rewards", rewards, row),
+            episode_return=None
+            if episode_returns is None
+            else _real("episode_returns", episode_returns, row),
+            cost=1.0 if edge_costs is None else _real("edge_costs", edge_costs, row),
+            is_valid=action_valid is None or _flag("action_valid", action_valid, row),
         )
         if step.state is None:
             raise ValueError(f"states[{row}] is None; expected a value")
+        if step.cost <= 0:
+            raise ValueError(f"edge_costs[{row}] is {step.cost!r}; expected a finite number > 0")
         first = by_order.setdefault((group_id, trajectory, step.order), step)
         if first is step:
             groups.setdefault(group_id, Group()).steps.append(step)
         else:
-            _check_copy(first, step)
+            check_copy(first, step)
             first.copies.append(row)
+    if next_states is not None:
+        check_kinds(states, next_states, by_order.values())
 
     for group in groups.values():
         arrange_trajectories(
@@ -158,9 +179,14 @@ def compute_advantages(
 
 
 def canonical(value: Any, depth: int = 0) -> Hashable | None:
-    """A hashable form in which two states are equal by type and value; None for None."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    """A hashable form in which two states are equal by type and value; None for None.
+
+    >>> canonical([1, "a"]) == canonical((np.int64(1), np.str_("a")))
+    True
+    >>> len({canonical(state) for state in (1, 1.0, True, "1", b"1")})
+    5
+    """
+    value = _plain(value)
     if value is None:
         return None
     if isinstance(value, bool):
@@ -169,16 +195,14 @@ def canonical(value: Any, depth: int = 0) -> Hashable | None:
         return ("int", int(value))
     if isinstance(value, float):
         if math.isnan(value):
-            raise ValueError("a state holds NaN, which equals nothing")
+            raise ValueError("holds NaN; expected a number: NaN equals nothing")
         return ("float", value + 0.0)  # -0.0 is 0.0
     if isinstance(value, str):
         return ("str", str(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return ("bytes", bytes(value))
-    if isinstance(value, uuid.UUID):
-        return ("uuid", value.bytes)
     if isinstance(value, (list, tuple, dict)) and depth == 100:
-        raise ValueError("a state is nested deeper than 100 levels")
+        raise ValueError("is nested deeper than 100 levels (or contains itself)")
     if isinstance(value, (list, tuple)):
         return ("sequence", tuple(canonical(element, depth + 1) for element in value))
     if isinstance(value, dict):
@@ -186,36 +210,148 @@ def canonical(value: Any, depth: int = 0) -> Hashable | None:
             (canonical(key, depth + 1), canonical(entry, depth + 1)) for key, entry in value.items()
         )
         return ("mapping", frozenset(entries))
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
         if value.dtype.kind == "f" and np.isnan(value).any():
-            raise ValueError("a state holds NaN, which equals nothing")
+            raise ValueError("holds NaN; expected numbers: NaN equals nothing")
         native = value.astype(value.dtype.newbyteorder("="))
         if value.dtype.kind == "f":
             native = native + np.zeros((), native.dtype)  # -0.0 is 0.0
         return ("array", native.dtype.str, native.shape, native.tobytes())
-    raise TypeError(f"a state is a {type(value).__name__}, which has no equality here")
+    raise TypeError(
+        f"holds a {type(value).__name__}; expected str, bytes, int, float, bool, a numeric array, "
+        "or a list, tuple or dict of these"
+    )
 
 
-def _state(column: Any, row: int) -> Hashable | None:
-    return canonical(column[row])
+def _plain(value: Any) -> Any:
+    """The Python value of a NumPy scalar that has one, anything else as it is."""
+    is_scalar = isinstance(value, np.generic) and value.dtype.kind in "biufUS"
+    return value.item() if is_scalar else value
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+
+def check_columns(**columns: Any) -> None:
+    """Every column is one, of as many rows as `states`; what is in them is read row by row."""
+    for name, values in columns.items():
+        if values is None and name not in ("states", "group_ids", "trajectory_ids"):
+            continue
+        is_array = isinstance(values, np.ndarray) and values.ndim > 0
+        if not is_array and not isinstance(values, (list, tuple)):
+            raise TypeError(
+                f"{name} is a {type(values).__name__}; expected a list, a tuple or a NumPy array, "
+                "one value per step"
+            )
+        if len(values) != len(columns["states"]):
+            raise ValueError(
+                f"states has {len(columns['states'])} rows but {name} has {len(values)}; "
+                "every column needs one value per step"
+            )
+        may_have_rows = name in ("states", "next_states") and _is_numeric(values)
+        if is_array and values.ndim > 1 and not may_have_rows:
+            raise ValueError(f"{name} has shape {values.shape}; expected (N,), one value per step")
+
+
+def check_kinds(states: Any, next_states: Any, steps: Iterable[Step]) -> None:
+    """Both columns hold states of a kind, so that a state of one can be a state of the other."""
+    columns = (states, next_states)
+    kinds: tuple[set[Any], set[Any]] = (set(), set())
+    for step in steps:
+        for found, form in zip(kinds, (step.state, step.next_state), strict=True):
+            if isinstance(form, tuple):  # not None
+                found.add(form[0])
+    if sorted(kinds, key=sorted) == [{"int"}, {"str"}]:
+        raise TypeError("one of states and next_states holds integers, the other text")
+    if not any(kinds):
+        return  # there is no row to read
+
+    if all(_is_numeric(column) for column in columns):
+        if _row_type(states) != _row_type(next_states):
+            raise ValueError("the rows of states and next_states differ in dtype or shape")
+        return
+    for column, others in zip(columns, reversed(kinds), strict=True):
+        if _is_numeric(column) and column.ndim > 1 and others and "array" not in others:
+            raise TypeError("only one of states and next_states holds arrays")
+
+
+def _is_numeric(column: Any) -> bool:
+    return isinstance(column, np.ndarray) and column.dtype.kind in "biuf"
+
+
+def _row_type(column: Any) -> Hashable:
+    if column.ndim == 1:  # Python's bool, int or float, whatever its width
+        return "i" if column.dtype.kind == "u" else column.dtype.kind
+    return (column.dtype.newbyteorder("="), column.shape[1:])
+
+
+def _state(name: str, column: Any, row: int) -> Hashable | None:
+    try:
+        return canonical(column[row])
+    except (TypeError, ValueError) as problem:
+        raise type(problem)(f"{name}[{row}] {problem}") from None
+
+
+def _identifier(name: str, column: Any, row: int) -> Hashable:
+    value = _plain(column[row])
+    if value is None:
+        raise ValueError(f"{name}[{row}] is None; expected a value")
+    if isinstance(value, uuid.UUID):
+        return ("uuid", value.bytes)
+    if isinstance(value, bool) or not isinstance(value, (int, str, bytes, bytearray, memoryview)):
+        raise _misfit(TypeError, name, row, value, "int, str, bytes or UUID")
+    return canonical(value)
+
+
+def _flag(name: str, column: Any, row: int) -> bool:
+    value = _plain(column[row])
+    if not isinstance(value, (bool, int, float)):
+        raise _misfit(TypeError, name, row, value, "a bool, or exactly 0 or 1")
+    if value not in (0, 1):
+        raise _misfit(ValueError, name, row, value, "a bool, or exactly 0 or 1")
+    return bool(value)
+
+
+def _integer(name: str, column: Any, row: int) -> int:
+    value = _plain(column[row])
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _misfit(TypeError, name, row, value, "an int")
+    if not -(2**63) <= value < 2**63:
+        raise _misfit(ValueError, name, row, value, "an int an int64 can hold")
+    return value
+
+
+def _real(name: str, column: Any, row: int) -> float:
+    value = _plain(column[row])
+    if not isinstance(value, (int, float)):
+        raise _misfit(TypeError, name, row, value, "a number")
+    if not abs(value) <= sys.float_info.max:
+        raise _misfit(ValueError, name, row, value, "a finite number")
+    return float(value)
+
+
+def _misfit(error: type[Exception], name: str, row: int, value: object, expected: str) -> Exception:
+    return error(f"{name}[{row}] is {value!r} ({type(value).__name__}); expected {expected}")
 
 
 # --- rows to steps ------------------------------------------------------------------------------
 
 
-def _check_copy(step: Step, copy: Step) -> None:
-    for name in (
-        "state",
-        "next_state",
-        "is_success",
-        "reward",
-        "episode_return",
-        "cost",
-        "is_valid",
+def check_copy(step: Step, copy: Step) -> None:
+    """Rows of one step agree in every column."""
+    for column, name in (
+        ("states", "state"),
+        ("next_states", "next_state"),
+        ("success", "is_success"),
+        ("rewards", "reward"),
+        ("episode_returns", "episode_return"),
+        ("edge_costs", "cost"),
+        ("action_valid", "is_valid"),
     ):
         if getattr(step, name) != getattr(copy, name):
             raise ValueError(
-                f"rows {step.row} and {copy.row} are copies of one step but differ in {name}"
+                f"{column}[{copy.row}] differs from that of row {step.row}; rows with the same "
+                "group, trajectory and step id are copies of one step"
             )
 
 
@@ -231,14 +367,26 @@ def arrange_trajectories(group: Group, has_next_states: bool, has_step_ids: bool
         for step, following in itertools.pairwise(steps):
             step.following = following
             if has_next_states and step.next_state is None:
-                raise ValueError(f"next_states[{step.row}] is None before the last step")
+                raise ValueError(
+                    f"next_states[{step.row}] is None; expected a value, because its trajectory "
+                    f"goes on at row {following.row}"
+                )
             if not has_next_states and has_step_ids and following.order != step.order + 1:
-                raise ValueError(f"step_ids[{following.row}] leaves a gap after row {step.row}")
+                raise ValueError(
+                    f"step_ids[{following.row}] is {following.order}, after {step.order} in row "
+                    f"{step.row}; expected no gap, because there are no next_states"
+                )
         for step in steps:
             if step.is_success and not last.is_success:
-                raise ValueError(f"success[{step.row}] is True but the last step is False")
+                raise ValueError(
+                    f"success[{step.row}] is True but the last step of its trajectory (row "
+                    f"{last.row}) is False; expected the flag on the last step or on every step"
+                )
             if step.episode_return != steps[0].episode_return:
-                raise ValueError(f"episode_returns[{step.row}] differs within its trajectory")
+                raise ValueError(
+                    f"episode_returns[{step.row}] is {step.episode_return} but row {steps[0].row} "
+                    f"has {steps[0].episode_return}; expected one value per trajectory"
+                )
             step.succeeded = last.is_success
 
 
@@ -302,25 +450,31 @@ def score_steps(group: Group, config: GraphGPOConfig, is_penalised: bool) -> Non
     penalty = config.invalid_action_penalty if is_penalised else 0.0
 
     if config.estimator == "grpo":
-        return
+        return  # the outcome alone; distances and returns are only reported
     is_relative = config.estimator == "graphgpo" and config.epsilon_scale == "relative"
     if config.estimator == "graphgpo" and group.goal is None and (is_relative or penalty == 0):
         return  # a group without success teaches nothing about single steps
 
-    peers: dict[int, list[Step]] = defaultdict(list)
-    for step in group.steps:
-        peers[step.source].append(step)
-    for steps in peers.values():
-        if is_relative:
-            # R / max R over the peers; a constant per source cancels, so every exponent agrees.
-            exponents = [group.distance(step.target) + step.cost for step in steps]
-            scores = [config.omega ** (e - min(exponents)) for e in exponents]
-        else:
-            scores = [step.edge_return for step in steps]
-        for i, step in enumerate(steps):
-            scores[i] -= 0.0 if step.is_valid else penalty
-        for step, standing in zip(steps, compare(scores, config), strict=True):
+    for peers in from_the_same_state(group.steps):
+        returns = (
+            relative_edge_returns(peers, group, config)
+            if is_relative
+            else [step.edge_return for step in peers]
+        )
+        scores = [
+            score - (0.0 if step.is_valid else penalty)
+            for score, step in zip(returns, peers, strict=True)
+        ]
+        for step, standing in zip(peers, compare(scores, config), strict=True):
             step.step_advantage = standing
+
+
+def from_the_same_state(steps: Sequence[Step]) -> list[list[Step]]:
+    """The peers a step's score is normalised against."""
+    peers: dict[int, list[Step]] = defaultdict(list)
+    for step in steps:
+        peers[step.source].append(step)
+    return list(peers.values())
 
 
 def score_by_edge_return(group: Group, config: GraphGPOConfig) -> None:
@@ -332,6 +486,18 @@ def score_by_edge_return(group: Group, config: GraphGPOConfig) -> None:
         elif config.exponent == "progress":
             exponent -= group.distance(step.source)
         step.edge_return = config.success_reward * config.omega**exponent
+
+
+def relative_edge_returns(
+    peers: Sequence[Step], group: Group, config: GraphGPOConfig
+) -> list[float]:
+    """R of each peer over the largest of them, which neither under- nor overflows.
+
+    The kinds of exponent differ by a constant per source state, which cancels.
+    """
+    exponents = [group.distance(step.target) + step.cost for step in peers]
+    smallest = min(exponents)
+    return [config.omega ** (exponent - smallest) for exponent in exponents]
 
 
 def score_by_discounted_return(group: Group, config: GraphGPOConfig) -> None:
@@ -366,7 +532,7 @@ def _episode_return(steps: Sequence[Step]) -> float:
     if steps[0].episode_return is not None:
         return steps[0].episode_return
     if steps[0].reward is not None:
-        return sum(step.reward for step in steps if step.reward is not None)
+        return math.fsum(step.reward for step in steps if step.reward is not None)
     return float(steps[0].succeeded)
 
 
