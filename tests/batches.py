@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 STATES: list[list[Any]] = [
     ["a", "b", "c", "d"],
     [0, 1, 2],
-    ["1", 1.0, True, b"1", ("1",)],  # equal to nobody but themselves
+    ["1", 1, 1.0, True, b"1", ("1",)],  # equal to nobody but themselves
     [(1, None), [1, 2], {"x": 1}, (1, 2, 3)],
 ]
 
@@ -151,3 +151,33 @@ def assert_same_bits(result: Any, expected: Any, rows: Any = None) -> None:
         np.testing.assert_array_equal(
             getattr(result, name), values if rows is None else values[rows], err_msg=name
         )
+
+
+def random_walks(seed: int, *, num_groups: int = 3, has_unit_costs: bool = False) -> Columns:
+    """A batch with every column, large enough to merge: walks over ten rooms, some to the goal.
+
+    The first group has no success.
+    """
+    random = np.random.default_rng(seed)
+    rows: list[Columns] = []
+    for group in range(num_groups):
+        for trajectory in range(6):
+            rooms = random.integers(0, 10, random.integers(2, 15)).tolist()
+            succeeds = group > 0 and bool(random.random() < 0.5)
+            episode_return = float(random.integers(0, 3))
+            for i in range(len(rooms) - 1):
+                rows.append(
+                    {
+                        "states": f"room {rooms[i]}",
+                        "next_states": f"room {rooms[i + 1]}",
+                        "group_ids": group,
+                        "trajectory_ids": trajectory,
+                        "success": succeeds and i == len(rooms) - 2,
+                        "step_ids": i,
+                        "rewards": float(random.normal()),
+                        "episode_returns": episode_return,
+                        "edge_costs": 1.0 if has_unit_costs else float(random.uniform(0.1, 3)),
+                        "action_valid": bool(random.random() < 0.8),
+                    }
+                )
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import graphgpo
+from conftest import Compute
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.npz"))
 OUTPUT = re.compile(
@@ -68,17 +69,17 @@ def test_the_files_are_there() -> None:
     assert len(GOLDEN) == 3
 
 
-def test_distances_are_the_recipes(rollouts: Rollouts) -> None:
-    result = graphgpo.compute_advantages(**rollouts.batch)
+def test_distances_are_the_recipes(compute: Compute, rollouts: Rollouts) -> None:
+    result = compute(**rollouts.batch)
     np.testing.assert_array_equal(result.distances, rollouts.columns["distance"])
     np.testing.assert_array_equal(result.next_distances, rollouts.columns["next_distance"])
 
 
-def test_edge_returns_are_the_recipes(rollouts: Rollouts) -> None:
+def test_edge_returns_are_the_recipes(compute: Compute, rollouts: Rollouts) -> None:
     for name, expected in rollouts.returns.items():
         match = re.fullmatch(r"return__omega([\d.]+)_(goal|progress)", name)
         assert match
-        result = graphgpo.compute_advantages(
+        result = compute(
             **rollouts.batch,
             config=graphgpo.GraphGPOConfig.recipe(
                 omega=float(match[1]), exponent={"goal": "recipe"}.get(match[2], "progress")
@@ -87,13 +88,15 @@ def test_edge_returns_are_the_recipes(rollouts: Rollouts) -> None:
         np.testing.assert_allclose(result.edge_returns, expected, rtol=1e-6)
 
 
-def test_advantages_are_the_recipes_but_for_its_phantoms(rollouts: Rollouts) -> None:
+def test_advantages_are_the_recipes_but_for_its_phantoms(
+    compute: Compute, rollouts: Rollouts
+) -> None:
     assert len(rollouts.outputs) == 26
     for name, expected in rollouts.outputs.items():
         match = OUTPUT.fullmatch(name)
         assert match, name
         penalty = 0.1 if match["penalty"] else 0.0
-        result = graphgpo.compute_advantages(
+        result = compute(
             **rollouts.batch,
             config=graphgpo.GraphGPOConfig.recipe(
                 omega=float(match["omega"]),
@@ -107,10 +110,12 @@ def test_advantages_are_the_recipes_but_for_its_phantoms(rollouts: Rollouts) -> 
         assert is_flat.any()
         assert not is_flat.all()
         np.testing.assert_array_equal(result.step_advantages[is_flat], 0, err_msg=name)
+        # Its mean of equal returns may be an ulp off: nothing, until it is divided by epsilon.
+        is_right = ~is_flat | (match["norm"] == "mean")
         # float32 loses digits when 0.1 is taken from tiny returns.
         tolerance = 1e-4 if penalty else 2e-6
         np.testing.assert_allclose(
-            result.advantages[~is_flat], expected[~is_flat], rtol=0, atol=tolerance, err_msg=name
+            result.advantages[is_right], expected[is_right], rtol=0, atol=tolerance, err_msg=name
         )
 
 

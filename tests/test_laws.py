@@ -172,8 +172,7 @@ def test_relative_scale_ignores_how_far_the_goal_is(
     compute: Compute, columns: Columns, length: int, omega: float
 ) -> None:
     # A chain of `length` unit steps between every step that won and GOAL. No edge is cheaper than
-    # a unit: the chain must not bring the dearest edge, by which the unreachable stand beyond all
-    # others.
+    # those: the chain must not raise c_max, by which the unreachable are farther than the rest.
     chosen = {**RELATIVE, "omega": omega, "invalid_action_penalty": 0.1}
     if columns["edge_costs"] is not None:
         columns = {**columns, "edge_costs": [10 * cost for cost in columns["edge_costs"]]}
@@ -235,29 +234,43 @@ def test_an_unreachable_branch_elsewhere_changes_no_reachable_distance(
         "action_valid": [True] * 3,
     }
     branch = {name: columns[name] and branch[name] for name in columns}
+    graph = graphgpo.build_graph(**columns)
     expected = compute(**columns)
     result = compute(**joined(columns, branch))
     rows = num_rows(columns)
     for name in ("distances", "next_distances"):
         before, after = getattr(expected, name), getattr(result, name)[:rows]
-        is_reachable = before < np.array(
-            [unreachable_distance(expected, columns, row) for row in range(rows)]
-        )
-        np.testing.assert_array_equal(after[is_reachable], before[is_reachable])
+        nodes = {"distances": expected.state_ids, "next_distances": expected.next_state_ids}[name]
+        is_reached = graph.node_reached[nodes]
+        np.testing.assert_array_equal(after[is_reached], before[is_reached])
 
 
-def unreachable_distance(result: graphgpo.StepAdvantages, columns: Columns, row: int) -> float:
-    """d_max + c_max of the row's group, from the graph itself."""
-    graph = graphgpo.build_graph(**columns)
-    in_group = [g == columns["group_ids"][row] for g in graph.node_groups]
-    reached = graph.node_distances[in_group & graph.node_reached]
+@given(columns=rollouts())
+def test_the_unreachable_stand_one_dearest_edge_beyond_the_farthest(
+    compute: Compute, columns: Columns
+) -> None:
+    result = compute(**columns)
+    reached = graphgpo.build_graph(**columns).node_reached
     costs = columns["edge_costs"] or [1.0] * num_rows(columns)
-    largest_cost = max(
-        cost
-        for cost, group in zip(costs, columns["group_ids"], strict=True)
-        if group == columns["group_ids"][row]
-    )
-    return float(max(reached, default=0.0) + largest_cost)
+    nodes = np.concatenate([result.state_ids, result.next_state_ids])
+    distances = np.concatenate([result.distances, result.next_distances])
+    groups = np.array(columns["group_ids"] * 2)
+    for group in set(columns["group_ids"]):
+        is_reached = reached[nodes[groups == group]]
+        in_group = distances[groups == group]
+        dearest = max(c for c, g in zip(costs, columns["group_ids"], strict=True) if g == group)
+        farthest = max(in_group[is_reached], default=0.0)
+        assert set(in_group[~is_reached]) <= {farthest + dearest}
+
+
+@given(columns=rollouts(), chosen=options, num_threads=st.sampled_from([1, 2, 3, 8]))
+def test_any_number_of_threads_gives_the_same_bits(
+    columns: Columns, chosen: dict[str, Any], num_threads: int
+) -> None:
+    expected = graphgpo.compute_advantages(**columns, **chosen)
+    result = graphgpo.compute_advantages(**columns, **chosen, num_threads=num_threads)
+    assert_same_bits(result, expected)
+    assert result.metrics == expected.metrics
 
 
 @given(columns=rollouts(Shape(has_next_states=True, all_succeed=True, has_broken_links=False)))
@@ -270,10 +283,11 @@ def test_derived_next_states_are_the_given_ones_where_all_succeed(
     np.testing.assert_array_equal(derived.next_state_ids, given_ones.next_state_ids)
 
 
-@given(columns=rollouts(Shape(has_unit_costs=True)), chosen=options)
+@given(columns=rollouts(), chosen=options, cost=st.sampled_from([0.1, 1.0, 3.0]))
 def test_proposition_4_1_nearer_the_goal_is_never_worse(
-    compute: Compute, columns: Columns, chosen: dict[str, Any]
+    compute: Compute, columns: Columns, chosen: dict[str, Any], cost: float
 ) -> None:
+    columns = {**columns, "edge_costs": [cost] * num_rows(columns)}
     chosen = {**chosen, "estimator": "graphgpo", "invalid_action_penalty": 0.0}
     result = compute(**columns, **chosen)
     for state in np.unique(result.state_ids):

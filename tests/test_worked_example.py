@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import Compute
+from graphgpo import GraphGPOConfig
 
 #    source           target         d  d'  R       A_S     A_E
 TABLE: list[tuple[str, str, int, int, float, float, float]] = [
@@ -108,19 +109,16 @@ def test_gigpo_compares_discounted_returns(compute: Compute) -> None:
     result = compute(**ROLLOUTS, estimator="gigpo", gamma=0.5)
     returns = [1 / 4, 1 / 2, 1, 0, 0, 0, 0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
     assert result.edge_returns.tolist() == returns
-    # From the hall: 1/4, 0, 0, 1/16. Its mean is 5/64.
-    hall = np.array([1 / 4, 0, 0, 1 / 16])
-    expected = (hall - hall.mean()) / (hall.std(ddof=1) + 1e-6)
-    np.testing.assert_allclose(result.step_advantages[[0, 3, 5, 7]], expected, rtol=1e-6)
+    # From the hall: 1/4, 0, 0, 1/16, mean 5/64, std 0.1183. From the kitchen: 1/2, 0, 1/8, 1/2,
+    # mean 9/32, std 0.2577. The others have one way to go, or ways of equal return.
+    expected = [1.453, 0.849, 0, -0.660, 0, -0.660, -1.091, -0.132, -0.606, 0, 0.849, 0]
+    np.testing.assert_allclose(result.step_advantages, expected, atol=1e-3)
+    np.testing.assert_allclose(result.episode_advantages, EPISODE, atol=5e-4)
 
 
 def test_the_recipe_has_one_exponent_less_and_counts_every_step(compute: Compute) -> None:
-    import graphgpo
-
     rollouts = {k: v for k, v in ROLLOUTS.items() if k not in {"omega", "success_reward"}}
-    result = compute(
-        **rollouts, config=graphgpo.GraphGPOConfig.recipe(omega=0.5, success_reward=1.0)
-    )
+    result = compute(**rollouts, config=GraphGPOConfig.recipe(omega=0.5, success_reward=1.0))
     assert result.edge_returns.tolist() == [2 * value for value in RETURNS]
     # 8 steps of successes with score 1, 4 of failures with 0: mean 2/3.
     std = math.sqrt((8 * (1 / 3) ** 2 + 4 * (2 / 3) ** 2) / 11)

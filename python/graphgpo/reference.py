@@ -196,7 +196,7 @@ def canonical(value: Any, depth: int = 0) -> Hashable | None:
     if isinstance(value, float):
         if math.isnan(value):
             raise ValueError("holds NaN; expected a number: NaN equals nothing")
-        return ("float", value + 0.0)  # -0.0 is 0.0
+        return ("float", value)  # -0.0 equals 0.0
     if isinstance(value, str):
         return ("str", str(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
