@@ -8,7 +8,8 @@ namespace graphgpo {
 namespace {
 
 // Both halves of the product, and the factors once more: without them a factor of zero would wipe
-// out the other one.
+// out the other one. A factor of one still does (the result is 1), and one of 2^32 does in part.
+// Both factors contain the secret, so only those who know it can aim at either.
 std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
     __extension__ using Wide = unsigned __int128;
     const Wide product = static_cast<Wide>(a) * b;
