@@ -2,17 +2,17 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
+#include "graphgpo/memory.hpp"
 #include "graphgpo/options.hpp"
 
 namespace graphgpo {
 
 // By step, rounded once to what a trainer computes in.
 struct StepCredit {
-    std::vector<float> joint;
-    std::vector<float> step;
-    std::vector<float> episode;
+    Array<float> joint;
+    Array<float> step;
+    Array<float> episode;
 };
 
 // A = step_weight * A_S + episode_weight * A_E. Throws `std::invalid_argument` when weights are so

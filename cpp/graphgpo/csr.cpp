@@ -1,8 +1,32 @@
 #include "graphgpo/csr.hpp"
 
+#include <algorithm>
+#include <numeric>
+
 namespace graphgpo {
 
+namespace {
+
+// Items that come row after row, as trainers write trajectories and groups: nothing has to move.
+Csr group_by_sorted_row(std::span<const std::int32_t> row_of_item, std::size_t num_rows) {
+    Csr csr;
+    csr.offsets.reserve(num_rows + 1);
+    for (std::size_t item = 0; item < row_of_item.size(); ++item) {
+        while (csr.offsets.size() <= index(row_of_item[item])) csr.offsets.push_back(id_of(item));
+    }
+    csr.offsets.resize(num_rows + 1, id_of(row_of_item.size()));
+    csr.items.resize(row_of_item.size());
+    std::iota(csr.items.begin(), csr.items.end(), 0);
+    return csr;
+}
+
+}  // namespace
+
 Csr group_by_row(std::span<const std::int32_t> row_of_item, std::size_t num_rows) {
+    const bool is_sorted = std::ranges::is_sorted(row_of_item);
+    if (is_sorted && (row_of_item.empty() || row_of_item.front() != none)) {
+        return group_by_sorted_row(row_of_item, num_rows);
+    }
     Csr csr;
     // Counts are kept one place to the right, so that after the prefix sum offsets[r + 1] is where
     // row r begins, and after placing its items where it ends: no second offsets array.

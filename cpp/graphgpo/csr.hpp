@@ -3,16 +3,15 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "graphgpo/memory.hpp"
 #include "graphgpo/types.hpp"
 
 namespace graphgpo {
 
 struct Csr {
-    std::vector<std::int32_t>
-        offsets;  // num_rows + 1; row r is items[offsets[r] .. offsets[r + 1])
-    std::vector<std::int32_t> items;
+    Array<std::int32_t> offsets;  // num_rows + 1; row r is items[offsets[r] .. offsets[r + 1])
+    Array<std::int32_t> items;
 
     [[nodiscard]] std::size_t num_rows() const noexcept { return offsets.size() - 1; }
     [[nodiscard]] std::span<const std::int32_t> row(std::int32_t r) const noexcept {

@@ -2,13 +2,13 @@
 
 namespace graphgpo {
 
-std::vector<double> discounted_returns(const Batch& batch, const Rollouts& rollouts,
-                                       const Options& options) {
+Array<double> discounted_returns(const Batch& batch, const Rollouts& rollouts,
+                                 const Options& options) {
     const auto reward_of = [&](StepId step) {
         if (batch.rewards) return (*batch.rewards)[index(rollouts.row[index(step)])];
         return rollouts.is_winning(step) ? options.success_reward : 0.0;
     };
-    std::vector<double> returns(rollouts.num_steps());
+    Array<double> returns(rollouts.num_steps());
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
         double to_go = 0;

@@ -1,9 +1,8 @@
 // The score of a step from its own trajectory alone: GiGPO's return-to-go (arXiv 2505.10978).
 #pragma once
 
-#include <vector>
-
 #include "graphgpo/columns.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/options.hpp"
 #include "graphgpo/rollouts.hpp"
 
@@ -11,7 +10,7 @@ namespace graphgpo {
 
 // By step: R_t = r_t + gamma * R_(t+1) along the trajectory. r comes from `rewards` or, absent, is
 // success_reward on the winning last step and 0 elsewhere.
-[[nodiscard]] std::vector<double> discounted_returns(const Batch& batch, const Rollouts& rollouts,
-                                                     const Options& options);
+[[nodiscard]] Array<double> discounted_returns(const Batch& batch, const Rollouts& rollouts,
+                                               const Options& options);
 
 }  // namespace graphgpo

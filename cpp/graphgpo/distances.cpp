@@ -14,7 +14,7 @@ namespace graphgpo {
 namespace {
 
 void search_breadth_first(const TransitionGraph& graph, const Csr& steps_into, Distances& found) {
-    std::vector<StateId> reached_nodes{graph.goal};  // in the order they were reached: the queue
+    Array<StateId> reached_nodes{graph.goal};  // in the order they were reached: the queue
     reached_nodes.reserve(graph.num_nodes);
     found.reached[index(graph.goal)] = 1;
     for (std::size_t head = 0; head < reached_nodes.size(); ++head) {
@@ -32,8 +32,8 @@ void search_breadth_first(const TransitionGraph& graph, const Csr& steps_into, D
 void search_cheapest_first(const TransitionGraph& graph, std::span<const double> costs,
                            const Csr& steps_into, Distances& found) {
     using Entry = std::pair<Distance, StateId>;
-    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
-    std::vector<std::uint8_t> is_final(graph.num_nodes, 0);
+    std::priority_queue<Entry, Array<Entry>, std::greater<>> queue;
+    Array<std::uint8_t> is_final(graph.num_nodes, 0);
     found.reached[index(graph.goal)] = 1;
     queue.emplace(0, graph.goal);
     while (!queue.empty()) {
@@ -55,8 +55,8 @@ void search_cheapest_first(const TransitionGraph& graph, std::span<const double>
 }  // namespace
 
 Distances distances_to_goal(const TransitionGraph& graph, std::span<const double> costs) {
-    Distances found{.to_goal = std::vector<Distance>(graph.num_nodes, 0),
-                    .reached = std::vector<std::uint8_t>(graph.num_nodes, 0)};
+    Distances found{.to_goal = Array<Distance>(graph.num_nodes, 0),
+                    .reached = Array<std::uint8_t>(graph.num_nodes, 0)};
     if (graph.has_goal()) {
         const Csr steps_into = group_by_row(graph.target, graph.num_nodes);
         if (std::ranges::all_of(costs, [](double cost) { return cost == 1; })) {

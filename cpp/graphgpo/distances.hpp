@@ -3,17 +3,17 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "graphgpo/memory.hpp"
 #include "graphgpo/transition_graph.hpp"
 #include "graphgpo/types.hpp"
 
 namespace graphgpo {
 
 struct Distances {
-    std::vector<Distance> to_goal;      // by node; `unreachable` where no way is known
-    std::vector<std::uint8_t> reached;  // by node: the goal can be reached from it
-    Distance unreachable = 0;           // d_max + c_max
+    Array<Distance> to_goal;      // by node; `unreachable` where no way is known
+    Array<std::uint8_t> reached;  // by node: the goal can be reached from it
+    Distance unreachable = 0;     // d_max + c_max
 
     [[nodiscard]] Distance operator[](StateId node) const noexcept { return to_goal[index(node)]; }
 };

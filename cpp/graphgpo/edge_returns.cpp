@@ -31,7 +31,7 @@ class Powers {
 
   private:
     double omega_;
-    std::vector<double> table_;
+    Array<double> table_;
 };
 
 double cost_of(std::span<const double> costs, std::size_t step) {
@@ -40,10 +40,10 @@ double cost_of(std::span<const double> costs, std::size_t step) {
 
 }  // namespace
 
-std::vector<double> edge_returns(const TransitionGraph& graph, std::span<const double> costs,
-                                 const Distances& distances, const Options& options) {
+Array<double> edge_returns(const TransitionGraph& graph, std::span<const double> costs,
+                           const Distances& distances, const Options& options) {
     const Powers power(options.omega, distances.unreachable + 1);
-    std::vector<double> returns(graph.source.size());
+    Array<double> returns(graph.source.size());
     for (std::size_t step = 0; step < returns.size(); ++step) {
         double exponent = distances[graph.target[step]];
         if (options.exponent == Exponent::progress) exponent -= distances[graph.source[step]];
@@ -59,16 +59,20 @@ std::vector<double> edge_returns(const TransitionGraph& graph, std::span<const d
     return returns;
 }
 
-std::vector<double> relative_edge_returns(const TransitionGraph& graph,
-                                          std::span<const double> costs, const Distances& distances,
-                                          const Csr& peers, const Options& options) {
+Array<double> relative_edge_returns(const TransitionGraph& graph, std::span<const double> costs,
+                                    const Distances& distances, const Csr& peers,
+                                    const Options& options) {
     const Powers power(options.omega, distances.unreachable + 1);
-    std::vector<double> returns(graph.source.size());
+    Array<double> returns(graph.source.size());
     const auto exponent_of = [&](StepId step) {
         return distances[graph.target[index(step)]] + cost_of(costs, index(step));
     };
     for (std::size_t node = 0; node < peers.num_rows(); ++node) {
         const auto steps = peers.row(id_of(node));
+        if (steps.size() == 1) {  // its own best: omega ** 0
+            returns[index(steps[0])] = 1;
+            continue;
+        }
         double smallest = std::numeric_limits<double>::infinity();
         for (const StepId step : steps) smallest = std::min(smallest, exponent_of(step));
         for (const StepId step : steps) {

@@ -14,8 +14,8 @@ namespace graphgpo {
 namespace {
 
 // By trajectory.
-std::vector<double> trajectory_returns(const Batch& batch, const Rollouts& rollouts) {
-    std::vector<double> returns(rollouts.num_trajectories(), 0);
+Array<double> trajectory_returns(const Batch& batch, const Rollouts& rollouts) {
+    Array<double> returns(rollouts.num_trajectories(), 0);
     for (std::size_t t = 0; t < returns.size(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
         const auto row_of = [&](StepId step) { return index(rollouts.row[index(step)]); };
@@ -34,17 +34,16 @@ std::vector<double> trajectory_returns(const Batch& batch, const Rollouts& rollo
     return returns;
 }
 
-std::vector<WeightedValue> counted_once(std::span<const double> returns) {
-    std::vector<WeightedValue> counted;
+Array<WeightedValue> counted_once(std::span<const double> returns) {
+    Array<WeightedValue> counted;
     for (const double episode_return : returns) counted.push_back({episode_return, 1});
     return counted;
 }
 
 // A trajectory's steps share one score, but for those whose action was invalid.
-std::vector<WeightedValue> counted_by_step(std::span<const double> returns,
-                                           const Rollouts& rollouts,
-                                           const InvalidActionPenalty& penalty) {
-    std::vector<WeightedValue> counted;
+Array<WeightedValue> counted_by_step(std::span<const double> returns, const Rollouts& rollouts,
+                                     const InvalidActionPenalty& penalty) {
+    Array<WeightedValue> counted;
     for (std::size_t t = 0; t < returns.size(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
         const auto penalised =
@@ -58,22 +57,23 @@ std::vector<WeightedValue> counted_by_step(std::span<const double> returns,
 
 }  // namespace
 
-std::vector<double> episode_advantages(const Batch& batch, const Rollouts& rollouts,
-                                       const Options& options) {
-    const std::vector<double> returns = trajectory_returns(batch, rollouts);
+Array<double> episode_advantages(const Batch& batch, const Rollouts& rollouts,
+                                 const Options& options) {
+    const Array<double> returns = trajectory_returns(batch, rollouts);
     const bool by_step = options.episode_weighting == EpisodeWeighting::step;
     const InvalidActionPenalty penalty(batch, rollouts, options);
-    const auto score_of = [&](std::size_t step) {
-        return returns[index(rollouts.trajectory[step])] - (by_step ? penalty[step] : 0);
-    };
-
-    std::vector<WeightedValue> compared =
+    Array<WeightedValue> compared =
         by_step ? counted_by_step(returns, rollouts, penalty) : counted_once(returns);
     const Standing standing(compared, options);
 
-    std::vector<double> advantages(rollouts.num_steps());
+    Array<double> standings;  // by trajectory
+    for (const double episode_return : returns) standings.push_back(standing(episode_return));
+    Array<double> advantages(rollouts.num_steps());
     for (std::size_t step = 0; step < advantages.size(); ++step) {
-        advantages[step] = standing(score_of(step));
+        const std::size_t trajectory = index(rollouts.trajectory[step]);
+        const bool is_penalised = by_step && penalty[step] > 0;
+        advantages[step] =
+            is_penalised ? standing(returns[trajectory] - penalty.amount()) : standings[trajectory];
     }
     return advantages;
 }

@@ -1,9 +1,8 @@
 // What the outcome of a whole trajectory says about each of its steps: GRPO's advantage.
 #pragma once
 
-#include <vector>
-
 #include "graphgpo/columns.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/options.hpp"
 #include "graphgpo/rollouts.hpp"
 
@@ -16,7 +15,7 @@ namespace graphgpo {
 // "trajectory" weighting counts each trajectory once; "step" counts each step once, and only there
 // the invalid action penalty lowers the score of the step (both as the official recipe does).
 // Throws `std::invalid_argument` when sums or variances are not finite.
-[[nodiscard]] std::vector<double> episode_advantages(const Batch& batch, const Rollouts& rollouts,
-                                                     const Options& options);
+[[nodiscard]] Array<double> episode_advantages(const Batch& batch, const Rollouts& rollouts,
+                                               const Options& options);
 
 }  // namespace graphgpo

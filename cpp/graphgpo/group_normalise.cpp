@@ -6,23 +6,44 @@
 
 namespace graphgpo {
 
-Standing::Standing(std::span<WeightedValue> values, const Options& options) {
-    if (values.empty()) return;
-    std::ranges::sort(values, {}, &WeightedValue::value);
-    is_flat_ = values.front().value == values.back().value;
-    if (is_flat_) return;
+namespace {
 
-    // Folding makes the sums below those of (value, count) pairs in one order, whatever the counts
-    // were split into.
-    std::size_t distinct = 0;
-    for (const WeightedValue& entry : values.subspan(1)) {
-        if (entry.value == values[distinct].value) {
-            values[distinct].count += entry.count;
+// Equal values as one, ascending, at the front of `values`: sums over them are then the same
+// whatever order the values came in and whatever the counts were split into.
+std::span<WeightedValue> fold_and_sort(std::span<WeightedValue> values) {
+    // Peers mostly share two or three values: looking for those is cheaper than sorting them all.
+    constexpr std::size_t few = 8;
+    std::size_t kept = 0;
+    for (const WeightedValue& entry : values) {
+        const auto known = values.first(std::min(kept, few));
+        const auto found = std::ranges::find(known, entry.value, &WeightedValue::value);
+        if (found != known.end()) {
+            found->count += entry.count;
         } else {
-            values[++distinct] = entry;
+            values[kept++] = entry;
         }
     }
-    values = values.first(distinct + 1);
+    values = values.first(kept);
+    std::ranges::sort(values, {}, &WeightedValue::value);
+    if (kept <= few) return values;
+
+    std::size_t last = 0;
+    for (const WeightedValue& entry : values.subspan(1)) {
+        if (entry.value == values[last].value) {
+            values[last].count += entry.count;
+        } else {
+            values[++last] = entry;
+        }
+    }
+    return values.first(last + 1);
+}
+
+}  // namespace
+
+Standing::Standing(std::span<WeightedValue> values, const Options& options) {
+    values = fold_and_sort(values);
+    is_flat_ = values.size() < 2;
+    if (is_flat_) return;
 
     double count = 0;
     double sum = 0;
@@ -46,10 +67,10 @@ Standing::Standing(std::span<WeightedValue> values, const Options& options) {
     }
 }
 
-std::vector<double> normalise_among(const Csr& peers, std::span<const double> values,
-                                    const Options& options) {
-    std::vector<double> standings(values.size(), 0);
-    std::vector<WeightedValue> compared;
+Array<double> normalise_among(const Csr& peers, std::span<const double> values,
+                              const Options& options) {
+    Array<double> standings(values.size(), 0);
+    Array<WeightedValue> compared;
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         const auto items = peers.row(id_of(row));
         if (items.size() < 2) continue;

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "graphgpo/csr.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/options.hpp"
 
 namespace graphgpo {
@@ -35,7 +35,7 @@ class Standing {
 };
 
 // `values` compared within every row of `peers`; a value without peers but itself has 0.
-[[nodiscard]] std::vector<double> normalise_among(const Csr& peers, std::span<const double> values,
-                                                  const Options& options);
+[[nodiscard]] Array<double> normalise_among(const Csr& peers, std::span<const double> values,
+                                            const Options& options);
 
 }  // namespace graphgpo

@@ -34,7 +34,7 @@ std::int32_t Interner::add_keyless() {
 }
 
 void Interner::grow() {
-    std::vector<Slot> old(2 * slots_.size());
+    Array<Slot> old(2 * slots_.size());
     old.swap(slots_);
     const std::size_t mask = slots_.size() - 1;
     for (const Slot& slot : old) {

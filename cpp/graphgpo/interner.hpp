@@ -10,9 +10,9 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "graphgpo/key.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/types.hpp"
 
 namespace graphgpo {
@@ -39,8 +39,8 @@ class Interner {
     void grow();
 
     const HashSecret* secret_;
-    std::vector<Slot> slots_;  // a power of two
-    std::vector<Key> keys_;    // by id; null for the keyless
+    Array<Slot> slots_;  // a power of two
+    Array<Key> keys_;    // by id; null for the keyless
     std::size_t num_keyed_ = 0;
 };
 

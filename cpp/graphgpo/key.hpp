@@ -92,7 +92,7 @@ class Key {
 
 static_assert(sizeof(Key) == 16);
 
-[[nodiscard]] inline std::uint64_t hash_key(const Key& key, const HashSecret& secret) noexcept {
+[[nodiscard]] inline std::uint64_t hash_key(Key key, const HashSecret& secret) noexcept {
     const auto kind = static_cast<std::uint64_t>(key.kind());
     if (key.is_word()) return hash_word(key.value(), kind, secret);
     const std::string_view bytes = key.bytes();

@@ -1,8 +1,9 @@
 #include "graphgpo/metrics.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <vector>
+#include <numeric>
 
 namespace graphgpo {
 
@@ -16,19 +17,65 @@ double share(std::int64_t part, std::int64_t whole) {
     return share(static_cast<double>(part), whole);
 }
 
-// Repeated transitions are neighbours in neither list, so each source marks the targets it has
-// seen.
-std::int64_t count_distinct_edges(const TransitionGraph& graph, const Csr& peers) {
-    std::vector<StateId> last_source(graph.num_nodes, none);
-    std::int64_t edges = 0;
+// In eight chains: one addition has to wait for the one before it.
+double sum_of(std::span<const float> values, auto&& term) {
+    std::array<double, 8> sums{};
+    std::size_t i = 0;
+    for (; i + sums.size() <= values.size(); i += sums.size()) {
+        for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += term(values[i + j]);
+    }
+    for (; i < values.size(); ++i) sums[0] += term(values[i]);
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+void tally_edges(const TransitionGraph& graph, const Csr& peers, Tally& tally) {
+    // Repeated transitions are neighbours in neither list, so each source marks the targets it has
+    // seen.
+    Array<StateId> last_source(graph.num_nodes, none);
     for (std::size_t node = 0; node < peers.num_rows(); ++node) {
-        for (const StepId step : peers.row(id_of(node))) {
+        const auto steps = peers.row(id_of(node));
+        if (steps.empty()) continue;
+        ++tally.source_states;
+        if (steps.size() == 1) {
+            ++tally.singleton_steps;
+            ++tally.edges;
+            continue;
+        }
+        for (const StepId step : steps) {
             StateId& last = last_source[index(graph.target[index(step)])];
-            if (last != id_of(node)) ++edges;
+            tally.edges += last != id_of(node) ? 1 : 0;
             last = id_of(node);
         }
     }
-    return edges;
+}
+
+// Without branches: whether a step made progress is as good as random.
+void tally_steps(const Rollouts& rollouts, const TransitionGraph& graph, const Distances& distances,
+                 const StepCredit& credit, Tally& tally) {
+    std::int64_t succeeded = 0;
+    std::int64_t succeeded_progress = 0;
+    std::int64_t progress = 0;
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        const StateId source = graph.source[step];
+        const StateId target = graph.target[step];
+        const bool is_progress = distances[target] < distances[source];
+        const bool is_finite = distances.reached[index(source)] != 0;
+        const bool has_succeeded = rollouts.succeeded[index(rollouts.trajectory[step])] != 0;
+        const Distance finite_distance = is_finite ? distances[source] : 0;
+        tally.reaching_steps += distances.reached[index(target)];
+        tally.zero_steps += credit.step[step] == 0 ? 1 : 0;
+        tally.finite_sources += is_finite ? 1 : 0;
+        tally.distance_sum += finite_distance;
+        tally.largest_distance = std::max(tally.largest_distance, finite_distance);
+        progress += is_progress ? 1 : 0;
+        succeeded += has_succeeded ? 1 : 0;
+        succeeded_progress += is_progress && has_succeeded ? 1 : 0;
+    }
+    tally.succeeded_steps = succeeded;
+    tally.succeeded_stalls = succeeded - succeeded_progress;
+    if (!graph.has_goal()) return;
+    tally.failed_steps = tally.steps - succeeded;
+    tally.failed_progress = progress - succeeded_progress;
 }
 
 }  // namespace
@@ -37,16 +84,12 @@ Moments Moments::of(std::span<const float> values) {
     Moments moments;
     if (values.empty()) return moments;
     moments.count = std::ssize(values);
-    const auto [smallest, largest] = std::ranges::minmax(values);
-    moments.smallest = smallest;
-    moments.largest = largest;
-    double sum = 0;
-    for (const float value : values) sum += value;
-    moments.mean = sum / static_cast<double>(moments.count);
-    for (const float value : values) {
-        const double deviation = value - moments.mean;
-        moments.squares += deviation * deviation;
-    }
+    moments.smallest = std::ranges::min(values);
+    moments.largest = std::ranges::max(values);
+    moments.mean =
+        sum_of(values, [](double value) { return value; }) / static_cast<double>(moments.count);
+    moments.squares = sum_of(
+        values, [mean = moments.mean](double value) { return (value - mean) * (value - mean); });
     return moments;
 }
 
@@ -97,34 +140,11 @@ Tally tally_group(const Rollouts& rollouts, const TransitionGraph& graph, const 
                 .steps = std::ssize(rollouts.row),
                 .copies = std::ssize(rollouts.copies),
                 .nodes = static_cast<std::int64_t>(graph.num_nodes),
-                .edges = count_distinct_edges(graph, peers),
                 .broken_links = graph.broken_links,
                 .advantages = Moments::of(credit.joint)};
 
-    for (std::size_t node = 0; node < peers.num_rows(); ++node) {
-        const std::size_t out_edges = peers.row(id_of(node)).size();
-        if (out_edges > 0) ++tally.source_states;
-        if (out_edges == 1) ++tally.singleton_steps;
-    }
-    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
-        const StateId source = graph.source[step];
-        const StateId target = graph.target[step];
-        const bool is_progress = distances[target] < distances[source];
-        if (distances.reached[index(target)] != 0) ++tally.reaching_steps;
-        if (credit.step[step] == 0) ++tally.zero_steps;
-        if (distances.reached[index(source)] != 0) {
-            ++tally.finite_sources;
-            tally.distance_sum += distances[source];
-            tally.largest_distance = std::max(tally.largest_distance, distances[source]);
-        }
-        if (rollouts.succeeded[index(rollouts.trajectory[step])] != 0) {
-            ++tally.succeeded_steps;
-            if (!is_progress) ++tally.succeeded_stalls;
-        } else if (graph.has_goal()) {
-            ++tally.failed_steps;
-            if (is_progress) ++tally.failed_progress;
-        }
-    }
+    tally_edges(graph, peers, tally);
+    tally_steps(rollouts, graph, distances, credit, tally);
     return tally;
 }
 

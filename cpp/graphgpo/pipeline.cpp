@@ -31,7 +31,7 @@ struct GroupGraph {
 
     Rollouts rollouts;
     TransitionGraph graph;
-    std::vector<double> costs;  // by step; empty: unit costs
+    Array<double> costs;  // by step; empty: unit costs
     Distances distances;
 };
 
@@ -63,22 +63,37 @@ void for_each_group(const Groups& groups, std::size_t num_threads,
     errors.throw_if_any();
 }
 
-StepAdvantages masked_rows(std::size_t num_rows) {
+void check_columns(const AdvantageColumns& columns, std::size_t num_rows) {
+    for (const std::size_t size :
+         {columns.advantages.size(), columns.step_advantages.size(),
+          columns.episode_advantages.size(), columns.edge_returns.size(), columns.distances.size(),
+          columns.next_distances.size(), columns.state_ids.size(), columns.next_state_ids.size()}) {
+        if (size == num_rows) continue;
+        throw std::invalid_argument("states has " + std::to_string(num_rows) +
+                                    " rows but a column for the result has " +
+                                    std::to_string(size));
+    }
+}
+
+void write_masked(const Groups& groups, const AdvantageColumns& columns) {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-    return {.advantages = std::vector<float>(num_rows, 0),
-            .step_advantages = std::vector<float>(num_rows, 0),
-            .episode_advantages = std::vector<float>(num_rows, 0),
-            .edge_returns = std::vector<double>(num_rows, nan),
-            .distances = std::vector<Distance>(num_rows, nan),
-            .next_distances = std::vector<Distance>(num_rows, nan),
-            .state_ids = std::vector<std::int64_t>(num_rows, none),
-            .next_state_ids = std::vector<std::int64_t>(num_rows, none),
-            .metrics = {}};
+    if (groups.num_masked() == 0) return;
+    for (std::size_t row = 0; row < groups.of_row.size(); ++row) {
+        if (groups.of_row[row] != none) continue;
+        columns.advantages[row] = 0;
+        columns.step_advantages[row] = 0;
+        columns.episode_advantages[row] = 0;
+        columns.edge_returns[row] = nan;
+        columns.distances[row] = nan;
+        columns.next_distances[row] = nan;
+        columns.state_ids[row] = none;
+        columns.next_state_ids[row] = none;
+    }
 }
 
 // Credits one group and writes to its rows, copies included; node ids are those of the group.
 Tally credit_group(const Batch& batch, const Options& options, std::span<const RowId> rows,
-                   StepAdvantages& result) {
+                   const AdvantageColumns& columns) {
     const GroupGraph group(batch, rows);
     const Rollouts& rollouts = group.rollouts;
     const TransitionGraph& graph = group.graph;
@@ -92,14 +107,14 @@ Tally credit_group(const Batch& batch, const Options& options, std::span<const R
     const auto write = [&](RowId to, StepId step) {
         const std::size_t row = index(to);
         const std::size_t from = index(step);
-        result.advantages[row] = credit.joint[from];
-        result.step_advantages[row] = credit.step[from];
-        result.episode_advantages[row] = credit.episode[from];
-        result.edge_returns[row] = scores.returns[from];
-        result.distances[row] = distances[graph.source[from]];
-        result.next_distances[row] = distances[graph.target[from]];
-        result.state_ids[row] = graph.source[from];
-        result.next_state_ids[row] = graph.target[from];
+        columns.advantages[row] = credit.joint[from];
+        columns.step_advantages[row] = credit.step[from];
+        columns.episode_advantages[row] = credit.episode[from];
+        columns.edge_returns[row] = scores.returns[from];
+        columns.distances[row] = distances[graph.source[from]];
+        columns.next_distances[row] = distances[graph.target[from]];
+        columns.state_ids[row] = graph.source[from];
+        columns.next_state_ids[row] = graph.target[from];
     };
     for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
         write(rollouts.row[step], id_of(step));
@@ -110,29 +125,29 @@ Tally credit_group(const Batch& batch, const Options& options, std::span<const R
 
 // Node ids of groups one after the other, so that no two groups share one.
 void number_nodes_over_batch(const Groups& groups, std::span<const Tally> tallies,
-                             StepAdvantages& result) {
+                             const AdvantageColumns& columns) {
     std::vector<std::int64_t> first_node(groups.size() + 1, 0);
     for (std::size_t g = 0; g < groups.size(); ++g) {
         first_node[g + 1] = first_node[g] + tallies[g].nodes;
     }
     for (std::size_t row = 0; row < groups.of_row.size(); ++row) {
         if (groups.of_row[row] == none) continue;
-        result.state_ids[row] += first_node[index(groups.of_row[row])];
-        result.next_state_ids[row] += first_node[index(groups.of_row[row])];
+        columns.state_ids[row] += first_node[index(groups.of_row[row])];
+        columns.next_state_ids[row] += first_node[index(groups.of_row[row])];
     }
 }
 
 struct NodeOrigins {
-    std::vector<NodeKind> kind;
-    std::vector<RowId> row;
+    Array<NodeKind> kind;
+    Array<RowId> row;
 };
 
 // Where the nodes of one group first appear. Going backwards, the earliest row writes last; sources
 // write after targets, so a state that is both counts as a state.
 NodeOrigins node_origins(const Batch& batch, const Rollouts& rollouts,
                          const TransitionGraph& graph) {
-    NodeOrigins nodes{.kind = std::vector<NodeKind>(graph.num_nodes),
-                      .row = std::vector<RowId>(graph.num_nodes)};
+    NodeOrigins nodes{.kind = Array<NodeKind>(graph.num_nodes),
+                      .row = Array<RowId>(graph.num_nodes)};
     for (std::size_t step = rollouts.num_steps(); step-- > 0;) {
         const RowId row = rollouts.row[step];
         const bool is_state = batch.next_states && !key_at(*batch.next_states, row).is_null();
@@ -174,20 +189,44 @@ void append_group(const Batch& batch, const GroupGraph& group, GroupId id, Batch
 
 }  // namespace
 
-StepAdvantages compute_advantages(const Batch& batch, const Options& options) {
+Metrics compute_advantages(const Batch& batch, const Options& options,
+                           const AdvantageColumns& columns) {
     check_batch(batch);
     check_options(options, batch);
+    check_columns(columns, num_rows(batch.states));
     const Groups groups = group_rows(batch);
-    StepAdvantages result = masked_rows(groups.of_row.size());
+    write_masked(groups, columns);
     std::vector<Tally> tallies(groups.size());
     for_each_group(groups, options.num_threads, [&](GroupId g, std::span<const RowId> rows) {
-        tallies[index(g)] = credit_group(batch, options, rows, result);
+        tallies[index(g)] = credit_group(batch, options, rows, columns);
     });
-    number_nodes_over_batch(groups, tallies, result);
+    number_nodes_over_batch(groups, tallies, columns);
 
     Tally total;
     for (const Tally& tally : tallies) total.append(tally);
-    result.metrics = metrics_of(total, std::ranges::count(groups.of_row, none));
+    return metrics_of(total, groups.num_masked());
+}
+
+StepAdvantages compute_advantages(const Batch& batch, const Options& options) {
+    const std::size_t rows = num_rows(batch.states);
+    StepAdvantages result{.advantages = std::vector<float>(rows),
+                          .step_advantages = std::vector<float>(rows),
+                          .episode_advantages = std::vector<float>(rows),
+                          .edge_returns = std::vector<double>(rows),
+                          .distances = std::vector<Distance>(rows),
+                          .next_distances = std::vector<Distance>(rows),
+                          .state_ids = std::vector<std::int64_t>(rows),
+                          .next_state_ids = std::vector<std::int64_t>(rows),
+                          .metrics = {}};
+    result.metrics = compute_advantages(batch, options,
+                                        {.advantages = result.advantages,
+                                         .step_advantages = result.step_advantages,
+                                         .episode_advantages = result.episode_advantages,
+                                         .edge_returns = result.edge_returns,
+                                         .distances = result.distances,
+                                         .next_distances = result.next_distances,
+                                         .state_ids = result.state_ids,
+                                         .next_state_ids = result.next_state_ids});
     return result;
 }
 

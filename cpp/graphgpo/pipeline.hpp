@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "graphgpo/columns.hpp"
@@ -13,23 +14,39 @@
 
 namespace graphgpo {
 
-// By row of the batch. A masked row has advantages 0, returns and distances NaN and ids -1.
+// Where the credit of a batch goes: by row, memory of the caller's, written once. A masked row gets
+// advantages 0, returns and distances NaN and ids -1.
+struct AdvantageColumns {
+    std::span<float> advantages;  // joint: step and episode, weighted
+    std::span<float> step_advantages;
+    std::span<float> episode_advantages;
+    std::span<double> edge_returns;
+    std::span<Distance> distances;
+    std::span<Distance> next_distances;
+    std::span<std::int64_t> state_ids;  // dense over the batch, group after group
+    std::span<std::int64_t> next_state_ids;
+};
+
+// Throws `std::invalid_argument` (`RowError` where a row is to blame) for a batch or an option the
+// method is not defined for; the columns then hold anything. Groups are worked on apart, on up to
+// `options.num_threads` threads; the result has the same bits for any number. O(rows) expected with
+// unit costs and step ids in order.
+[[nodiscard]] Metrics compute_advantages(const Batch& batch, const Options& options,
+                                         const AdvantageColumns& columns);
+
+// The same in memory of its own.
 struct StepAdvantages {
-    std::vector<float> advantages;  // joint: step and episode, weighted
+    std::vector<float> advantages;
     std::vector<float> step_advantages;
     std::vector<float> episode_advantages;
     std::vector<double> edge_returns;
     std::vector<Distance> distances;
     std::vector<Distance> next_distances;
-    std::vector<std::int64_t> state_ids;  // dense over the batch, group after group
+    std::vector<std::int64_t> state_ids;
     std::vector<std::int64_t> next_state_ids;
     Metrics metrics;
 };
 
-// Throws `std::invalid_argument` (`RowError` where a row is to blame) for a batch or an option the
-// method is not defined for. Groups are worked on apart, on up to `options.num_threads` threads;
-// the result has the same bits for any number. O(rows) expected with unit costs and step ids in
-// order.
 [[nodiscard]] StepAdvantages compute_advantages(const Batch& batch, const Options& options);
 
 enum class NodeKind : std::uint8_t {

@@ -14,14 +14,11 @@ namespace graphgpo {
 
 namespace {
 
-// Dense ids of a key column's rows. Trainers write ids in runs, so a row is first compared with the
-// one before it: most rows then cost one comparison and no hash.
+// Dense ids of keys. Trainers write ids in runs, so a key is first compared with the one before it:
+// most rows then cost one comparison and no hash.
 class RunInterner {
   public:
-    explicit RunInterner(const KeyColumn& column) : column_(&column), interner_(0) {}
-
-    std::int32_t intern(RowId row) {
-        const Key key = key_at(*column_, row);
+    std::int32_t intern(Key key) {
         if (last_id_ == none || key != last_) {
             last_ = key;
             last_id_ = interner_.intern(key);
@@ -31,8 +28,7 @@ class RunInterner {
     [[nodiscard]] std::size_t size() const noexcept { return interner_.size(); }
 
   private:
-    const KeyColumn* column_;
-    Interner interner_;
+    Interner interner_{0};
     Key last_;
     std::int32_t last_id_ = none;
 };
@@ -41,30 +37,37 @@ class RunInterner {
 using Position = std::int32_t;
 
 struct Positions {
-    std::vector<TrajectoryId> trajectory;  // by position
+    Array<TrajectoryId> trajectory;  // by position
     std::size_t num_trajectories = 0;
-    bool is_ordered = true;  // step ids ascend strictly within every trajectory
 };
 
 Positions number_trajectories(const Batch& batch, std::span<const RowId> rows) {
     Positions positions;
     positions.trajectory.reserve(rows.size());
-    RunInterner trajectories(batch.trajectory_ids);
-    std::vector<std::int64_t> last_step_id;  // by trajectory
-    for (const RowId row : rows) {
-        const TrajectoryId trajectory = trajectories.intern(row);
-        positions.trajectory.push_back(trajectory);
-        if (!batch.step_ids) continue;
-        const std::int64_t step_id = (*batch.step_ids)[index(row)];
-        if (index(trajectory) == last_step_id.size()) {
-            last_step_id.push_back(step_id);
-        } else {
-            positions.is_ordered &= last_step_id[index(trajectory)] < step_id;
-            last_step_id[index(trajectory)] = step_id;
-        }
-    }
+    RunInterner trajectories;
+    std::visit(
+        [&](const auto& ids) {
+            for (const RowId row : rows) {
+                positions.trajectory.push_back(trajectories.intern(key_at(ids, row)));
+            }
+        },
+        batch.trajectory_ids);
     positions.num_trajectories = trajectories.size();
     return positions;
+}
+
+// Whether step ids ascend strictly within every trajectory. Without step ids row order is theirs.
+bool is_ordered(const Batch& batch, const Positions& positions, std::span<const RowId> rows) {
+    if (!batch.step_ids) return true;
+    Array<RowId> last_row(positions.num_trajectories, none);
+    for (std::size_t p = 0; p < rows.size(); ++p) {
+        RowId& last = last_row[index(positions.trajectory[p])];
+        if (last != none && (*batch.step_ids)[index(last)] >= (*batch.step_ids)[index(rows[p])]) {
+            return false;
+        }
+        last = rows[p];
+    }
+    return true;
 }
 
 // Every position is a step, already in order.
@@ -80,19 +83,19 @@ void sort_and_fold(const Positions& positions, std::span<const RowId> rows,
     const auto place = [&](Position p) {
         return std::tuple(positions.trajectory[index(p)], step_ids[index(rows[index(p)])]);
     };
-    std::vector<Position> sorted(rows.size());
+    Array<Position> sorted(rows.size());
     std::iota(sorted.begin(), sorted.end(), 0);
     std::ranges::sort(sorted, [&](Position a, Position b) {
         return std::tuple(place(a), a) < std::tuple(place(b), b);
     });
 
-    std::vector<Position> original(rows.size());
+    Array<Position> original(rows.size());
     for (std::size_t i = 0; i < sorted.size(); ++i) {
         const bool is_copy = i > 0 && place(sorted[i - 1]) == place(sorted[i]);
         original[index(sorted[i])] = is_copy ? original[index(sorted[i - 1])] : sorted[i];
     }
 
-    std::vector<StepId> step_of(rows.size());
+    Array<StepId> step_of(rows.size());
     for (std::size_t p = 0; p < rows.size(); ++p) {
         if (index(original[p]) == p) {
             step_of[p] = id_of(rollouts.row.size());
@@ -235,7 +238,7 @@ void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
 void check_episode_returns(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
     if (!batch.episode_returns) return;
     const auto returns = *batch.episode_returns;
-    std::vector<RowId> first_row(rollouts.num_trajectories(), none);
+    Array<RowId> first_row(rollouts.num_trajectories(), none);
     for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
         const RowId row = rollouts.row[step];
         RowId& first = first_row[index(rollouts.trajectory[step])];
@@ -255,19 +258,23 @@ Groups group_rows(const Batch& batch) {
     Groups groups;
     const std::size_t rows = num_rows(batch.states);
     groups.of_row.assign(rows, none);
-    RunInterner ids(batch.group_ids);
-    for (std::size_t row = 0; row < rows; ++row) {
-        if (batch.mask && (*batch.mask)[row] == 0) continue;
-        groups.of_row[row] = ids.intern(id_of(row));
-    }
-    groups.rows = group_by_row(groups.of_row, ids.size());
+    RunInterner groups_seen;
+    std::visit(
+        [&](const auto& ids) {
+            for (std::size_t row = 0; row < rows; ++row) {
+                if (batch.mask && (*batch.mask)[row] == 0) continue;
+                groups.of_row[row] = groups_seen.intern(key_at(ids, id_of(row)));
+            }
+        },
+        batch.group_ids);
+    groups.rows = group_by_row(groups.of_row, groups_seen.size());
     return groups;
 }
 
 Rollouts arrange_rollouts(const Batch& batch, std::span<const RowId> rows) {
     Rollouts rollouts;
     Positions positions = number_trajectories(batch, rows);
-    if (positions.is_ordered) {
+    if (is_ordered(batch, positions, rows)) {
         take_as_ordered(std::move(positions), rows, rollouts);
     } else {
         sort_and_fold(positions, rows, *batch.step_ids, rollouts);

@@ -2,21 +2,25 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <span>
-#include <vector>
 
 #include "graphgpo/columns.hpp"
 #include "graphgpo/csr.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/types.hpp"
 
 namespace graphgpo {
 
 // The groups of a batch, numbered by their first unmasked row.
 struct Groups {
-    std::vector<GroupId> of_row;  // `none`: the row is masked
-    Csr rows;                     // the unmasked rows of every group, ascending
+    Array<GroupId> of_row;  // `none`: the row is masked
+    Csr rows;               // the unmasked rows of every group, ascending
 
     [[nodiscard]] std::size_t size() const noexcept { return rows.num_rows(); }
+    [[nodiscard]] std::int64_t num_masked() const noexcept {
+        return std::ssize(of_row) - std::ssize(rows.items);
+    }
 };
 
 // One hash per run of equal group ids; O(rows) time and space.
@@ -30,12 +34,12 @@ struct Rollouts {
         StepId step;
     };
 
-    std::vector<RowId> row;                // by step: the first row that gives it; ascending
-    std::vector<TrajectoryId> trajectory;  // by step
-    std::vector<StepId> following;         // by step: the next one of its trajectory; `none`: last
-    Csr steps;                             // of every trajectory, in their order
-    std::vector<std::uint8_t> succeeded;   // by trajectory
-    std::vector<Copy> copies;
+    Array<RowId> row;                // by step: the first row that gives it; ascending
+    Array<TrajectoryId> trajectory;  // by step
+    Array<StepId> following;         // by step: the next one of its trajectory; `none`: last
+    Csr steps;                       // of every trajectory, in their order
+    Array<std::uint8_t> succeeded;   // by trajectory
+    Array<Copy> copies;
 
     [[nodiscard]] std::size_t num_steps() const noexcept { return row.size(); }
     [[nodiscard]] std::size_t num_trajectories() const noexcept { return succeeded.size(); }

@@ -10,11 +10,11 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "graphgpo/columns.hpp"
 #include "graphgpo/csr.hpp"
 #include "graphgpo/distances.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/options.hpp"
 #include "graphgpo/rollouts.hpp"
 #include "graphgpo/transition_graph.hpp"
@@ -22,8 +22,8 @@
 namespace graphgpo {
 
 struct StepScores {
-    std::vector<double> returns;     // by step, before any penalty
-    std::vector<double> advantages;  // by step: the score among its peers
+    Array<double> returns;     // by step, before any penalty
+    Array<double> advantages;  // by step: the score among its peers
 };
 
 // `costs` by step, empty for unit costs. A group without success teaches GraphGPO nothing: its

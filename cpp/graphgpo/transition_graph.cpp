@@ -1,6 +1,7 @@
 #include "graphgpo/transition_graph.hpp"
 
 #include "graphgpo/interner.hpp"
+#include "graphgpo/prefetch.hpp"
 
 namespace graphgpo {
 
@@ -25,7 +26,15 @@ TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
         return graph.goal;
     };
 
+    // Texts lie anywhere, and the processor does not see them coming.
+    constexpr StepId ahead = 4;
+    const auto fetch = [&](const KeyColumn& column, StepId step) {
+        if (step < id_of(num_steps)) prefetch(column, rollouts.row[index(step)]);
+    };
+
     for (StepId step = 0; step < id_of(num_steps); ++step) {
+        fetch(batch.states, step + ahead);
+        if (batch.next_states) fetch(*batch.next_states, step + ahead);
         source_of(step);
         StateId& target = graph.target[index(step)];
         const StepId following = rollouts.following[index(step)];
@@ -45,8 +54,8 @@ TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
     return graph;
 }
 
-std::vector<double> step_costs(const Batch& batch, const Rollouts& rollouts) {
-    std::vector<double> costs;
+Array<double> step_costs(const Batch& batch, const Rollouts& rollouts) {
+    Array<double> costs;
     if (!batch.edge_costs) return costs;
     costs.reserve(rollouts.num_steps());
     for (const RowId row : rollouts.row) costs.push_back((*batch.edge_costs)[index(row)]);

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "graphgpo/columns.hpp"
 #include "graphgpo/csr.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/rollouts.hpp"
 #include "graphgpo/types.hpp"
 
@@ -15,8 +15,8 @@ namespace graphgpo {
 // last step whose next state nobody knows. Every step is an edge; repeated ones stay. GOAL and
 // leaves have no key, so no state a user could send is equal to them.
 struct TransitionGraph {
-    std::vector<StateId> source;  // by step
-    std::vector<StateId> target;  // by step
+    Array<StateId> source;  // by step
+    Array<StateId> target;  // by step
     std::size_t num_nodes = 0;
     StateId goal = none;            // `none`: no trajectory succeeded
     std::int64_t broken_links = 0;  // steps whose next state is not the following step's state
@@ -34,6 +34,6 @@ struct TransitionGraph {
 }
 
 // The cost of every step. Empty: none were given, and every step costs 1.
-[[nodiscard]] std::vector<double> step_costs(const Batch& batch, const Rollouts& rollouts);
+[[nodiscard]] Array<double> step_costs(const Batch& batch, const Rollouts& rollouts);
 
 }  // namespace graphgpo

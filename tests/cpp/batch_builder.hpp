@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graphgpo/columns.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/options.hpp"
 
 namespace graphgpo {
@@ -27,15 +28,15 @@ inline std::span<const Key> as_column(const std::vector<Key>& keys) { return key
 struct BatchBuilder {
     std::vector<const char*> states = {};
     std::optional<std::vector<const char*>> next_states = {};
-    std::vector<std::int64_t> group_ids = {};  // empty: one group
-    std::vector<std::int64_t> trajectory_ids = {};
-    std::optional<std::vector<std::uint8_t>> success = {};
-    std::optional<std::vector<std::int64_t>> step_ids = {};
-    std::optional<std::vector<double>> rewards = {};
-    std::optional<std::vector<double>> episode_returns = {};
-    std::optional<std::vector<double>> edge_costs = {};
-    std::optional<std::vector<std::uint8_t>> action_valid = {};
-    std::optional<std::vector<std::uint8_t>> mask = {};
+    Array<std::int64_t> group_ids = {};  // empty: one group
+    Array<std::int64_t> trajectory_ids = {};
+    std::optional<Array<std::uint8_t>> success = {};
+    std::optional<Array<std::int64_t>> step_ids = {};
+    std::optional<Array<double>> rewards = {};
+    std::optional<Array<double>> episode_returns = {};
+    std::optional<Array<double>> edge_costs = {};
+    std::optional<Array<std::uint8_t>> action_valid = {};
+    std::optional<Array<std::uint8_t>> mask = {};
 
     // Views this object: keep it alive and unchanged.
     [[nodiscard]] Batch view() {

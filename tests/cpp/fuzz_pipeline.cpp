@@ -79,15 +79,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
     std::vector<Key> states;
     std::vector<Key> next_states;
-    std::vector<std::int64_t> groups;
-    std::vector<std::int64_t> trajectories;
-    std::vector<std::int64_t> step_ids;
-    std::vector<std::uint8_t> success;
-    std::vector<std::uint8_t> action_valid;
-    std::vector<std::uint8_t> mask;
-    std::vector<double> rewards;
-    std::vector<double> returns;
-    std::vector<double> costs;
+    Array<std::int64_t> groups;
+    Array<std::int64_t> trajectories;
+    Array<std::int64_t> step_ids;
+    Array<std::uint8_t> success;
+    Array<std::uint8_t> action_valid;
+    Array<std::uint8_t> mask;
+    Array<double> rewards;
+    Array<double> returns;
+    Array<double> costs;
     while (!source.is_empty()) {
         const std::uint8_t row = source.byte();
         states.push_back(key());

@@ -1,22 +1,21 @@
 #include <gtest/gtest.h>
 
-#include <vector>
-
 #include "graphgpo/csr.hpp"
+#include "graphgpo/memory.hpp"
 
 namespace graphgpo {
 namespace {
 
-std::vector<std::int32_t> row(const Csr& csr, std::int32_t r) {
+Array<std::int32_t> row(const Csr& csr, std::int32_t r) {
     return {csr.row(r).begin(), csr.row(r).end()};
 }
 
 TEST(Csr, ListsItemsUnderTheirRowsInAscendingOrder) {
-    const Csr csr = group_by_row(std::vector<std::int32_t>{2, 0, 2, none, 0, 2}, 4);
+    const Csr csr = group_by_row(Array<std::int32_t>{2, 0, 2, none, 0, 2}, 4);
     ASSERT_EQ(csr.num_rows(), 4u);
-    EXPECT_EQ(row(csr, 0), (std::vector<std::int32_t>{1, 4}));
+    EXPECT_EQ(row(csr, 0), (Array<std::int32_t>{1, 4}));
     EXPECT_TRUE(csr.row(1).empty());
-    EXPECT_EQ(row(csr, 2), (std::vector<std::int32_t>{0, 2, 5}));
+    EXPECT_EQ(row(csr, 2), (Array<std::int32_t>{0, 2, 5}));
     EXPECT_TRUE(csr.row(3).empty());
 }
 

@@ -3,15 +3,15 @@
 #include <limits>
 #include <random>
 #include <stdexcept>
-#include <vector>
 
 #include "graphgpo/distances.hpp"
+#include "graphgpo/memory.hpp"
 
 namespace graphgpo {
 namespace {
 
-TransitionGraph graph_of(std::vector<StateId> source, std::vector<StateId> target,
-                         std::size_t num_nodes, StateId goal) {
+TransitionGraph graph_of(Array<StateId> source, Array<StateId> target, std::size_t num_nodes,
+                         StateId goal) {
     return {.source = std::move(source),
             .target = std::move(target),
             .num_nodes = num_nodes,
@@ -21,52 +21,48 @@ TransitionGraph graph_of(std::vector<StateId> source, std::vector<StateId> targe
 TEST(Distances, CountStepsToTheGoal) {
     // 0 -> 1 -> 2 (GOAL), and 3 -> 0 the long way round.
     const auto graph = graph_of({0, 1, 3}, {1, 2, 0}, 4, 2);
-    EXPECT_EQ(distances_to_goal(graph, {}).to_goal, (std::vector<double>{2, 1, 0, 3}));
+    EXPECT_EQ(distances_to_goal(graph, {}).to_goal, (Array<double>{2, 1, 0, 3}));
 }
 
 TEST(Distances, WhatNeverReachesTheGoalIsOneFurtherThanTheFurthest) {
     const auto graph = graph_of({0, 1, 3}, {1, 2, 4}, 5, 2);
     const Distances distances = distances_to_goal(graph, {});
-    EXPECT_EQ(distances.to_goal, (std::vector<double>{2, 1, 0, 3, 3}));
-    EXPECT_EQ(distances.reached, (std::vector<std::uint8_t>{1, 1, 1, 0, 0}));
+    EXPECT_EQ(distances.to_goal, (Array<double>{2, 1, 0, 3, 3}));
+    EXPECT_EQ(distances.reached, (Array<std::uint8_t>{1, 1, 1, 0, 0}));
 }
 
 TEST(Distances, WithoutAGoalEverythingIsOneAway) {
     const auto graph = graph_of({0, 1}, {1, 0}, 2, none);
-    EXPECT_EQ(distances_to_goal(graph, {}).to_goal, (std::vector<double>{1, 1}));
-    EXPECT_EQ(distances_to_goal(graph, std::vector<double>{2, 5}).to_goal,
-              (std::vector<double>{5, 5}));
+    EXPECT_EQ(distances_to_goal(graph, {}).to_goal, (Array<double>{1, 1}));
+    EXPECT_EQ(distances_to_goal(graph, Array<double>{2, 5}).to_goal, (Array<double>{5, 5}));
 }
 
 TEST(Distances, TheCheapestOfParallelEdgesCounts) {
     const auto graph = graph_of({0, 0, 0}, {1, 1, 1}, 2, 1);
-    EXPECT_EQ(distances_to_goal(graph, std::vector<double>{3, 0.5, 2}).to_goal,
-              (std::vector<double>{0.5, 0}));
+    EXPECT_EQ(distances_to_goal(graph, Array<double>{3, 0.5, 2}).to_goal, (Array<double>{0.5, 0}));
 }
 
 TEST(Distances, ADetourMayBeCheaper) {
     const auto graph = graph_of({0, 0, 1}, {2, 1, 2}, 3, 2);
-    EXPECT_EQ(distances_to_goal(graph, std::vector<double>{5, 1, 1}).to_goal,
-              (std::vector<double>{2, 1, 0}));
+    EXPECT_EQ(distances_to_goal(graph, Array<double>{5, 1, 1}).to_goal, (Array<double>{2, 1, 0}));
 }
 
 TEST(Distances, UnreachableIsNeverBetterThanAnEdgeThatReaches) {
     const auto graph = graph_of({0, 1}, {2, 1}, 3, 2);
-    EXPECT_EQ(distances_to_goal(graph, std::vector<double>{0.25, 8}).to_goal,
-              (std::vector<double>{0.25, 8.25, 0}));
+    EXPECT_EQ(distances_to_goal(graph, Array<double>{0.25, 8}).to_goal,
+              (Array<double>{0.25, 8.25, 0}));
 }
 
 TEST(Distances, CostsBeyondADoubleAreAnError) {
     const double huge = std::numeric_limits<double>::max();
     const auto graph = graph_of({0, 1}, {1, 2}, 3, 2);
-    EXPECT_THROW((void)distances_to_goal(graph, std::vector<double>{huge, huge}),
-                 std::invalid_argument);
+    EXPECT_THROW((void)distances_to_goal(graph, Array<double>{huge, huge}), std::invalid_argument);
 }
 
 // The shortest path by relaxing every edge as often as there are nodes (Bellman-Ford).
-std::vector<double> relaxed(const TransitionGraph& graph, const std::vector<double>& costs) {
+Array<double> relaxed(const TransitionGraph& graph, const Array<double>& costs) {
     const double infinity = std::numeric_limits<double>::infinity();
-    std::vector<double> distance(graph.num_nodes, infinity);
+    Array<double> distance(graph.num_nodes, infinity);
     distance[index(graph.goal)] = 0;
     for (std::size_t round = 0; round < graph.num_nodes; ++round) {
         for (std::size_t edge = 0; edge < graph.source.size(); ++edge) {
@@ -83,13 +79,13 @@ TEST(Distances, AgreeWithRelaxationOnRandomGraphs) {
         const std::size_t nodes = 1 + random() % 30;
         const bool unit = trial % 2 == 0;
         TransitionGraph graph = graph_of({}, {}, nodes, id_of(random() % nodes));
-        std::vector<double> costs;
+        Array<double> costs;
         for (std::size_t edge = random() % 60; edge > 0; --edge) {
             graph.source.push_back(id_of(random() % nodes));
             graph.target.push_back(id_of(random() % nodes));
             costs.push_back(unit ? 1 : 0.1 * static_cast<double>(1 + random() % 9));
         }
-        const std::vector<double> expected = relaxed(graph, costs);
+        const Array<double> expected = relaxed(graph, costs);
         const Distances found = distances_to_goal(graph, costs);
         for (std::size_t node = 0; node < nodes; ++node) {
             const bool is_reached = expected[node] < std::numeric_limits<double>::infinity();

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
-#include <vector>
 
 #include "batch_builder.hpp"
 #include "graphgpo/episode_advantages.hpp"
@@ -11,7 +10,7 @@
 namespace graphgpo {
 namespace {
 
-std::vector<double> advantages(BatchBuilder builder, const Options& options) {
+Array<double> advantages(BatchBuilder builder, const Options& options) {
     const Batch batch = builder.view();
     const Groups groups = group_rows(batch);
     return episode_advantages(batch, arrange_rollouts(batch, groups.rows.row(0)), options);
@@ -39,7 +38,7 @@ TEST(EpisodeAdvantages, CountEachStepOnceUnderStepWeighting) {
 
 TEST(EpisodeAdvantages, PenaliseInvalidActionsUnderStepWeightingOnly) {
     BatchBuilder builder = mug_rollouts();
-    builder.action_valid = std::vector<std::uint8_t>(12, 1);
+    builder.action_valid = Array<std::uint8_t>(12, 1);
     builder.action_valid->at(1) = 0;
     Options options = mug_options();
     options.invalid_action_penalty = 0.5;
@@ -64,13 +63,13 @@ TEST(EpisodeAdvantages, TakeReturnsBeforeRewardsBeforeSuccess) {
 
 TEST(EpisodeAdvantages, EqualReturnsHaveNone) {
     BatchBuilder builder = mug_rollouts();
-    builder.episode_returns = std::vector<double>(12, 0.1);
-    EXPECT_EQ(advantages(builder, mug_options()), std::vector<double>(12, 0));
+    builder.episode_returns = Array<double>(12, 0.1);
+    EXPECT_EQ(advantages(builder, mug_options()), Array<double>(12, 0));
 }
 
 TEST(EpisodeAdvantages, RewardsBeyondADoubleAreAnError) {
     BatchBuilder builder = mug_rollouts();
-    builder.rewards = std::vector<double>(12, std::numeric_limits<double>::max());
+    builder.rewards = Array<double>(12, std::numeric_limits<double>::max());
     EXPECT_THROW((void)advantages(builder, mug_options()), std::invalid_argument);
 }
 

@@ -5,7 +5,6 @@
 #include <numeric>
 #include <random>
 #include <stdexcept>
-#include <vector>
 
 #include "batch_builder.hpp"
 #include "graphgpo/group_normalise.hpp"
@@ -13,58 +12,57 @@
 namespace graphgpo {
 namespace {
 
-Csr one_set(std::size_t size) { return group_by_row(std::vector<std::int32_t>(size, 0), 1); }
+Csr one_set(std::size_t size) { return group_by_row(Array<std::int32_t>(size, 0), 1); }
 
-std::vector<double> normalise(const std::vector<double>& values, const Options& options) {
+Array<double> normalise(const Array<double>& values, const Options& options) {
     return normalise_among(one_set(values.size()), values, options);
 }
 
 TEST(GroupNormalise, IsWhatAHandComputes) {
     Options options = mug_options();
     options.epsilon = 1e-300;
-    EXPECT_EQ(normalise({1, 1, 1, 0.25}, options), (std::vector<double>{0.5, 0.5, 0.5, -1.5}));
+    EXPECT_EQ(normalise({1, 1, 1, 0.25}, options), (Array<double>{0.5, 0.5, 0.5, -1.5}));
     options.normalization = Normalization::mean;
     EXPECT_EQ(normalise({1, 1, 1, 0.25}, options),
-              (std::vector<double>{0.1875, 0.1875, 0.1875, -0.5625}));
+              (Array<double>{0.1875, 0.1875, 0.1875, -0.5625}));
 }
 
 TEST(GroupNormalise, AValueWithoutPeersHasZero) {
-    EXPECT_EQ(normalise({7}, mug_options()), std::vector<double>{0});
-    EXPECT_EQ(normalise({}, mug_options()), std::vector<double>{});
+    EXPECT_EQ(normalise({7}, mug_options()), Array<double>{0});
+    EXPECT_EQ(normalise({}, mug_options()), Array<double>{});
 }
 
 TEST(GroupNormalise, EqualValuesHaveExactlyZeroThoughTheirMeanIsRounded) {
     for (const double value : {0.1, 1e-5 / 3, 1e300}) {
-        EXPECT_EQ(normalise(std::vector<double>(7, value), mug_options()),
-                  std::vector<double>(7, 0));
+        EXPECT_EQ(normalise(Array<double>(7, value), mug_options()), Array<double>(7, 0));
     }
 }
 
 TEST(GroupNormalise, SetsAreApart) {
-    const Csr peers = group_by_row(std::vector<std::int32_t>{0, 1, 0, 1}, 2);
-    const auto together = normalise_among(peers, std::vector<double>{1, 5, 2, 9}, mug_options());
+    const Csr peers = group_by_row(Array<std::int32_t>{0, 1, 0, 1}, 2);
+    const auto together = normalise_among(peers, Array<double>{1, 5, 2, 9}, mug_options());
     EXPECT_EQ(together[0], normalise({1, 2}, mug_options())[0]);
     EXPECT_EQ(together[3], normalise({5, 9}, mug_options())[1]);
 }
 
 TEST(GroupNormalise, OrderDoesNotChangeABit) {
     std::mt19937_64 random(4);
-    std::vector<double> values(101);
+    Array<double> values(101);
     for (double& value : values) value = std::uniform_real_distribution(-1.0, 1.0)(random);
     const Csr peers = one_set(values.size());
     const auto in_order = normalise_among(peers, values, mug_options());
-    std::vector<std::size_t> order(values.size());
+    Array<std::size_t> order(values.size());
     std::iota(order.begin(), order.end(), 0u);
     std::ranges::shuffle(order, random);
-    std::vector<double> shuffled;
+    Array<double> shuffled;
     for (const std::size_t i : order) shuffled.push_back(values[i]);
     const auto out_of_order = normalise_among(peers, shuffled, mug_options());
     for (std::size_t i = 0; i < order.size(); ++i) EXPECT_EQ(out_of_order[i], in_order[order[i]]);
 }
 
 TEST(GroupNormalise, CountsMayBeSplitInAnyWay) {
-    std::vector<WeightedValue> split = {{0.1, 1}, {0.7, 2}, {0.1, 2}, {0.7, 1}};
-    std::vector<WeightedValue> folded = {{0.7, 3}, {0.1, 3}};
+    Array<WeightedValue> split = {{0.1, 1}, {0.7, 2}, {0.1, 2}, {0.7, 1}};
+    Array<WeightedValue> folded = {{0.7, 3}, {0.1, 3}};
     EXPECT_EQ(Standing(split, mug_options())(0.7), Standing(folded, mug_options())(0.7));
 }
 

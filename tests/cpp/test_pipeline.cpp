@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <random>
 #include <stdexcept>
@@ -22,17 +24,21 @@ double metric(const StepAdvantages& credit, std::string_view name) {
     return 0;
 }
 
-std::string error_of(BatchBuilder builder, const Options& options = mug_options()) {
+std::string error_of(const std::invocable auto& call) {
     try {
-        (void)compute_advantages(builder.view(), options);
+        call();
     } catch (const std::invalid_argument& error) {
         return error.what();
     }
     return "no error";
 }
 
+std::string error_of(BatchBuilder builder, const Options& options = mug_options()) {
+    return error_of([&] { (void)compute_advantages(builder.view(), options); });
+}
+
 TEST(Pipeline, AnEmptyBatchIsAResultOfLengthZero) {
-    BatchBuilder builder{.states = {}, .success = std::vector<std::uint8_t>{}};
+    BatchBuilder builder{.states = {}, .success = Array<std::uint8_t>{}};
     const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
     EXPECT_TRUE(credit.advantages.empty());
     for (const auto& [name, value] : credit.metrics) EXPECT_EQ(value, 0) << name;
@@ -41,7 +47,7 @@ TEST(Pipeline, AnEmptyBatchIsAResultOfLengthZero) {
 TEST(Pipeline, MaskedRowsDoNotExist) {
     BatchBuilder builder = mug_rollouts();
     builder.states[0] = nullptr;
-    builder.mask = std::vector<std::uint8_t>(12, 1);
+    builder.mask = Array<std::uint8_t>(12, 1);
     for (std::size_t row = 0; row < 3; ++row) (*builder.mask)[row] = 0;
     const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
     EXPECT_EQ(credit.advantages[0], 0);
@@ -51,6 +57,44 @@ TEST(Pipeline, MaskedRowsDoNotExist) {
     EXPECT_EQ(credit.state_ids[3], 0);
     EXPECT_EQ(metric(credit, "masked_rows"), 3);
     EXPECT_EQ(metric(credit, "num_trajectories"), 2);
+}
+
+TEST(Pipeline, EveryRowOfTheCallersColumnsIsWritten) {
+    constexpr std::size_t rows = 12;
+    BatchBuilder builder = mug_rollouts();
+    builder.mask = Array<std::uint8_t>(rows, 1);
+    for (std::size_t row = 3; row < 7; ++row) (*builder.mask)[row] = 0;
+    const StepAdvantages expected = compute_advantages(builder.view(), mug_options());
+    StepAdvantages other = expected;
+    for (std::size_t row = 0; row < rows; ++row) {
+        other.advantages[row] = other.step_advantages[row] = other.episode_advantages[row] = 99;
+        other.edge_returns[row] = other.distances[row] = other.next_distances[row] = 99;
+        other.state_ids[row] = other.next_state_ids[row] = 99;
+    }
+    AdvantageColumns columns{.advantages = other.advantages,
+                             .step_advantages = other.step_advantages,
+                             .episode_advantages = other.episode_advantages,
+                             .edge_returns = other.edge_returns,
+                             .distances = other.distances,
+                             .next_distances = other.next_distances,
+                             .state_ids = other.state_ids,
+                             .next_state_ids = other.next_state_ids};
+    EXPECT_EQ(compute_advantages(builder.view(), mug_options(), columns), expected.metrics);
+    EXPECT_EQ(other.advantages, expected.advantages);
+    EXPECT_EQ(other.step_advantages, expected.step_advantages);
+    EXPECT_EQ(other.episode_advantages, expected.episode_advantages);
+    EXPECT_EQ(other.state_ids, expected.state_ids);
+    EXPECT_EQ(other.next_state_ids, expected.next_state_ids);
+    const auto is_same = [](double a, double b) {
+        return a == b || (std::isnan(a) && std::isnan(b));
+    };
+    EXPECT_TRUE(std::ranges::equal(other.edge_returns, expected.edge_returns, is_same));
+    EXPECT_TRUE(std::ranges::equal(other.distances, expected.distances, is_same));
+    EXPECT_TRUE(std::ranges::equal(other.next_distances, expected.next_distances, is_same));
+
+    columns.distances = columns.distances.first(rows - 1);
+    EXPECT_EQ(error_of([&] { (void)compute_advantages(builder.view(), mug_options(), columns); }),
+              "states has 12 rows but a column for the result has 11");
 }
 
 TEST(Pipeline, EveryCopyGetsTheAnswerOfItsStep) {
@@ -89,7 +133,7 @@ TEST(Pipeline, MetricsOfTheWorkedExample) {
 
 TEST(Pipeline, AGroupWithoutSuccessHasStepAdvantageZero) {
     BatchBuilder builder = mug_rollouts();
-    builder.success = std::vector<std::uint8_t>(12, 0);
+    builder.success = Array<std::uint8_t>(12, 0);
     builder.edge_costs = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3}};
     Options options = mug_options();
     for (const EpsilonScale scale : {EpsilonScale::relative, EpsilonScale::absolute}) {
@@ -103,8 +147,8 @@ TEST(Pipeline, AGroupWithoutSuccessHasStepAdvantageZero) {
 
 TEST(Pipeline, UnderAbsoluteScaleAPenaltyGivesCreditWithoutSuccess) {
     BatchBuilder builder = mug_rollouts();
-    builder.success = std::vector<std::uint8_t>(12, 0);
-    builder.action_valid = std::vector<std::uint8_t>(12, 1);
+    builder.success = Array<std::uint8_t>(12, 0);
+    builder.action_valid = Array<std::uint8_t>(12, 1);
     (*builder.action_valid)[0] = 0;
     Options options = mug_options();
     options.invalid_action_penalty = 0.1;
@@ -185,19 +229,19 @@ TEST(Validate, RowsThatCannotBeAreNamed) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     const double infinity = std::numeric_limits<double>::infinity();
     BatchBuilder builder = mug_rollouts();
-    builder.rewards = std::vector<double>(12, 0);
+    builder.rewards = Array<double>(12, 0);
     builder.rewards->at(4) = nan;
     EXPECT_EQ(error_of(builder), "rewards[4] is nan; expected a finite number");
     builder = mug_rollouts();
-    builder.episode_returns = std::vector<double>(12, -infinity);
+    builder.episode_returns = Array<double>(12, -infinity);
     EXPECT_EQ(error_of(builder), "episode_returns[0] is -inf; expected a finite number");
     builder = mug_rollouts();
-    builder.edge_costs = std::vector<double>(12, 1);
+    builder.edge_costs = Array<double>(12, 1);
     builder.edge_costs->at(11) = 0;
     EXPECT_EQ(error_of(builder), "edge_costs[11] is 0; expected a finite number > 0");
-    builder.mask = std::vector<std::uint8_t>(12, 1);
+    builder.mask = Array<std::uint8_t>(12, 1);
     builder.mask->at(11) = 0;
-    builder.success = std::vector<std::uint8_t>(12, 0);
+    builder.success = Array<std::uint8_t>(12, 0);
     EXPECT_EQ(error_of(builder), "no error");
     builder = mug_rollouts();
     builder.states[7] = nullptr;
@@ -221,7 +265,7 @@ TEST(Validate, OptionsOutOfRangeAreNamed) {
     without_success.success.reset();
     EXPECT_EQ(error_of(without_success, options).substr(0, 15), "success is None");
     options.estimator = Estimator::grpo;
-    without_success.rewards = std::vector<double>(12, 1);
+    without_success.rewards = Array<double>(12, 1);
     EXPECT_EQ(error_of(without_success, options), "no error");
 }
 

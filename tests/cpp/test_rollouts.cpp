@@ -3,7 +3,6 @@
 #include <limits>
 #include <numeric>
 #include <string>
-#include <vector>
 
 #include "batch_builder.hpp"
 #include "graphgpo/errors.hpp"
@@ -41,7 +40,7 @@ TEST(Groups, AreNumberedByTheirFirstUnmaskedRow) {
     builder.success = {{0, 0, 0, 0, 0}};
     builder.mask = {{0, 1, 1, 0, 1}};
     const Groups groups = group_rows(builder.view());
-    EXPECT_EQ(groups.of_row, (std::vector<GroupId>{none, 0, 1, none, 0}));
+    EXPECT_EQ(groups.of_row, (Array<GroupId>{none, 0, 1, none, 0}));
     ASSERT_EQ(groups.size(), 2u);
     EXPECT_EQ(groups.rows.row(0)[1], 4);
 }
@@ -51,8 +50,8 @@ TEST(Rollouts, WithoutStepIdsRowOrderIsTheOrderOfSteps) {
     builder.trajectory_ids = {5, 6, 5};
     builder.success = {{0, 0, 1}};
     const Rollouts rollouts = arrange(builder);
-    EXPECT_EQ(rollouts.following, (std::vector<StepId>{2, none, none}));
-    EXPECT_EQ(rollouts.succeeded, (std::vector<std::uint8_t>{1, 0}));
+    EXPECT_EQ(rollouts.following, (Array<StepId>{2, none, none}));
+    EXPECT_EQ(rollouts.succeeded, (Array<std::uint8_t>{1, 0}));
     EXPECT_TRUE(rollouts.copies.empty());
 }
 
@@ -61,8 +60,8 @@ TEST(Rollouts, StepIdsDecideTheOrder) {
     builder.step_ids = {{12, 10, 11}};
     builder.success = {{1, 0, 0}};
     const Rollouts rollouts = arrange(builder);
-    EXPECT_EQ(rollouts.row, (std::vector<RowId>{0, 1, 2}));
-    EXPECT_EQ(rollouts.following, (std::vector<StepId>{none, 2, 0}));
+    EXPECT_EQ(rollouts.row, (Array<RowId>{0, 1, 2}));
+    EXPECT_EQ(rollouts.following, (Array<StepId>{none, 2, 0}));
     EXPECT_TRUE(rollouts.is_winning(0));
 }
 
@@ -73,11 +72,11 @@ TEST(Rollouts, CopiesAreFoldedIntoTheirFirstRow) {
     builder.step_ids = {{1, 0, 1, 1}};
     builder.success = {{1, 0, 1, 1}};
     const Rollouts rollouts = arrange(builder);
-    EXPECT_EQ(rollouts.row, (std::vector<RowId>{0, 1}));
+    EXPECT_EQ(rollouts.row, (Array<RowId>{0, 1}));
     ASSERT_EQ(rollouts.copies.size(), 2u);
     EXPECT_EQ(rollouts.copies[0].row, 2);
     EXPECT_EQ(rollouts.copies[1].step, 0);
-    EXPECT_EQ(rollouts.following, (std::vector<StepId>{none, 0}));
+    EXPECT_EQ(rollouts.following, (Array<StepId>{none, 0}));
 }
 
 TEST(Rollouts, CopiesThatDisagreeAreNamed) {

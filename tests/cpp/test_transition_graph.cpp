@@ -29,17 +29,17 @@ TEST(TransitionGraph, MergesEqualStatesAndKeepsRepeatedEdges) {
     const TransitionGraph graph = merge(mug_rollouts());
     EXPECT_EQ(graph.num_nodes, 6u);
     EXPECT_EQ(graph.goal, 3);
-    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 1, 2, 0, 4, 0, 1, 0, 1, 5, 1, 2}));
-    EXPECT_EQ(graph.target, (std::vector<StateId>{1, 2, 3, 4, 0, 1, 5, 1, 5, 1, 2, 3}));
+    EXPECT_EQ(graph.source, (Array<StateId>{0, 1, 2, 0, 4, 0, 1, 0, 1, 5, 1, 2}));
+    EXPECT_EQ(graph.target, (Array<StateId>{1, 2, 3, 4, 0, 1, 5, 1, 5, 1, 2, 3}));
     EXPECT_EQ(graph.broken_links, 0);
 }
 
 TEST(TransitionGraph, ASuccessLeadsToGoalWhateverItsNextStateSays) {
     BatchBuilder builder = one_trajectory({"a", "b"}, true);
     builder.next_states = {{"b", "a"}};
-    EXPECT_EQ(merge(builder).target, (std::vector<StateId>{1, 2}));
+    EXPECT_EQ(merge(builder).target, (Array<StateId>{1, 2}));
     builder.next_states = {{"b", nullptr}};
-    EXPECT_EQ(merge(builder).target, (std::vector<StateId>{1, 2}));
+    EXPECT_EQ(merge(builder).target, (Array<StateId>{1, 2}));
 }
 
 TEST(TransitionGraph, NoUserStateIsTheGoal) {
@@ -52,8 +52,8 @@ TEST(TransitionGraph, AFailureWithoutNextStateEndsInALeafOfItsOwn) {
     BatchBuilder builder = one_trajectory({"a", "a"}, false);
     builder.trajectory_ids = {0, 1};
     const TransitionGraph graph = merge(builder);
-    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 0}));
-    EXPECT_EQ(graph.target, (std::vector<StateId>{1, 2}));
+    EXPECT_EQ(graph.source, (Array<StateId>{0, 0}));
+    EXPECT_EQ(graph.target, (Array<StateId>{1, 2}));
     EXPECT_FALSE(graph.has_goal());
 }
 
@@ -62,7 +62,7 @@ TEST(TransitionGraph, AFailureWithANextStateMayEndOnAnotherPath) {
     builder.trajectory_ids = {0, 0, 1};
     builder.success = {{0, 1, 0}};
     builder.next_states = {{"b", "won", "b"}};
-    EXPECT_EQ(merge(builder).target, (std::vector<StateId>{1, 2, 1}));
+    EXPECT_EQ(merge(builder).target, (Array<StateId>{1, 2, 1}));
 }
 
 TEST(TransitionGraph, ANextStateThatIsNotTheFollowingStateIsABrokenLink) {
@@ -70,14 +70,14 @@ TEST(TransitionGraph, ANextStateThatIsNotTheFollowingStateIsABrokenLink) {
     builder.next_states = {{"x", "c"}};
     const TransitionGraph graph = merge(builder);
     EXPECT_EQ(graph.broken_links, 1);
-    EXPECT_EQ(graph.target, (std::vector<StateId>{1, 3}));  // the data is believed, and counted
-    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 2}));
+    EXPECT_EQ(graph.target, (Array<StateId>{1, 3}));  // the data is believed, and counted
+    EXPECT_EQ(graph.source, (Array<StateId>{0, 2}));
 }
 
 TEST(TransitionGraph, ASelfLoopIsOneNode) {
     const TransitionGraph graph = merge(one_trajectory({"a", "a", "a"}, true));
-    EXPECT_EQ(graph.source, (std::vector<StateId>{0, 0, 0}));
-    EXPECT_EQ(graph.target, (std::vector<StateId>{0, 0, 1}));
+    EXPECT_EQ(graph.source, (Array<StateId>{0, 0, 0}));
+    EXPECT_EQ(graph.target, (Array<StateId>{0, 0, 1}));
 }
 
 }  // namespace
