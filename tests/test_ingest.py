@@ -6,6 +6,7 @@ import collections
 import ctypes
 import enum
 import gc
+import pickle
 import sys
 import uuid
 import weakref
@@ -473,6 +474,57 @@ def test_ids_are_ints_text_bytes_and_uuids() -> None:
 
 
 # --- masks, views and lifetimes -------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.sampled_from([None, "", "hall", "küche", 3, 1.5, (1, 2), b"x"]), max_size=8),
+    st.lists(st.sampled_from([None, "", "hall", "küche", 3, 1.5, (1, 2), b"x"]), max_size=8),
+    st.lists(st.booleans(), min_size=8, max_size=8),
+)
+def test_a_next_state_that_is_the_following_rows_object_is_like_any_other(
+    states: list[Any], next_states: list[Any], mask: list[bool]
+) -> None:
+    rows = min(len(states), len(next_states))
+    states = ["start" if state is None else state for state in states[:rows]]
+    next_states = next_states[:rows]
+    linked = [
+        states[row + 1] if row + 1 < rows and (row % 2 or mask[row]) else next_states[row]
+        for row in range(rows)
+    ]
+
+    def ids(next_states: list[Any]) -> list[int]:
+        result = graphgpo.compute_advantages(
+            states,
+            next_states,
+            group_ids=[0] * rows,
+            trajectory_ids=list(range(rows)),
+            success=[False] * rows,
+            mask=mask[:rows],
+        )
+        return [*result.state_ids.tolist(), *result.next_state_ids.tolist()]
+
+    assert ids(linked) == ids(pickle.loads(pickle.dumps(linked)))
+
+
+def test_a_list_that_shrinks_while_its_elements_are_read_is_refused() -> None:
+    states: list[Any] = []
+
+    class Device:
+        type = "cpu"
+
+    class Saboteur:  # reads like a tensor
+        device = Device()
+
+        def detach(self) -> Any:
+            states.clear()
+            return self
+
+        def numpy(self) -> Any:
+            return np.zeros(2)
+
+    states[:] = [Saboteur(), Saboteur()]
+    with pytest.raises(ValueError, match="states has become shorter while it was read"):
+        graphgpo.compute_advantages(states, group_ids=[0, 0], trajectory_ids=[0, 1], success=[0, 0])
 
 
 def test_masked_values_are_never_looked_at() -> None:

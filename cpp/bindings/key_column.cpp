@@ -31,6 +31,13 @@ Key array_key(Arena& arena, std::string_view header, std::string_view elements) 
 OwnedKeyColumn::OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::object owner)
     : data_(std::move(keys)), arena_(std::move(arena)), owner_(std::move(owner)) {}
 
+OwnedKeyColumn::OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::tuple objects,
+                               py::object owner)
+    : data_(std::move(keys)),
+      arena_(std::move(arena)),
+      objects_(std::move(objects)),
+      owner_(std::move(owner)) {}
+
 OwnedKeyColumn::OwnedKeyColumn(Column<std::int64_t> integers) : data_(std::move(integers)) {}
 
 OwnedKeyColumn::OwnedKeyColumn(py::array rows, std::string header)

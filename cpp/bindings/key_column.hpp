@@ -51,13 +51,17 @@ class Arena {
 
 class OwnedKeyColumn {
   public:
-    // `owner` keeps alive what keys view outside the arena: Python objects, Arrow buffers.
+    // `owner` keeps alive what keys view outside the arena: Arrow buffers, another column.
     OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::object owner);
+    // `objects` are those the keys were read from, and may view.
+    OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::tuple objects, py::object owner);
     explicit OwnedKeyColumn(Column<std::int64_t> integers);
     // A numeric (N, ...) array, C-contiguous and canonical; `header` as `array_header` writes it.
     OwnedKeyColumn(py::array rows, std::string header);
 
     [[nodiscard]] KeyColumn view() const;
+    // By row; null for a column that was not read from objects.
+    [[nodiscard]] const py::tuple& objects() const noexcept { return objects_; }
     [[nodiscard]] bool is_rows() const noexcept { return std::holds_alternative<Rows>(data_); }
     // Whether there is a value, nulls aside, and every value is of one of `kinds`.
     [[nodiscard]] bool holds_only(std::initializer_list<KeyKind> kinds) const;
@@ -73,6 +77,7 @@ class OwnedKeyColumn {
     };
     std::variant<std::vector<Key>, Column<std::int64_t>, Rows> data_;
     Arena arena_;
+    py::tuple objects_{py::reinterpret_steal<py::tuple>(py::handle())};
     py::object owner_;
 };
 

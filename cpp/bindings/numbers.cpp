@@ -126,9 +126,12 @@ struct Integers : Reader {
 };
 
 template <typename Kind>
-py::array_t<typename Kind::Value> numbers(const py::tuple& values,
+py::array_t<typename Kind::Value> numbers(const py::object& column,
                                           const std::optional<Column<bool>>& mask,
                                           const std::string& name) {
+    // A tuple of its own: reading a number may run Python code, which may change a list.
+    const auto values = py::reinterpret_steal<py::tuple>(PySequence_Tuple(column.ptr()));
+    if (!values) throw py::error_already_set();
     const Mask masked(mask);
     Kind reader(name);
     std::vector<typename Kind::Value> result(values.size());
@@ -147,7 +150,7 @@ void bind_numbers(py::module_& module) {
                "name"_a);
     module.def(
         "flags_from_objects",
-        [](const py::tuple& values, const std::optional<Column<bool>>& mask,
+        [](const py::object& values, const std::optional<Column<bool>>& mask,
            const std::string& name) { return as_bools(numbers<Flags>(values, mask, name)); },
         py::kw_only(), "values"_a, "mask"_a, "name"_a);
 }

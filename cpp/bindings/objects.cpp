@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "encoder.hpp"
 #include "errors.hpp"
+#include "graphgpo/prefetch.hpp"
 #include "key_column.hpp"
 
 namespace graphgpo::bindings {
@@ -22,21 +24,94 @@ namespace {
     bindings::raise(misfit.type, name + " " + misfit.problem);
 }
 
-OwnedKeyColumn keys_from_objects(const py::tuple& values, const std::optional<Column<bool>>& mask,
-                                 const std::string& name, bool is_id) {
+// The elements of a list or tuple. Encoding one may run Python code, and that may change the list:
+// elements are taken one at a time, each with a reference of its own.
+class Elements {
+  public:
+    Elements(py::object values, const std::string& name)
+        : values_(std::move(values)),
+          name_(&name),
+          is_list_(PyList_Check(values_.ptr()) != 0),
+          size_(static_cast<std::size_t>(Py_SIZE(values_.ptr()))) {
+        if (!is_list_ && PyTuple_Check(values_.ptr()) == 0) {
+            throw py::type_error("expected a list or tuple");
+        }
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+    // Borrowed.
+    [[nodiscard]] py::handle operator[](std::size_t row) const {
+        const auto at = static_cast<Py_ssize_t>(row);
+        if (!is_list_) return PyTuple_GET_ITEM(values_.ptr(), at);
+        if (at >= PyList_GET_SIZE(values_.ptr())) {
+            throw py::value_error(*name_ + " has become shorter while it was read");
+        }
+        return PyList_GET_ITEM(values_.ptr(), at);
+    }
+
+    // Objects lie anywhere in memory: by the time a row is encoded its object is on the way. The
+    // head of a str is 40 or 48 bytes, and may straddle two cache lines.
+    void prefetch(std::size_t row) const {
+        constexpr std::size_t ahead = 16;
+        if (row + ahead >= size_) return;
+        const auto* object = reinterpret_cast<const char*>((*this)[row + ahead].ptr());
+        graphgpo::prefetch(object);
+        graphgpo::prefetch(object + 40);
+    }
+
+  private:
+    py::object values_;
+    const std::string* name_;
+    bool is_list_;
+    std::size_t size_;
+};
+
+// The keys of earlier rows' objects, for a column of next states. In a rollout loop the state after
+// a step and the state before the following one are the same object: it is neither read nor held
+// again.
+class FollowingStates {
+  public:
+    explicit FollowingStates(const OwnedKeyColumn* states) {
+        if (states == nullptr || !states->objects()) return;
+        objects_ = states->objects();
+        keys_ = std::get<std::span<const Key>>(states->view());
+    }
+
+    // The key of the following row's state if that is `object`; else null.
+    [[nodiscard]] Key find(py::handle object, std::size_t row) const {
+        const bool is_it = row + 1 < keys_.size() && element(objects_, row + 1).is(object);
+        return is_it ? keys_[row + 1] : Key();
+    }
+
+  private:
+    py::tuple objects_;
+    std::span<const Key> keys_;
+};
+
+OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<Column<bool>>& mask,
+                                 const std::string& name, bool is_id, const py::object& states) {
     const Mask masked(mask);
+    const Elements elements(values, name);
+    const FollowingStates following(states.is_none() ? nullptr : states.cast<OwnedKeyColumn*>());
     Arena arena;
     Encoder encoder(arena, is_id ? Role::id : Role::state);
-    std::vector<Key> keys(values.size());
+    std::vector<Key> keys(elements.size());
+    const py::tuple objects(elements.size());  // a masked row, or a following state's, has none
     for (std::size_t row = 0; row < keys.size(); ++row) {
+        elements.prefetch(row);
         if (masked.hides(row)) continue;
+        const py::handle object = elements[row];
+        keys[row] = following.find(object, row);
+        if (!keys[row].is_null()) continue;
+        PyTuple_SET_ITEM(objects.ptr(), static_cast<Py_ssize_t>(row), object.inc_ref().ptr());
         try {
-            keys[row] = encoder.encode(element(values, row));
+            keys[row] = encoder.encode(object);
         } catch (const Misfit& misfit) {
             raise(name + "[" + std::to_string(row) + "]", misfit);
         }
     }
-    return {std::move(keys), std::move(arena), values};
+    return {std::move(keys), std::move(arena), objects, states};
 }
 
 std::int64_t stable_key_of_object(py::handle state) {
@@ -62,7 +137,7 @@ py::array named_array_of_tensor(const py::object& tensor, const std::string& nam
 
 void bind_objects(py::module_& module) {
     module.def("keys_from_objects", &keys_from_objects, py::kw_only(), "values"_a, "mask"_a,
-               "name"_a, "is_id"_a);
+               "name"_a, "is_id"_a, "states"_a);
     module.def("stable_key_of_object", &stable_key_of_object, py::kw_only(), "state"_a);
     module.def("array_of_tensor", &named_array_of_tensor, py::kw_only(), "tensor"_a, "name"_a);
 }

@@ -27,16 +27,21 @@ def stable_keys(*, column: KeyColumn, name: str) -> NDArray[np.int64]: ...
 def stable_key_of_object(*, state: Any) -> int: ...
 def array_of_tensor(*, tensor: Any, name: str) -> NDArray[Any]: ...
 def keys_from_objects(
-    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str, is_id: bool
+    *,
+    values: list[Any] | tuple[Any, ...],
+    mask: NDArray[np.bool_] | None,
+    name: str,
+    is_id: bool,
+    states: KeyColumn | None,
 ) -> KeyColumn: ...
 def reals_from_objects(
-    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+    *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
 ) -> NDArray[np.float64]: ...
 def integers_from_objects(
-    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+    *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
 ) -> NDArray[np.int64]: ...
 def flags_from_objects(
-    *, values: tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+    *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
 ) -> NDArray[np.bool_]: ...
 def keys_from_rows(
     *, values: NDArray[Any], mask: NDArray[np.bool_] | None, name: str

@@ -57,9 +57,11 @@ def read_batch(
 
     columns: dict[str, Any] = dict.fromkeys(given)
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    for name in ("states", "next_states"):
-        if name in plain:
-            columns[name] = key_column(name, plain[name], rows)
+    columns["states"] = key_column("states", plain["states"], rows)
+    if next_states is not None:
+        columns["next_states"] = key_column(
+            "next_states", plain["next_states"], rows, states=columns["states"]
+        )
     for name in ("group_ids", "trajectory_ids"):
         columns[name] = key_column(name, plain[name], rows, is_id=True)
     for name in ("success", "action_valid"):
@@ -92,33 +94,62 @@ def _check_lengths(columns: dict[str, Any]) -> None:
             )
 
 
-def key_column(name: str, values: Any, mask: Mask, *, is_id: bool = False) -> _core.KeyColumn:
-    """States, or ids, as keys. Text is viewed where it lies."""
+def key_column(
+    name: str,
+    values: Any,
+    mask: Mask,
+    *,
+    is_id: bool = False,
+    states: _core.KeyColumn | None = None,
+) -> _core.KeyColumn:
+    """States, or ids, as keys. Text is viewed where it lies.
+
+    `states` of the same rows, for their next states: an object that is also the following row's
+    state is not read again.
+    """
     values = _plain(name, values)
     if isinstance(values, np.ndarray):
-        return _keys_from_array(name, values, mask, is_id)
-    if isinstance(values, tuple):
-        return _core.keys_from_objects(values=values, mask=mask, name=name, is_id=is_id)
+        _check_key_array(name, values, is_id)
+        if not _is_read_by_element(values):
+            return _keys_from_array(name, values, mask)
+        values = values.tolist()
+    if isinstance(values, (list, tuple)):
+        return _core.keys_from_objects(
+            values=values, mask=mask, name=name, is_id=is_id, states=states
+        )
     return _core.keys_from_arrow(values=values, mask=mask, name=name, is_id=is_id)
 
 
-def _keys_from_array(name: str, values: NDArray[Any], mask: Mask, is_id: bool) -> _core.KeyColumn:
+def _check_key_array(name: str, values: NDArray[Any], is_id: bool) -> None:
     kind = values.dtype.kind
     if len(values) == 0:  # of any dtype: there is nothing to misread
-        return _core.keys_from_objects(values=(), mask=None, name=name, is_id=is_id)
+        return
     if is_id and kind in "bfc":
         raise TypeError(f"{name} is an array of dtype {values.dtype}; expected ints or strings")
+    if values.ndim != 1 and (is_id or kind not in "biuf"):
+        raise ValueError(f"{name} has shape {values.shape}; expected (N,), one value per step")
+    if kind not in "biufUSOT" or (kind == "f" and values.ndim == 1 and values.dtype.itemsize > 8):
+        raise TypeError(
+            f"{name} is an array of dtype {values.dtype}; expected strings, bytes, bool, ints, "
+            "floats of at most 64 bits, or objects"
+        )
+
+
+def _is_read_by_element(values: NDArray[Any]) -> bool:
+    """Objects, StringDType, whose elements NumPy hands out as str only, and ints beyond int64."""
+    kind = values.dtype.kind
+    if len(values) == 0 or kind in "OT":
+        return True
+    return kind == "u" and values.ndim == 1 and bool(values.max() > np.iinfo(np.int64).max)
+
+
+def _keys_from_array(name: str, values: NDArray[Any], mask: Mask) -> _core.KeyColumn:
     if values.ndim != 1:
-        if is_id or kind not in "biuf":
-            raise ValueError(f"{name} has shape {values.shape}; expected (N,), one value per step")
         return _core.keys_from_rows(values=values, mask=mask, name=name)
+    kind = values.dtype.kind
     if kind in "iu":
-        if kind == "u" and values.max() > np.iinfo(np.int64).max:
-            return _core.keys_from_objects(
-                values=tuple(values.tolist()), mask=mask, name=name, is_id=is_id
-            )
         return _core.keys_from_integers(values=np.ascontiguousarray(values, np.int64))
-    if kind == "f" and values.dtype.itemsize <= 8:
+    if kind == "f":
         return _core.keys_from_reals(
             values=np.ascontiguousarray(values, np.float64), mask=mask, name=name
         )
@@ -127,17 +158,7 @@ def _keys_from_array(name: str, values: NDArray[Any], mask: Mask, is_id: bool) -
     if kind == "U":
         native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
         return _core.keys_from_fixed_text(values=native)
-    if kind == "S":
-        return _core.keys_from_fixed_bytes(values=np.ascontiguousarray(values))
-    # Objects, and StringDType, whose elements NumPy hands out as str only.
-    if kind in ("O", "T"):
-        return _core.keys_from_objects(
-            values=tuple(values.tolist()), mask=mask, name=name, is_id=is_id
-        )
-    raise TypeError(
-        f"{name} is an array of dtype {values.dtype}; expected strings, bytes, bool, ints, "
-        "floats of at most 64 bits, or objects"
-    )
+    return _core.keys_from_fixed_bytes(values=np.ascontiguousarray(values))
 
 
 def _check_row_types(states: Any, next_states: Any) -> None:
@@ -185,7 +206,7 @@ def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64] | Non
     if values is None:
         return None
     values = _plain(name, values, exact=False)
-    if isinstance(values, tuple):
+    if isinstance(values, (list, tuple)):
         return _core.reals_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
         return _core.reals_from_arrow(values=values, mask=mask, name=name)
@@ -200,7 +221,7 @@ def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64] | No
     if values is None:
         return None
     values = _plain(name, values, exact=False)
-    if isinstance(values, tuple):
+    if isinstance(values, (list, tuple)):
         return _core.integers_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
         return _core.integers_from_arrow(values=values, mask=mask, name=name)
@@ -217,7 +238,7 @@ def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_] | None:
     if values is None:
         return None
     values = _plain(name, values, exact=False)
-    if isinstance(values, tuple):
+    if isinstance(values, (list, tuple)):
         return _core.flags_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
         return _core.flags_from_arrow(values=values, mask=mask, name=name)
@@ -237,7 +258,7 @@ def _elements(name: str, values: NDArray[Any], expected: str) -> tuple[Any, ...]
 
 
 def _plain(name: str, values: Any, *, exact: bool = True) -> Any:
-    """A NumPy array, a tuple of objects, or something with an Arrow PyCapsule method.
+    """A NumPy array, a list or tuple, or something with an Arrow PyCapsule method.
 
     `exact`: every dtype stays as it is. Otherwise bfloat16, which NumPy lacks, becomes float32,
     which holds all of it.
@@ -250,7 +271,7 @@ def _plain(name: str, values: Any, *, exact: bool = True) -> Any:
         _check_num_rows(name, len(values))
         return values
     if isinstance(values, (list, tuple)):
-        return tuple(values)
+        return values
     if _is_tensor(values):
         if not exact and str(values.dtype) == "torch.bfloat16":
             values = values.float()
