@@ -10,11 +10,12 @@ namespace {
 // Items that come row after row, as trainers write trajectories and groups: nothing has to move.
 Csr group_by_sorted_row(std::span<const std::int32_t> row_of_item, std::size_t num_rows) {
     Csr csr;
-    csr.offsets.reserve(num_rows + 1);
+    csr.offsets.resize(num_rows + 1);
+    std::size_t begun = 0;  // rows
     for (std::size_t item = 0; item < row_of_item.size(); ++item) {
-        while (csr.offsets.size() <= index(row_of_item[item])) csr.offsets.push_back(id_of(item));
+        for (; begun <= index(row_of_item[item]); ++begun) csr.offsets[begun] = id_of(item);
     }
-    csr.offsets.resize(num_rows + 1, id_of(row_of_item.size()));
+    for (; begun <= num_rows; ++begun) csr.offsets[begun] = id_of(row_of_item.size());
     csr.items.resize(row_of_item.size());
     std::iota(csr.items.begin(), csr.items.end(), 0);
     return csr;

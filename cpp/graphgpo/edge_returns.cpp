@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <stdexcept>
 
@@ -20,11 +21,12 @@ class Powers {
         for (std::size_t e = 0; e < static_cast<std::size_t>(size); ++e) {
             table_.push_back(std::pow(omega, static_cast<double>(e)));
         }
+        table_end_ = static_cast<double>(table_.size());
     }
     [[nodiscard]] double operator()(double exponent) const {
-        if (exponent >= 0 && exponent < static_cast<double>(table_.size())) {
-            const auto whole = static_cast<std::size_t>(exponent);
-            if (static_cast<double>(whole) == exponent) return table_[whole];
+        if (exponent >= 0 && exponent < table_end_) {
+            const auto whole = static_cast<std::int32_t>(exponent);
+            if (static_cast<double>(whole) == exponent) return table_[index(whole)];
         }
         return std::pow(omega_, exponent);
     }
@@ -32,6 +34,7 @@ class Powers {
   private:
     double omega_;
     Array<double> table_;
+    double table_end_ = 0;
 };
 
 double cost_of(std::span<const double> costs, std::size_t step) {

@@ -1,7 +1,9 @@
 #include "graphgpo/interner.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstring>
 
 namespace graphgpo {
 
@@ -9,21 +11,59 @@ namespace {
 
 constexpr std::size_t smallest_table = 16;
 
+// Of a long text: 16 bytes from the beginning, from a third, from two thirds, and the last 32,
+// where observations of one task mostly differ.
+constexpr std::size_t sample_size = 80;
+
+bool is_long(const Key& key) { return !key.is_word() && key.bytes().size() > 2 * sample_size; }
+
+std::uint64_t hash_sample(const Key& key, const HashSecret& secret) {
+    const std::string_view bytes = key.bytes();
+    const std::size_t third = bytes.size() / 3;
+    std::array<char, sample_size> sample;
+    std::memcpy(sample.data(), bytes.data(), 16);
+    std::memcpy(sample.data() + 16, bytes.data() + third, 16);
+    std::memcpy(sample.data() + 32, bytes.data() + 2 * third, 16);
+    std::memcpy(sample.data() + 48, bytes.data() + bytes.size() - 32, 32);
+    const std::uint64_t kind_and_size = static_cast<std::uint64_t>(key.kind()) | bytes.size() << 8;
+    return hash_bytes(sample.data(), sample_size, kind_and_size, secret);
+}
+
 }  // namespace
 
 Interner::Interner(std::size_t expected, const HashSecret& secret)
     : secret_(&secret), slots_(std::bit_ceil(std::max(2 * expected, smallest_table))) {}
 
+inline std::uint64_t Interner::hash_of(const Key& key) const {
+    return samples_ && is_long(key) ? hash_sample(key, *secret_) : hash_key(key, *secret_);
+}
+
+// Whether two different keys have the same sample, and not by chance the same 32 bits of a hash.
+bool Interner::is_misled_by(const Key& known, const Key& key, std::uint64_t hash) const {
+    return samples_ && is_long(key) && is_long(known) && hash_of(known) == hash;
+}
+
 std::int32_t Interner::intern(const Key& key) {
-    const auto hash = static_cast<std::uint32_t>(hash_key(key, *secret_));
+    const std::uint64_t whole_hash = hash_of(key);
+    const auto hash = static_cast<std::uint32_t>(whole_hash);
     const std::size_t mask = slots_.size() - 1;
     std::size_t at = hash & mask;
     for (; slots_[at].id != none; at = (at + 1) & mask) {
-        if (slots_[at].hash == hash && keys_[index(slots_[at].id)] == key) return slots_[at].id;
+        if (slots_[at].hash != hash) continue;
+        const Key& known = keys_[index(slots_[at].id)];
+        if (known == key) return slots_[at].id;
+        if (is_misled_by(known, key, whole_hash)) {
+            stop_sampling();
+            return intern(key);
+        }
     }
+    return add(key, slots_[at], hash);
+}
+
+std::int32_t Interner::add(const Key& key, Slot& slot, std::uint32_t hash) {
     const std::int32_t id = id_of(keys_.size());
     keys_.push_back(key);
-    slots_[at] = {hash, id};
+    slot = {hash, id};
     if (2 * ++num_keyed_ > slots_.size()) grow();
     return id;
 }
@@ -33,16 +73,28 @@ std::int32_t Interner::add_keyless() {
     return id_of(keys_.size() - 1);
 }
 
-void Interner::grow() {
-    Array<Slot> old(2 * slots_.size());
+void Interner::rebuild(std::size_t size, auto&& hash_of_slot) {
+    Array<Slot> old(size);
     old.swap(slots_);
     const std::size_t mask = slots_.size() - 1;
     for (const Slot& slot : old) {
         if (slot.id == none) continue;
-        std::size_t at = slot.hash & mask;
+        const std::uint32_t hash = hash_of_slot(slot);
+        std::size_t at = hash & mask;
         while (slots_[at].id != none) at = (at + 1) & mask;
-        slots_[at] = slot;
+        slots_[at] = {hash, slot.id};
     }
+}
+
+void Interner::grow() {
+    rebuild(2 * slots_.size(), [](const Slot& slot) { return slot.hash; });
+}
+
+void Interner::stop_sampling() {
+    samples_ = false;
+    rebuild(slots_.size(), [&](const Slot& slot) {
+        return static_cast<std::uint32_t>(hash_of(keys_[index(slot.id)]));
+    });
 }
 
 }  // namespace graphgpo

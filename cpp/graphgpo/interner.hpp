@@ -5,8 +5,14 @@
 // one cache line and a growing table never hashes a key again. Exact: a slot whose hash matches is
 // confirmed by comparing the bytes, and the hash decides nothing else. States are untrusted text,
 // so the hash uses words drawn once per process: collisions cannot be prepared in advance, and ids
-// do not depend on those words. One hash and O(1) probes per call, expected; 16 bytes per key and
-// 16 to 32 per table entry.
+// do not depend on those words.
+//
+// Of a long key only a sample is hashed: a new state is then hardly read, and one seen before is
+// read once, by the comparison. Texts that differ outside the sample only would all meet in one
+// slot. The first two that do end it: from then on, and for all keys so far, every byte counts. So
+// no input costs more than its own bytes once more.
+//
+// One hash and O(1) probes per call, expected; 16 bytes per key and 16 to 32 per table entry.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +42,17 @@ class Interner {
         std::int32_t id = none;
     };
 
+    [[nodiscard]] std::uint64_t hash_of(const Key& key) const;
+    [[nodiscard]] bool is_misled_by(const Key& known, const Key& key, std::uint64_t hash) const;
+    std::int32_t add(const Key& key, Slot& slot, std::uint32_t hash);
+    void rebuild(std::size_t size, auto&& hash_of_slot);
     void grow();
+    void stop_sampling();
 
     const HashSecret* secret_;
-    Array<Slot> slots_;  // a power of two
-    Array<Key> keys_;    // by id; null for the keyless
+    bool samples_ = true;  // no two long keys of one sample yet
+    Array<Slot> slots_;    // a power of two
+    Array<Key> keys_;      // by id; null for the keyless
     std::size_t num_keyed_ = 0;
 };
 

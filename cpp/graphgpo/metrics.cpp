@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace graphgpo {
@@ -17,15 +18,17 @@ double share(std::int64_t part, std::int64_t whole) {
     return share(static_cast<double>(part), whole);
 }
 
-// In eight chains: one addition has to wait for the one before it.
-double sum_of(std::span<const float> values, auto&& term) {
-    std::array<double, 8> sums{};
+// In eight chains, merged at the end: in one, each step would have to wait for the one before it.
+template <typename T>
+T fold(std::span<const float> values, T start, auto&& step, auto&& merge) {
+    std::array<T, 8> chains;
+    chains.fill(start);
     std::size_t i = 0;
-    for (; i + sums.size() <= values.size(); i += sums.size()) {
-        for (std::size_t j = 0; j < sums.size(); ++j) sums[j] += term(values[i + j]);
+    for (; i + chains.size() <= values.size(); i += chains.size()) {
+        for (std::size_t j = 0; j < chains.size(); ++j) chains[j] = step(chains[j], values[i + j]);
     }
-    for (; i < values.size(); ++i) sums[0] += term(values[i]);
-    return std::accumulate(sums.begin(), sums.end(), 0.0);
+    for (; i < values.size(); ++i) chains[0] = step(chains[0], values[i]);
+    return std::accumulate(chains.begin() + 1, chains.end(), chains[0], merge);
 }
 
 void tally_edges(const TransitionGraph& graph, const Csr& peers, Tally& tally) {
@@ -84,12 +87,15 @@ Moments Moments::of(std::span<const float> values) {
     Moments moments;
     if (values.empty()) return moments;
     moments.count = std::ssize(values);
-    moments.smallest = std::ranges::min(values);
-    moments.largest = std::ranges::max(values);
-    moments.mean =
-        sum_of(values, [](double value) { return value; }) / static_cast<double>(moments.count);
-    moments.squares = sum_of(
-        values, [mean = moments.mean](double value) { return (value - mean) * (value - mean); });
+    const auto smaller = [](float a, float b) { return b < a ? b : a; };
+    const auto larger = [](float a, float b) { return a < b ? b : a; };
+    const auto square = [&](double sum, double value) {
+        return sum + (value - moments.mean) * (value - moments.mean);
+    };
+    moments.smallest = fold(values, values[0], smaller, smaller);
+    moments.largest = fold(values, values[0], larger, larger);
+    moments.mean = fold(values, 0.0, std::plus(), std::plus()) / static_cast<double>(moments.count);
+    moments.squares = fold(values, 0.0, square, std::plus());
     return moments;
 }
 

@@ -14,22 +14,26 @@ namespace graphgpo {
 
 namespace {
 
-// Dense ids of keys. Trainers write ids in runs, so a key is first compared with the one before it:
-// most rows then cost one comparison and no hash.
+// Dense ids of a column's keys. Trainers write ids in runs, so a row is first compared with the row
+// before it: most then cost one comparison and no hash.
+template <typename Column>
 class RunInterner {
   public:
-    std::int32_t intern(Key key) {
-        if (last_id_ == none || key != last_) {
-            last_ = key;
-            last_id_ = interner_.intern(key);
-        }
+    explicit RunInterner(const Column& column) : column_(&column) {}
+
+    std::int32_t intern(RowId row) {
+        const bool is_run =
+            last_row_ != none && key_at(*column_, row) == key_at(*column_, last_row_);
+        last_row_ = row;
+        if (!is_run) last_id_ = interner_.intern(key_at(*column_, row));
         return last_id_;
     }
     [[nodiscard]] std::size_t size() const noexcept { return interner_.size(); }
 
   private:
+    const Column* column_;
     Interner interner_{0};
-    Key last_;
+    RowId last_row_ = none;
     std::int32_t last_id_ = none;
 };
 
@@ -43,16 +47,16 @@ struct Positions {
 
 Positions number_trajectories(const Batch& batch, std::span<const RowId> rows) {
     Positions positions;
-    positions.trajectory.reserve(rows.size());
-    RunInterner trajectories;
+    positions.trajectory.resize(rows.size());
     std::visit(
         [&](const auto& ids) {
-            for (const RowId row : rows) {
-                positions.trajectory.push_back(trajectories.intern(key_at(ids, row)));
+            RunInterner trajectories(ids);
+            for (std::size_t p = 0; p < rows.size(); ++p) {
+                positions.trajectory[p] = trajectories.intern(rows[p]);
             }
+            positions.num_trajectories = trajectories.size();
         },
         batch.trajectory_ids);
-    positions.num_trajectories = trajectories.size();
     return positions;
 }
 
@@ -199,16 +203,18 @@ void check_gaps(const Batch& batch, const Rollouts& rollouts, FirstError& errors
 
 void check_next_states(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
     if (!batch.next_states) return;
-    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
-        const RowId row = rollouts.row[step];
-        if (rollouts.following[step] == none || !key_at(*batch.next_states, row).is_null())
-            continue;
-        errors.add(row, [&] {
-            return cell("next_states", row) + " is null but its trajectory goes on at row " +
-                   std::to_string(rollouts.row[index(rollouts.following[step])]) +
-                   "; only the last step of a trajectory may have no next state";
-        });
-    }
+    const auto check = [&](const auto& next_states) {
+        for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+            const RowId row = rollouts.row[step];
+            if (!key_at(next_states, row).is_null() || rollouts.following[step] == none) continue;
+            errors.add(row, [&] {
+                return cell("next_states", row) + " is null but its trajectory goes on at row " +
+                       std::to_string(rollouts.row[index(rollouts.following[step])]) +
+                       "; only the last step of a trajectory may have no next state";
+            });
+        }
+    };
+    std::visit(check, *batch.next_states);
 }
 
 void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
@@ -258,16 +264,16 @@ Groups group_rows(const Batch& batch) {
     Groups groups;
     const std::size_t rows = num_rows(batch.states);
     groups.of_row.assign(rows, none);
-    RunInterner groups_seen;
     std::visit(
         [&](const auto& ids) {
+            RunInterner groups_seen(ids);
             for (std::size_t row = 0; row < rows; ++row) {
                 if (batch.mask && (*batch.mask)[row] == 0) continue;
-                groups.of_row[row] = groups_seen.intern(key_at(ids, id_of(row)));
+                groups.of_row[row] = groups_seen.intern(id_of(row));
             }
+            groups.rows = group_by_row(groups.of_row, groups_seen.size());
         },
         batch.group_ids);
-    groups.rows = group_by_row(groups.of_row, groups_seen.size());
     return groups;
 }
 

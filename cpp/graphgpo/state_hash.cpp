@@ -7,15 +7,6 @@ namespace graphgpo {
 
 namespace {
 
-// Both halves of the product, and the factors once more: without them a factor of zero would wipe
-// out the other one. A factor of one still does (the result is 1), and one of 2^32 does in part.
-// Both factors contain the secret, so only those who know it can aim at either.
-std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = static_cast<Wide>(a) * b;
-    return a ^ b ^ static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
 // Little-endian on every host; compilers make one load of it.
 template <int size>
 std::uint64_t load(const char* bytes) noexcept {
@@ -78,12 +69,6 @@ std::uint64_t hash_bytes(const char* data, std::size_t size, std::uint64_t seed,
         first = load<1>(data) | load<1>(data + size / 2) << 8 | load<1>(data + size - 1) << 16;
     }
     return fold(fold(first ^ state, last ^ std::rotl(state, 32)), k4 ^ size);
-}
-
-std::uint64_t hash_word(std::uint64_t value, std::uint64_t seed,
-                        const HashSecret& secret) noexcept {
-    const auto& [k0, k1, k2, k3, k4] = secret.words;
-    return fold(fold(value ^ k2, k3), fold(seed ^ k0, k1) ^ k4);
 }
 
 }  // namespace graphgpo

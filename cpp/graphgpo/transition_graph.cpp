@@ -1,24 +1,39 @@
 #include "graphgpo/transition_graph.hpp"
 
 #include "graphgpo/interner.hpp"
-#include "graphgpo/prefetch.hpp"
 
 namespace graphgpo {
 
+namespace {
+
+// What the loop over steps reads is then in order and of one type, whatever the columns are.
+Array<Key> keys_by_step(const KeyColumn& column, const Rollouts& rollouts) {
+    Array<Key> keys;
+    keys.reserve(rollouts.num_steps());
+    std::visit(
+        [&](const auto& typed) {
+            for (const RowId row : rollouts.row) keys.push_back(key_at(typed, row));
+        },
+        column);
+    return keys;
+}
+
+}  // namespace
+
 TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
     const std::size_t num_steps = rollouts.num_steps();
+    const Array<Key> states = keys_by_step(batch.states, rollouts);
+    Array<Key> next_states;
+    if (batch.next_states) next_states = keys_by_step(*batch.next_states, rollouts);
+
     TransitionGraph graph;
     graph.source.assign(num_steps, none);
     graph.target.resize(num_steps);
     Interner nodes(num_steps);
-
-    const auto state_of = [&](StepId step) {
-        return key_at(batch.states, rollouts.row[index(step)]);
-    };
     // A step's source is asked for twice, by itself and by the step before it, and hashed once.
-    const auto source_of = [&](StepId step) {
-        StateId& source = graph.source[index(step)];
-        if (source == none) source = nodes.intern(state_of(step));
+    const auto source_of = [&](std::size_t step) {
+        StateId& source = graph.source[step];
+        if (source == none) source = nodes.intern(states[step]);
         return source;
     };
     const auto goal = [&] {
@@ -26,25 +41,15 @@ TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
         return graph.goal;
     };
 
-    // Texts lie anywhere, and the processor does not see them coming.
-    constexpr StepId ahead = 4;
-    const auto fetch = [&](const KeyColumn& column, StepId step) {
-        if (step < id_of(num_steps)) prefetch(column, rollouts.row[index(step)]);
-    };
-
-    for (StepId step = 0; step < id_of(num_steps); ++step) {
-        fetch(batch.states, step + ahead);
-        if (batch.next_states) fetch(*batch.next_states, step + ahead);
+    for (std::size_t step = 0; step < num_steps; ++step) {
         source_of(step);
-        StateId& target = graph.target[index(step)];
-        const StepId following = rollouts.following[index(step)];
-        const Key next =
-            batch.next_states ? key_at(*batch.next_states, rollouts.row[index(step)]) : Key();
-        if (following != none) {
-            const bool is_linked = !batch.next_states || next == state_of(following);
+        StateId& target = graph.target[step];
+        const Key next = batch.next_states ? next_states[step] : Key();
+        if (const StepId following = rollouts.following[step]; following != none) {
+            const bool is_linked = !batch.next_states || next == states[index(following)];
             if (!is_linked) ++graph.broken_links;
-            target = is_linked ? source_of(following) : nodes.intern(next);
-        } else if (rollouts.is_winning(step)) {
+            target = is_linked ? source_of(index(following)) : nodes.intern(next);
+        } else if (rollouts.is_winning(id_of(step))) {
             target = goal();
         } else {
             target = next.is_null() ? nodes.add_keyless() : nodes.intern(next);

@@ -73,6 +73,35 @@ TEST(Interner, KeysWithTheSameHashAreStillTwo) {
     EXPECT_EQ(interner.intern(Key::integer(one)), 0);
 }
 
+// Of a long text only a sample is hashed, until two texts differ outside it alone.
+TEST(Interner, LongTextsThatDifferInOneByteAreTwo) {
+    for (const std::size_t size : {100u, 160u, 161u, 200u, 1000u}) {
+        std::vector<std::string> texts(2 * size + 1, std::string(size, 'x'));
+        for (std::size_t at = 0; at < size; ++at) {
+            texts[at][at] = 'y';
+            texts[size + 1 + at][size - 1 - at] = 'z';
+        }
+        Interner interner(0);
+        for (int round = 0; round < 2; ++round) {
+            for (std::size_t i = 0; i < texts.size(); ++i) {
+                ASSERT_EQ(interner.intern(text(texts[i])), static_cast<std::int32_t>(i)) << size;
+            }
+        }
+    }
+}
+
+TEST(Interner, TextsThatHideTheirDifferenceSpreadLikeAnyOthers) {
+    std::vector<std::string> texts(200'000, std::string(400, 'x'));
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        texts[i].replace(50, 8, std::to_string(10'000'000 + i));
+    }
+    // In one slot they would take twenty thousand million comparisons.
+    Interner interner(0);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        ASSERT_EQ(interner.intern(text(texts[i])), static_cast<std::int32_t>(i));
+    }
+}
+
 // The secret decides where keys lie in the table and nothing else.
 TEST(Interner, IdsDoNotDependOnTheSecret) {
     Interner stable(0, kStableSecret);
