@@ -364,6 +364,21 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
         ValueError,
         f"states[1] is 'b' but row 0 has 'a'; {COPIES}",
     ),
+    *[
+        (
+            {"states": [text, text + "!", "c"], "next_states": None, "step_ids": [0, 0, 0]},
+            ValueError,
+            f"states[1] is '{shown}' but row 0 has '{shown}'; {COPIES}",
+        )
+        # Forty bytes of UTF-8, whatever units Python holds the text in.
+        for text, shown in (
+            ("plain " * 20, "plain plain plain plain plain plain plai..."),
+            ("Küche " * 20, "Küche Küche Küche Küche Küche Küch..."),
+            ("厨房" * 20, "厨房" * 6 + "厨..."),
+            ("x🍵" * 20, "x🍵" * 8 + "..."),
+            ("\ud800" * 20, "\ud800" * 13 + "..."),
+        )
+    ],
     (
         {"states": ["a", "a", "a"], "next_states": None, "step_ids": [0, 0, 0]},
         ValueError,

@@ -25,7 +25,19 @@ import graphgpo
 from graphgpo import _core, reference
 from graphgpo.ingest import key_column, real_column
 
-TEXTS = ["hall", "kitchen", "", "hall", "Küche", "\x00", "厨房 🍵", "kitchen", "a" * 40]
+TEXTS = [
+    "hall",
+    "kitchen",
+    "",
+    "hall",
+    "Küche",
+    "\x00",
+    "厨房",
+    "厨房 🍵",
+    "kitchen",
+    "a" * 40,
+    "ü" * 200,
+]
 
 
 def node_ids(states: Any, **columns: Any) -> list[int]:
@@ -92,15 +104,21 @@ def test_text_is_the_same_in_every_container(make: Any) -> None:
         texts = [text.rstrip("\x00") for text in texts]
     assert list(graphgpo.state_keys(column)) == [graphgpo.state_key(text) for text in texts]
     assert node_ids(column) == node_ids(texts)
-    # Two columns of different kinds still match.
-    result = graphgpo.compute_advantages(
-        column,
-        [*texts[1:], None],
-        group_ids=[0] * len(texts),
-        trajectory_ids=[0] * len(texts),
-        success=[False] * len(texts),
-    )
-    assert result.metrics["graphgpo/broken_links"] == 0
+
+
+@pytest.mark.parametrize("make", TEXT_COLUMNS.values(), ids=TEXT_COLUMNS.keys())
+def test_equal_texts_in_two_containers_are_one_state(make: Any) -> None:
+    texts = [text for text in TEXTS if not text.endswith("\x00")]
+    for make_next in TEXT_COLUMNS.values():
+        result = graphgpo.compute_advantages(
+            make(texts),
+            make_next([*texts[1:], texts[0]]),
+            group_ids=[0] * len(texts),
+            trajectory_ids=[0] * len(texts),
+            success=[False] * len(texts),
+        )
+        assert result.metrics["graphgpo/broken_links"] == 0
+        assert result.next_state_ids.tolist() == [*result.state_ids[1:].tolist(), 0]
 
 
 BYTES = [b"a", b"", b"b", b"a\xff\x00\xfe", b"0123456789abcdef"]

@@ -6,13 +6,18 @@
 
 #include <string>
 
+#include "graphgpo/text.hpp"
 #include "key_column.hpp"
-#include "text.hpp"
 
 namespace graphgpo::bindings {
 
 // States may be any value with an equality; ids only int, str, bytes or UUID.
 enum class Role { state, id };
+
+// How a str becomes a key. In place, in Python's own units, nothing is copied, and it is equal only
+// to others in place; UTF-8 is what every other column of text has, and what stable keys are made
+// of.
+enum class TextForm { utf8, in_place };
 
 // What is wrong with a value: "is {1, 2} (set); expected ...". Who catches it knows the row.
 struct Misfit {
@@ -27,7 +32,8 @@ struct Misfit {
 class Encoder {
   public:
     // Keys view `arena` and the values themselves: both must outlive them.
-    Encoder(Arena& arena, Role role) : arena_(&arena), role_(role) {}
+    Encoder(Arena& arena, Role role, TextForm text_form)
+        : arena_(&arena), role_(role), text_form_(text_form) {}
 
     // The null key for None. Throws Misfit.
     [[nodiscard]] Key encode(py::handle value) { return encode(value, 0); }
@@ -44,7 +50,7 @@ class Encoder {
     [[nodiscard]] Key encode(py::handle value, int depth);
     [[nodiscard]] Key encode_other(py::handle value, int depth);
     [[nodiscard]] Key id(py::handle value);
-    [[nodiscard]] Key text(PyObject* value);
+    [[nodiscard]] Key text(PyObject* value, int depth);
     [[nodiscard]] Key integer(PyObject* value);
     [[nodiscard]] Key buffer(py::handle value);
     [[nodiscard]] Key sequence(py::handle value, int depth);
@@ -60,6 +66,7 @@ class Encoder {
 
     Arena* arena_;
     Role role_;
+    TextForm text_form_;
     TextEncoder text_;
     OtherType other_;
 };

@@ -123,7 +123,10 @@ void bind_key_column(py::module_& module) {
             })
         .def_property_readonly(
             "has_text_only",
-            [](const OwnedKeyColumn& column) { return column.holds_only({KeyKind::text}); })
+            [](const OwnedKeyColumn& column) {
+                return column.holds_only(
+                    {KeyKind::text, KeyKind::ucs1_text, KeyKind::ucs2_text, KeyKind::ucs4_text});
+            })
         .def_property_readonly(
             "lacks_arrays",
             [](const OwnedKeyColumn& column) { return column.lacks(KeyKind::array); })

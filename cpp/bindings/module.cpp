@@ -1,13 +1,35 @@
 // The extension module, room by room.
 #include <pybind11/pybind11.h>
 
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+
 #include "key_column.hpp"
 #include "pipeline.hpp"
+
+namespace {
+
+// As pybind11 would, but a message may quote a text with lone surrogates.
+void raise_value_error(std::exception_ptr error) {
+    try {
+        std::rethrow_exception(std::move(error));
+    } catch (const std::invalid_argument& invalid) {
+        const auto size = static_cast<Py_ssize_t>(std::strlen(invalid.what()));
+        const auto message = pybind11::reinterpret_steal<pybind11::object>(
+            PyUnicode_DecodeUTF8(invalid.what(), size, "surrogatepass"));
+        if (message) PyErr_SetObject(PyExc_ValueError, message.ptr());
+    }
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_core, module) {
     namespace bindings = graphgpo::bindings;
     module.doc() = "The native core. Private: use the functions of graphgpo.";
     module.attr("__version__") = GRAPHGPO_VERSION;
+    pybind11::register_local_exception_translator(&raise_value_error);
     bindings::bind_key_column(module);     // columns in canonical form, stable keys
     bindings::bind_objects(module);        // ... from Python objects
     bindings::bind_numpy(module);          // ... from NumPy arrays

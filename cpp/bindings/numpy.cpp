@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "errors.hpp"
+#include "graphgpo/text.hpp"
 #include "key_column.hpp"
 #include "numeric_arrays.hpp"
-#include "text.hpp"
 
 namespace graphgpo::bindings {
 
@@ -66,7 +66,7 @@ OwnedKeyColumn keys_from_flags(const Column<bool>& values) {
 }
 
 // dtype U, native byte order, contiguous: UCS-4 padded with NULs, which NumPy does not count.
-OwnedKeyColumn keys_from_fixed_text(const py::array& values) {
+OwnedKeyColumn keys_from_fixed_text(const py::array& values, bool in_place) {
     const auto num_rows = static_cast<std::size_t>(values.size());
     const std::size_t width = static_cast<std::size_t>(values.itemsize()) / sizeof(std::uint32_t);
     const auto* code_points = static_cast<const std::uint32_t*>(values.data());
@@ -77,10 +77,15 @@ OwnedKeyColumn keys_from_fixed_text(const py::array& values) {
     for (std::size_t row = 0; row < num_rows; ++row, code_points += width) {
         std::size_t length = width;
         while (length > 0 && code_points[length - 1] == 0) --length;
-        const std::string_view utf8 = text.encode(std::span(code_points, length));
-        keys.push_back(Key::view(KeyKind::text, arena.copy(utf8)));
+        if (in_place) {
+            keys.push_back(Key::view(KeyKind::ucs4_text,
+                                     {reinterpret_cast<const char*>(code_points), 4 * length}));
+        } else {
+            const std::string_view utf8 = text.encode(std::span(code_points, length));
+            keys.push_back(Key::view(KeyKind::text, arena.copy(utf8)));
+        }
     }
-    return {std::move(keys), std::move(arena), py::none()};
+    return {std::move(keys), std::move(arena), values};
 }
 
 // dtype S, contiguous: bytes padded with NULs, which NumPy does not count. Viewed.
@@ -104,7 +109,8 @@ void bind_numpy(py::module_& module) {
     module.def("keys_from_rows", &keys_from_rows, py::kw_only(), "values"_a, "mask"_a, "name"_a);
     module.def("keys_from_reals", &keys_from_reals, py::kw_only(), "values"_a, "mask"_a, "name"_a);
     module.def("keys_from_flags", &keys_from_flags, py::kw_only(), "values"_a);
-    module.def("keys_from_fixed_text", &keys_from_fixed_text, py::kw_only(), "values"_a);
+    module.def("keys_from_fixed_text", &keys_from_fixed_text, py::kw_only(), "values"_a,
+               "in_place"_a);
     module.def("keys_from_fixed_bytes", &keys_from_fixed_bytes, py::kw_only(), "values"_a);
     module.def(
         "keys_from_integers",

@@ -92,12 +92,14 @@ class FollowingStates {
 };
 
 OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<Column<bool>>& mask,
-                                 const std::string& name, bool is_id, const py::object& states) {
+                                 const std::string& name, bool is_id, bool in_place,
+                                 const py::object& states) {
     const Mask masked(mask);
     const Elements elements(values, name);
     const FollowingStates following(states.is_none() ? nullptr : states.cast<OwnedKeyColumn*>());
     Arena arena;
-    Encoder encoder(arena, is_id ? Role::id : Role::state);
+    Encoder encoder(arena, is_id ? Role::id : Role::state,
+                    in_place ? TextForm::in_place : TextForm::utf8);
     std::vector<Key> keys(elements.size());
     const py::tuple objects(elements.size());  // a masked row, or a following state's, has none
     for (std::size_t row = 0; row < keys.size(); ++row) {
@@ -119,7 +121,7 @@ OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<C
 std::int64_t stable_key_of_object(py::handle state) {
     Arena arena;
     try {
-        const Key key = Encoder(arena, Role::state).encode(state);
+        const Key key = Encoder(arena, Role::state, TextForm::utf8).encode(state);
         if (key.is_null()) throw Misfit{PyExc_TypeError, "is None; expected a state"};
         return stable_key(key);
     } catch (const Misfit& misfit) {
@@ -139,7 +141,7 @@ py::array named_array_of_tensor(const py::object& tensor, const std::string& nam
 
 void bind_objects(py::module_& module) {
     module.def("keys_from_objects", &keys_from_objects, py::kw_only(), "values"_a, "mask"_a,
-               "name"_a, "is_id"_a, "states"_a);
+               "name"_a, "is_id"_a, "in_place"_a, "states"_a);
     module.def("stable_key_of_object", &stable_key_of_object, py::kw_only(), "state"_a);
     module.def("array_of_tensor", &named_array_of_tensor, py::kw_only(), "tensor"_a, "name"_a);
 }

@@ -16,6 +16,11 @@
 //   mapping      count, then the entries as above, sorted by encoded key
 //   array        header size, header (dtype and shape), then the elements
 //   row          the elements of one row of a numeric column, whose header the column holds
+//   ucs1_text    text where it lies, in units of 1, 2 or 4 bytes, a code point each: nothing is
+//   ucs2_text    copied. Columns that are compared must agree on when a text is of which kind, so
+//   ucs4_text    these stand next to `text` only where that is for ASCII; no stable keys of them
+//
+// Stable keys and encoded sequences contain the numbers of kinds: new ones go to the end.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +44,9 @@ enum class KeyKind : std::uint8_t {
     mapping,
     array,
     row,
+    ucs1_text,
+    ucs2_text,
+    ucs4_text,
 };
 
 class Key {

@@ -3,9 +3,14 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <span>
 #include <stdexcept>
+#include <vector>
 
 #include "graphgpo/errors.hpp"
+#include "graphgpo/text.hpp"
 
 namespace graphgpo {
 
@@ -58,6 +63,25 @@ void require(bool is_valid, std::string_view option, double value, std::string_v
                                 std::string(expected));
 }
 
+// The beginning of a UTF-8 text.
+std::string quoted(std::string_view utf8) {
+    constexpr std::size_t longest = 40;
+    std::size_t size = std::min(utf8.size(), longest);
+    // Not in the middle of a character.
+    while (size < utf8.size() && size > 0 && (utf8[size] & 0xC0) == 0x80) --size;
+    std::string text = "'";
+    text += utf8.substr(0, size);
+    if (size < utf8.size()) text += "...";
+    return text += "'";
+}
+
+template <typename Unit>
+std::string quoted_units(std::string_view bytes) {
+    std::vector<Unit> units(bytes.size() / sizeof(Unit));
+    if (!units.empty()) std::memcpy(units.data(), bytes.data(), bytes.size());
+    return quoted(TextEncoder().encode(std::span<const Unit>(units)));
+}
+
 }  // namespace
 
 std::string describe(double value) {
@@ -67,23 +91,19 @@ std::string describe(double value) {
 }
 
 std::string describe(const Key& key) {
-    constexpr std::size_t longest = 40;
     switch (key.kind()) {
         case KeyKind::null:
             return "None";
         case KeyKind::integer:
             return std::to_string(static_cast<std::int64_t>(key.value()));
-        case KeyKind::text: {
-            std::size_t size = std::min(key.bytes().size(), longest);
-            // Not in the middle of a UTF-8 character.
-            while (size < key.bytes().size() && size > 0 && (key.bytes()[size] & 0xC0) == 0x80) {
-                --size;
-            }
-            std::string text = "'";
-            text += key.bytes().substr(0, size);
-            if (size < key.bytes().size()) text += "...";
-            return text += "'";
-        }
+        case KeyKind::text:
+            return quoted(key.bytes());
+        case KeyKind::ucs1_text:
+            return quoted_units<std::uint8_t>(key.bytes());
+        case KeyKind::ucs2_text:
+            return quoted_units<std::uint16_t>(key.bytes());
+        case KeyKind::ucs4_text:
+            return quoted_units<std::uint32_t>(key.bytes());
         default:
             return "another value";
     }

@@ -57,10 +57,15 @@ def read_batch(
 
     columns: dict[str, Any] = dict.fromkeys(given)
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    columns["states"] = key_column("states", plain["states"], rows)
+    in_place = _share_text_form(plain["states"], plain.get("next_states"))
+    columns["states"] = key_column("states", plain["states"], rows, in_place=in_place)
     if next_states is not None:
         columns["next_states"] = key_column(
-            "next_states", plain["next_states"], rows, states=columns["states"]
+            "next_states",
+            plain["next_states"],
+            rows,
+            in_place=in_place,
+            states=columns["states"],
         )
     for name in ("group_ids", "trajectory_ids"):
         columns[name] = key_column(name, plain[name], rows, is_id=True)
@@ -100,22 +105,23 @@ def key_column(
     mask: Mask,
     *,
     is_id: bool = False,
+    in_place: bool = False,
     states: _core.KeyColumn | None = None,
 ) -> _core.KeyColumn:
-    """States, or ids, as keys. Text is viewed where it lies.
+    """States, or ids, as keys. ASCII and UTF-8 are viewed where they lie.
 
-    `states` of the same rows, for their next states: an object that is also the following row's
-    state is not read again.
+    `in_place`: so is all other text, and then equals other text in place only. `states` of the same
+    rows, for their next states: an object that is also the following row's state is not read again.
     """
     values = _plain(name, values)
     if isinstance(values, np.ndarray):
         _check_key_array(name, values, is_id)
         if not _is_read_by_element(values):
-            return _keys_from_array(name, values, mask)
+            return _keys_from_array(name, values, mask, in_place)
         values = values.tolist()
     if isinstance(values, (list, tuple)):
         return _core.keys_from_objects(
-            values=values, mask=mask, name=name, is_id=is_id, states=states
+            values=values, mask=mask, name=name, is_id=is_id, in_place=in_place, states=states
         )
     return _core.keys_from_arrow(values=values, mask=mask, name=name, is_id=is_id)
 
@@ -135,6 +141,18 @@ def _check_key_array(name: str, values: NDArray[Any], is_id: bool) -> None:
         )
 
 
+def _share_text_form(states: Any, next_states: Any) -> bool:
+    """Whether equal texts of both lie in memory in one form: as str, or padded by NumPy."""
+
+    def form(values: Any) -> str | None:
+        if isinstance(values, (list, tuple)):
+            return "O"
+        is_text = isinstance(values, np.ndarray) and values.dtype.kind in "OTU"
+        return values.dtype.kind.replace("T", "O") if is_text else None
+
+    return form(states) is not None and (next_states is None or form(states) == form(next_states))
+
+
 def _is_read_by_element(values: NDArray[Any]) -> bool:
     """Objects, StringDType, whose elements NumPy hands out as str only, and ints beyond int64."""
     kind = values.dtype.kind
@@ -143,7 +161,9 @@ def _is_read_by_element(values: NDArray[Any]) -> bool:
     return kind == "u" and values.ndim == 1 and bool(values.max() > np.iinfo(np.int64).max)
 
 
-def _keys_from_array(name: str, values: NDArray[Any], mask: Mask) -> _core.KeyColumn:
+def _keys_from_array(
+    name: str, values: NDArray[Any], mask: Mask, in_place: bool
+) -> _core.KeyColumn:
     if values.ndim != 1:
         return _core.keys_from_rows(values=values, mask=mask, name=name)
     kind = values.dtype.kind
@@ -157,7 +177,7 @@ def _keys_from_array(name: str, values: NDArray[Any], mask: Mask) -> _core.KeyCo
         return _core.keys_from_flags(values=np.ascontiguousarray(values))
     if kind == "U":
         native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
-        return _core.keys_from_fixed_text(values=native)
+        return _core.keys_from_fixed_text(values=native, in_place=in_place)
     return _core.keys_from_fixed_bytes(values=np.ascontiguousarray(values))
 
 

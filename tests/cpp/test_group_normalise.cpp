@@ -66,6 +66,16 @@ TEST(GroupNormalise, CountsMayBeSplitInAnyWay) {
     EXPECT_EQ(Standing(split, mug_options())(0.7), Standing(folded, mug_options())(0.7));
 }
 
+TEST(GroupNormalise, ManyValuesAreFoldedLikeFew) {
+    Array<WeightedValue> split;
+    Array<WeightedValue> folded;
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 20; ++i) split.push_back({0.1 * i, i + 1});
+    }
+    for (int i = 19; i >= 0; --i) folded.push_back({0.1 * i, 3 * (i + 1)});
+    EXPECT_EQ(Standing(split, mug_options())(0.7), Standing(folded, mug_options())(0.7));
+}
+
 TEST(GroupNormalise, AVarianceThatOverflowsIsAnError) {
     const double huge = std::numeric_limits<double>::max();
     EXPECT_THROW((void)normalise({huge, -huge}, mug_options()), std::invalid_argument);

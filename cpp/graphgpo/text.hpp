@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace graphgpo::bindings {
+namespace graphgpo {
 
 // Writes one code point and returns the position after it.
 inline char* append_code_point(char* out, std::uint32_t code_point) noexcept {
@@ -65,4 +65,4 @@ class TextEncoder {
     std::vector<char> memory_;
 };
 
-}  // namespace graphgpo::bindings
+}  // namespace graphgpo
