@@ -6,34 +6,23 @@ namespace graphgpo {
 
 namespace {
 
-// What the loop over steps reads is then in order and of one type, whatever the columns are.
-Array<Key> keys_by_step(const KeyColumn& column, const Rollouts& rollouts) {
-    Array<Key> keys;
-    keys.reserve(rollouts.num_steps());
-    std::visit(
-        [&](const auto& typed) {
-            for (const RowId row : rollouts.row) keys.push_back(key_at(typed, row));
-        },
-        column);
-    return keys;
-}
-
-}  // namespace
-
-TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
+// Over columns of known types: which of them a key lies in is then not asked at every step.
+TransitionGraph merge(const auto& states, const auto& next_states, bool has_next_states,
+                      const Rollouts& rollouts) {
     const std::size_t num_steps = rollouts.num_steps();
-    const Array<Key> states = keys_by_step(batch.states, rollouts);
-    Array<Key> next_states;
-    if (batch.next_states) next_states = keys_by_step(*batch.next_states, rollouts);
-
     TransitionGraph graph;
     graph.source.assign(num_steps, none);
     graph.target.resize(num_steps);
-    Interner nodes(num_steps);
+    Interner nodes(num_steps / 2);  // more where states are rarely seen twice
+
+    const auto state_of = [&](std::size_t step) { return key_at(states, rollouts.row[step]); };
+    const auto next_state_of = [&](std::size_t step) {
+        return has_next_states ? key_at(next_states, rollouts.row[step]) : Key();
+    };
     // A step's source is asked for twice, by itself and by the step before it, and hashed once.
     const auto source_of = [&](std::size_t step) {
         StateId& source = graph.source[step];
-        if (source == none) source = nodes.intern(states[step]);
+        if (source == none) source = nodes.intern(state_of(step));
         return source;
     };
     const auto goal = [&] {
@@ -44,9 +33,9 @@ TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
     for (std::size_t step = 0; step < num_steps; ++step) {
         source_of(step);
         StateId& target = graph.target[step];
-        const Key next = batch.next_states ? next_states[step] : Key();
+        const Key next = next_state_of(step);
         if (const StepId following = rollouts.following[step]; following != none) {
-            const bool is_linked = !batch.next_states || next == states[index(following)];
+            const bool is_linked = !has_next_states || next == state_of(index(following));
             if (!is_linked) ++graph.broken_links;
             target = is_linked ? source_of(index(following)) : nodes.intern(next);
         } else if (rollouts.is_winning(id_of(step))) {
@@ -57,6 +46,17 @@ TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
     }
     graph.num_nodes = nodes.size();
     return graph;
+}
+
+}  // namespace
+
+TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
+    const bool has_next_states = batch.next_states.has_value();
+    return std::visit(
+        [&](const auto& states, const auto& next_states) {
+            return merge(states, next_states, has_next_states, rollouts);
+        },
+        batch.states, has_next_states ? *batch.next_states : batch.states);
 }
 
 Array<double> step_costs(const Batch& batch, const Rollouts& rollouts) {
