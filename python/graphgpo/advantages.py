@@ -101,7 +101,8 @@ def compute_advantages(
     elif not isinstance(config, GraphGPOConfig):
         config = GraphGPOConfig.from_mapping(config)
     config = with_options(config, options)
-    fields = dataclasses.asdict(config)
+    # Not asdict: it copies every value deeply, a third of the time of a small call.
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     if config.gamma is None:
         fields["gamma"] = DEFAULT_GIGPO_GAMMA
 

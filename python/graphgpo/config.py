@@ -144,7 +144,7 @@ def with_options(config: GraphGPOConfig, options: Mapping[str, Any]) -> GraphGPO
     for name in options:
         if name not in _FIELDS:
             raise TypeError(f"unknown option {name!r}; {_suggestion(name)}")
-    return dataclasses.replace(config, **options)
+    return dataclasses.replace(config, **options) if options else config
 
 
 def _suggestion(name: object) -> str:
