@@ -63,6 +63,27 @@ void append_word(std::string& out, std::uint64_t word) {
     out.append(bytes, sizeof bytes);
 }
 
+// The ints a tuple begins with, as `append_key` would, and how many they are: token ids come by the
+// hundred, and a string that grows with each takes three times as long.
+std::size_t append_integers(std::string& out, const py::tuple& elements) {
+    constexpr std::size_t encoded_size = 9;
+    const std::size_t begin = out.size();
+    out.resize(begin + encoded_size * elements.size());
+    char* at = out.data() + begin;
+    std::size_t count = 0;
+    for (; count < elements.size(); ++count, at += encoded_size) {
+        PyObject* const value = element(elements, count).ptr();
+        if (!PyLong_CheckExact(value)) break;
+        int overflow = 0;
+        const long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+        if (overflow != 0) break;
+        at[0] = static_cast<char>(KeyKind::integer);
+        write_word(at + 1, static_cast<std::uint64_t>(number));
+    }
+    out.resize(begin + encoded_size * count);
+    return count;
+}
+
 void append_key(std::string& out, const Key& key) {
     char bytes[9];
     bytes[0] = static_cast<char>(key.kind());
@@ -228,9 +249,11 @@ void Encoder::append_elements(std::string& out, py::handle sequence, int depth) 
     // A tuple of its own: encoding an element may run Python code, which may change the list.
     const auto elements = py::reinterpret_steal<py::tuple>(PySequence_Tuple(sequence.ptr()));
     if (!elements) throw py::error_already_set();
-    out.reserve(out.size() + 8 + 9 * elements.size());  // all of it, where they are words
     append_word(out, elements.size());
-    for (const py::handle element : elements) append(out, element, depth + 1);
+    const std::size_t leading = append_integers(out, elements);
+    for (std::size_t i = leading; i < elements.size(); ++i) {
+        append(out, bindings::element(elements, i), depth + 1);
+    }
 }
 
 void Encoder::append(std::string& out, py::handle value, int depth) {
