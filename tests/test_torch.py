@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import graphgpo
 from graphgpo.torch import policy_loss, spans_to_tokens, to_tokens
@@ -322,6 +325,192 @@ def test_gradcheck(reduction: Any, dual_clip: float | None, kl_coef: float | Non
     assert 0 < loss_and_metrics(log_probs)[1]["clip_fraction"].item() < 1
     assert torch.autograd.gradcheck(lambda x: loss_and_metrics(x)[0], (log_probs,))
     assert torch.autograd.gradgradcheck(lambda x: loss_and_metrics(x)[0], (log_probs,))
+
+
+def arguments_of(t: dict[str, torch.Tensor]) -> Any:
+    return t["old"], t["advantages"], t["mask"]
+
+
+EVERY_OPTION: Any = {"clip_low": 0.1, "clip_high": 0.3, "dual_clip": 1.5, "kl_coef": 0.05}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1.0, 30.0], ids=["near", "beyond the clamp"])
+def test_a_compiled_loss_is_the_loss(reduction: Any, dtype: torch.dtype, scale: float) -> None:
+    def loss_and_metrics(
+        log_probs: torch.Tensor, *others: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        old, advantages, mask, ref = others
+        return policy_loss(
+            log_probs, old, advantages, mask, ref_log_probs=ref, reduction=reduction, **EVERY_OPTION
+        )
+
+    torch.compiler.reset()
+    compiled = torch.compile(loss_and_metrics, backend="aot_eager", fullgraph=True)  # no break
+    t = {
+        name: x if name == "mask" else (x * scale).to(dtype) for name, x in random_tokens(9).items()
+    }
+    grads, results = [], []
+    for call in (loss_and_metrics, compiled):
+        log_probs = t["log_probs"].clone().requires_grad_()
+        loss, metrics = call(log_probs, *arguments_of(t), t["ref"])
+        loss.backward()  # type: ignore[no-untyped-call]
+        grads.append(log_probs.grad)
+        results.append({"loss": loss.detach(), **metrics})
+    torch.testing.assert_close(grads[0], grads[1])
+    torch.testing.assert_close(results[0], results[1])
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own use of it
+@pytest.mark.parametrize("kl_coef", [0.0, 0.1])
+def test_function_transforms_see_the_formula(kl_coef: float) -> None:
+    t = random_tokens(10)
+
+    def loss(log_probs: torch.Tensor) -> torch.Tensor:
+        return policy_loss(log_probs, *arguments_of(t), ref_log_probs=t["ref"], kl_coef=kl_coef)[0]
+
+    log_probs = t["log_probs"].clone().requires_grad_()
+    loss(log_probs).backward()  # type: ignore[no-untyped-call]
+    assert log_probs.grad is not None
+    torch.testing.assert_close(torch.func.grad(loss)(t["log_probs"]), log_probs.grad)
+
+    tangent = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5)
+    expected = (log_probs.grad * tangent).sum()
+    along = torch.func.jvp(loss, (t["log_probs"],), (tangent,))[1]
+    torch.testing.assert_close(along, expected)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(t["log_probs"], tangent)  # type: ignore[no-untyped-call]
+        unpacked = torch.autograd.forward_ad.unpack_dual(loss(dual))  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(unpacked.tangent, expected)
+
+    both = torch.stack([t["log_probs"], t["log_probs"] + 0.1])
+    torch.testing.assert_close(torch.vmap(loss)(both), torch.stack([loss(x) for x in both]))
+
+
+def test_a_second_derivative_of_changed_arguments_is_refused() -> None:
+    t = random_tokens(11)
+    log_probs = t["log_probs"].requires_grad_()
+    for changed in ("old", "advantages", "mask"):
+        loss, _ = policy_loss(log_probs, *arguments_of(t))
+        t[changed].copy_(t[changed].clone())
+        loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        with pytest.raises(RuntimeError) as caught:
+            torch.autograd.grad(loss, log_probs, create_graph=True)
+        assert str(caught.value) == (
+            "an argument of policy_loss was changed in place after the call; "
+            "a second derivative needs it as it was"
+        )
+
+
+def test_no_argument_is_changed() -> None:
+    t = random_tokens(12)
+    before = {name: x.clone() for name, x in t.items()}
+    policy_loss(t["log_probs"], *arguments_of(t), ref_log_probs=t["ref"], **EVERY_OPTION)
+    log_probs = t["log_probs"].detach().requires_grad_()
+    loss, _ = policy_loss(log_probs, *arguments_of(t), ref_log_probs=t["ref"], **EVERY_OPTION)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(torch.equal(x, before[name]) for name, x in t.items())
+
+
+def test_a_backward_pass_can_be_repeated_and_add_up() -> None:
+    t = random_tokens(13)
+    log_probs = t["log_probs"].requires_grad_()
+    loss, _ = policy_loss(log_probs, *arguments_of(t))
+    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    assert log_probs.grad is not None
+    once = log_probs.grad.clone()
+    (2 * loss).backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(log_probs.grad, 3 * once)
+
+
+def test_log_probs_from_inference_mode_are_fine_as_the_old_ones() -> None:
+    t = random_tokens(14)
+    with torch.inference_mode():
+        old = t["old"].clone()
+    expected, _ = policy_loss(t["log_probs"].requires_grad_(), *arguments_of(t))
+    loss, _ = policy_loss(t["log_probs"], old, t["advantages"], t["mask"])
+    assert loss.item() == expected.item()
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def test_without_a_gradient_the_loss_is_the_same() -> None:
+    t = random_tokens(15)
+    with_gradient, _ = policy_loss(
+        t["log_probs"].clone().requires_grad_(),
+        *arguments_of(t),
+        ref_log_probs=t["ref"],
+        **EVERY_OPTION,
+    )
+    without, _ = policy_loss(
+        t["log_probs"], *arguments_of(t), ref_log_probs=t["ref"], **EVERY_OPTION
+    )
+    assert not without.requires_grad
+    assert without.item() == with_gradient.item()
+
+
+def test_a_nan_on_a_token_reaches_loss_and_gradient() -> None:
+    ones = torch.ones(1, 2)
+    log_probs = torch.tensor([[math.nan, 1.0]], requires_grad=True)
+    loss, _ = policy_loss(log_probs, ones, ones, ones)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.isnan()
+    assert log_probs.grad is not None
+    assert log_probs.grad.isnan().tolist() == [[True, False]]
+
+
+class Tensor(torch.Tensor):
+    """Stands for whatever holds its values in its own way."""
+
+
+def test_subclasses_of_tensor_see_the_formula() -> None:
+    t = random_tokens(16)
+    expected, _ = policy_loss(t["log_probs"], *arguments_of(t))
+    loss, _ = policy_loss(t["log_probs"].as_subclass(Tensor), *arguments_of(t))
+    assert loss.item() == pytest.approx(expected.item())
+
+
+class Allocated(TorchDispatchMode):
+    """The most bytes that tensors made by operations held at once."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.living: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {x.untyped_storage().data_ptr() for x in tensors_in((args, kwargs))}
+        returned = func(*args, **(kwargs or {}))
+        for storage in (x.untyped_storage() for x in tensors_in(returned)):
+            place = storage.data_ptr()
+            if place and place not in given and place not in self.living:
+                self.living[place] = storage.nbytes()
+                weakref.finalize(storage, self.living.pop, place)
+        self.peak = max(self.peak, sum(self.living.values()))
+        return returned
+
+
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def test_five_tensors_of_the_batch_are_all_it_takes() -> None:
+    log_probs = torch.zeros(16, 256, requires_grad=True)
+    old, advantages, ref = torch.zeros(16, 256), torch.ones(16, 256), torch.ones(16, 256)
+    mask = torch.ones(16, 256, dtype=torch.int64)
+    with Allocated() as allocated:
+        loss, _ = policy_loss(
+            log_probs, old, advantages, mask, ref_log_probs=ref, dual_clip=3.0, kl_coef=0.1
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+    assert 4.9 < allocated.peak / old.nbytes < 5.1  # and sums by row
+
+
+def test_spreading_takes_no_more_than_its_result() -> None:
+    mask = torch.ones(16, 256, dtype=torch.int64)
+    with Allocated() as allocated:
+        tokens = to_tokens(np.ones(16), mask)
+    assert allocated.peak == tokens.nbytes
 
 
 def test_dual_clip_bounds_the_loss_of_negative_advantages_alone() -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, TypeVar, get_args, overload
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch.autograd.forward_ad import unpack_dual
 
 from graphgpo.config import _check_choice, _check_number
 from graphgpo.ingest import integer_column, real_column
@@ -106,7 +108,8 @@ def _row_mask(row: int, mask: Any) -> torch.Tensor:
 
 
 def _dense_tokens(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return torch.where(mask != 0, values.to(mask.device), 0.0)
+    is_token = _indicator(mask.detach(), torch.float32)
+    return _select(values.to(mask.device), is_token, out=is_token)
 
 
 def _jagged_tokens(values: torch.Tensor, mask: Any) -> torch.Tensor:
@@ -244,6 +247,10 @@ def policy_loss(
     Both log-ratios are clamped to +-20: a token that far from the old policy (or from the
     reference) keeps its loss but has no gradient through that term.
 
+    Works in place and keeps one (B, T) tensor for the backward pass. Under torch.compile (no graph
+    break), in torch.func transforms, in forward mode and for second derivatives, and for subclasses
+    of Tensor, the same formula runs as it is written.
+
     Parameters
     ----------
     log_probs, old_log_probs, advantages
@@ -286,7 +293,8 @@ def policy_loss(
     ------
     `ValueError` or `TypeError` for an option out of range and for tensors whose shape, dtype or
     device does not fit, naming the argument. Values are not looked at: a NaN on a token makes the
-    loss NaN.
+    loss and the token's gradient NaN. `RuntimeError`, by a second derivative alone, if an argument
+    was changed in place since the call.
 
     >>> log_probs = torch.tensor([[-1.0, -2.0, -3.0]], requires_grad=True)
     >>> advantages = to_tokens([0.5], mask := torch.tensor([[1, 1, 0]]))
@@ -311,37 +319,215 @@ def policy_loss(
         others["ref_log_probs"] = ref_log_probs
     _check_token_tensors(log_probs, others)
 
-    dtype = torch.promote_types(log_probs.dtype, torch.float32)
-    is_token = mask != 0
+    objective = _Objective(
+        old_log_probs=old_log_probs.detach(),
+        advantages=advantages.detach(),
+        mask=mask.detach(),
+        ref_log_probs=None if ref_log_probs is None else ref_log_probs.detach(),
+        clip_low=clip_low,
+        clip_high=clip_high,
+        dual_clip=dual_clip,
+        kl_coef=kl_coef,
+    )
+    follow = objective.by_formula if _is_transformed(log_probs) else objective.in_place
+    sums = follow(log_probs)
+    num_tokens = sums.num_tokens.sum().clamp(min=1)
+    metrics = {
+        "clip_fraction": sums.num_clipped / num_tokens,
+        "approx_kl": sums.approx_kl / num_tokens,
+        "kl_ref": sums.kl_ref / num_tokens,
+        "ratio_min": sums.ratio_min,
+        "ratio_max": sums.ratio_max,
+    }
+    return _reduce(sums.losses, sums.num_tokens, reduction), metrics
 
-    def tokens_only(values: torch.Tensor) -> torch.Tensor:
-        return torch.where(is_token, values.to(dtype), 0.0)
 
-    log_ratio = _clamped(tokens_only(log_probs) - tokens_only(old_log_probs.detach()))
-    ratio = log_ratio.exp()
-    advantages = tokens_only(advantages.detach())
-    unclipped = -advantages * ratio
-    surrogate = torch.maximum(unclipped, -advantages * ratio.clamp(1 - clip_low, 1 + clip_high))
-    if dual_clip is not None:
-        limit = torch.where(advantages < 0, -advantages * dual_clip, math.inf)
-        surrogate = torch.minimum(surrogate, limit)
+class _Sums(NamedTuple):
+    """What loss and metrics are made of; only `losses` has a gradient."""
 
-    kl_ref = torch.zeros_like(ratio)
-    if ref_log_probs is not None:
-        kl_ref = _k3(_clamped(tokens_only(ref_log_probs.detach()) - tokens_only(log_probs)))
-    loss = _reduce(surrogate + kl_coef * kl_ref, is_token, reduction)
+    losses: torch.Tensor  # (B,)
+    num_tokens: torch.Tensor  # (B,) in the dtype of the loss
+    num_clipped: torch.Tensor  # 0-d, as the others: over all tokens
+    approx_kl: torch.Tensor
+    kl_ref: torch.Tensor
+    ratio_min: torch.Tensor
+    ratio_max: torch.Tensor
 
-    with torch.no_grad():
-        num_tokens = is_token.sum().clamp(min=1)
-        ratio_min, ratio_max = _ratio_range(ratio, is_token)
-        metrics = {
-            "clip_fraction": (surrogate != unclipped).sum() / num_tokens,
-            "approx_kl": _k3(log_ratio).sum() / num_tokens,
-            "kl_ref": kl_ref.sum() / num_tokens,
-            "ratio_min": ratio_min,
-            "ratio_max": ratio_max,
-        }
-    return loss, metrics
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Objective:
+    """The loss of a token and its derivative by `log_probs`, twice.
+
+    With r = exp(log_prob - old_log_prob) and x = ref_log_prob - log_prob:
+
+        loss        max(-A r, -A clip(r, 1 - clip_low, 1 + clip_high)) + kl_coef * (exp(x) - 1 - x)
+        derivative  -A r, or 0 where a clip holds it                   - kl_coef * (exp(x) - 1)
+
+    `by_formula` is the first line, for whatever differentiates or compiles it (torch.compile,
+    torch.func, forward mode, second derivatives). `in_place` is both lines, for everything else.
+    """
+
+    old_log_probs: torch.Tensor
+    advantages: torch.Tensor
+    mask: torch.Tensor
+    ref_log_probs: torch.Tensor | None
+    clip_low: float
+    clip_high: float
+    dual_clip: float | None
+    kl_coef: float
+
+    def by_formula(self, log_probs: torch.Tensor) -> _Sums:
+        dtype = _loss_dtype(log_probs)
+        is_token = self.mask != 0
+
+        def tokens_only(values: torch.Tensor) -> torch.Tensor:
+            return torch.where(is_token, values.to(dtype), 0.0)
+
+        log_ratio = _clamped(tokens_only(log_probs) - tokens_only(self.old_log_probs))
+        ratio = log_ratio.exp()
+        advantages = tokens_only(self.advantages)
+        unclipped = -advantages * ratio
+        clipped = -advantages * ratio.clamp(1 - self.clip_low, 1 + self.clip_high)
+        surrogate = torch.maximum(unclipped, clipped)
+        if self.dual_clip is not None:
+            limit = torch.where(advantages < 0, -advantages * self.dual_clip, math.inf)
+            surrogate = torch.minimum(surrogate, limit)
+        kl_ref = torch.zeros_like(ratio)
+        if self.ref_log_probs is not None:
+            kl_ref = _k3(_clamped(tokens_only(self.ref_log_probs) - tokens_only(log_probs)))
+
+        ratio_min, ratio_max = _ratio_range(ratio.detach(), is_token.to(dtype))
+        return _Sums(
+            losses=(surrogate + self.kl_coef * kl_ref).sum(-1),
+            num_tokens=is_token.sum(-1, dtype=dtype),
+            num_clipped=(surrogate != unclipped).sum(),
+            approx_kl=_k3(log_ratio.detach()).sum(),
+            kl_ref=kl_ref.detach().sum(),
+            ratio_min=ratio_min,
+            ratio_max=ratio_max,
+        )
+
+    def in_place(self, log_probs: torch.Tensor) -> _Sums:
+        """Five (B, T) tensors of the dtype of the loss at once, casts aside; one is kept.
+
+        `gain` is minus the surrogate. Masks are 1.0 and 0.0: a pass that mixes bool and float
+        takes four times as long on a CPU.
+        """
+        is_differentiated = torch.is_grad_enabled() and log_probs.requires_grad
+        with torch.no_grad():
+            dtype = _loss_dtype(log_probs)
+            is_token = _indicator(self.mask, dtype)
+            log_ratio = log_probs.to(dtype) - self.old_log_probs.to(dtype)
+            _clamped(_select(log_ratio, is_token, out=log_ratio), out=log_ratio)
+            ratio = log_ratio.exp()
+            scratch = torch.empty_like(ratio)
+            ratio_min, ratio_max = _ratio_range(ratio, is_token, scratch)
+            approx_kl = _k3(log_ratio, out=scratch).sum()
+
+            advantages = _select(self.advantages.to(dtype), is_token, out=scratch)
+            unclipped = advantages * ratio
+            gain = ratio.clamp_(1 - self.clip_low, 1 + self.clip_high).mul_(advantages)
+            torch.minimum(gain, unclipped, out=gain)
+            if self.dual_clip is not None:  # a bound of 0 is none where the advantage is positive
+                torch.maximum(gain, advantages.clamp_(max=0).mul_(self.dual_clip), out=gain)
+            losses = 0 - gain.sum(-1)
+            is_clipped = gain.ne_(unclipped)
+            num_clipped = is_clipped.sum()
+            if is_differentiated:
+                derivative = is_clipped.mul_(unclipped).sub_(unclipped)
+                _clamp_gradient(derivative, log_ratio, out=derivative)
+
+            kl_ref = losses.new_zeros(())
+            if self.ref_log_probs is not None:
+                torch.sub(self.ref_log_probs.to(dtype), log_probs.to(dtype), out=log_ratio)
+                _clamped(_select(log_ratio, is_token, out=log_ratio), out=log_ratio)
+                kl_by_row = _k3(log_ratio, out=scratch).sum(-1)
+                losses.add_(kl_by_row, alpha=self.kl_coef)
+                kl_ref = kl_by_row.sum()
+                if is_differentiated:
+                    growth = scratch.add_(log_ratio)
+                    _clamp_gradient(growth, log_ratio, out=growth)
+                    derivative.sub_(growth, alpha=self.kl_coef)
+        if is_differentiated:
+            losses = _RowLosses.apply(log_probs, losses, derivative, self)  # type: ignore[no-untyped-call]
+        return _Sums(
+            losses=losses,
+            num_tokens=is_token.sum(-1),
+            num_clipped=num_clipped,
+            approx_kl=approx_kl,
+            kl_ref=kl_ref,
+            ratio_min=ratio_min,
+            ratio_max=ratio_max,
+        )
+
+
+class _RowLosses(torch.autograd.Function):
+    """Ties the sums that `_Objective.in_place` has computed to their derivative."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        log_probs: torch.Tensor,
+        losses: torch.Tensor,
+        derivative: torch.Tensor,
+        objective: _Objective,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(log_probs, derivative)
+        ctx.objective, ctx.versions = objective, _versions(objective)
+        return losses.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        log_probs, derivative = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return (derivative * grad[:, None]).to(log_probs.dtype), None, None, None
+        if ctx.versions != _versions(ctx.objective):
+            raise RuntimeError(
+                "an argument of policy_loss was changed in place after the call; "
+                "a second derivative needs it as it was"
+            )
+        losses = ctx.objective.by_formula(log_probs).losses
+        derivative = torch.autograd.grad(losses, log_probs, grad, create_graph=True)
+        return *derivative, None, None, None
+
+
+def _versions(objective: _Objective) -> list[int | None]:
+    fields = (getattr(objective, name) for name in objective.__slots__)
+    tensors = (field for field in fields if isinstance(field, torch.Tensor))
+    return [None if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
+def _is_transformed(log_probs: torch.Tensor) -> bool:
+    """Whether more than autograd's backward pass may look into what is computed."""
+    return (
+        type(log_probs) not in (torch.Tensor, torch.nn.Parameter)
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or unpack_dual(log_probs).tangent is not None  # type: ignore[no-untyped-call]
+    )
+
+
+def _loss_dtype(log_probs: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(log_probs.dtype, torch.float32)
+
+
+def _indicator(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """1.0 where the mask is not 0, else 0.0."""
+    if torch.promote_types(mask.dtype, dtype) != dtype:
+        mask = mask != 0  # a cast could turn a small entry into 0
+    return mask.to(dtype, copy=True).ne_(0)
+
+
+def _select(values: torch.Tensor, is_token: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """torch.where(is_token, values, 0.0) for an indicator: relu's gradient is just that."""
+    torch.ops.aten.threshold_backward.grad_input(values, is_token, 0, grad_input=out)
+    return out
+
+
+def _clamp_gradient(gradient: torch.Tensor, clamped: torch.Tensor, out: torch.Tensor) -> None:
+    """`gradient`, but 0 where `clamped` is at a limit of the log-ratio."""
+    limits = -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT
+    torch.ops.aten.hardtanh_backward.grad_input(gradient, clamped, *limits, grad_input=out)
 
 
 def _finite_non_negative(x: float) -> bool:
@@ -369,31 +555,37 @@ def _check_token_tensors(log_probs: torch.Tensor, others: Mapping[str, object]) 
             )
 
 
-def _clamped(log_ratio: torch.Tensor) -> torch.Tensor:
-    return log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+def _clamped(log_ratio: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    return torch.clamp(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT, out=out)
 
 
-def _k3(log_ratio: torch.Tensor) -> torch.Tensor:
-    return log_ratio.expm1() - log_ratio  # exp(x) - 1 would lose every digit for small x
+def _k3(log_ratio: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    # exp(x) - 1 would lose every digit for small x
+    return torch.sub(torch.expm1(log_ratio, out=out), log_ratio, out=out)
 
 
-def _ratio_range(ratio: torch.Tensor, is_token: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _ratio_range(
+    ratio: torch.Tensor, is_token: torch.Tensor, out: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smallest and largest ratio of the tokens, 1 and 1 without any, for an indicator.
+
+    A ratio is > 0: times 0 it is below, and divided by 0 above, all those of tokens.
+    """
     if ratio.numel() == 0:
         return ratio.new_ones(()), ratio.new_ones(())
-    has_tokens = is_token.any()
-    smallest = torch.where(is_token, ratio, math.inf).amin()
-    largest = torch.where(is_token, ratio, -math.inf).amax()
-    return torch.where(has_tokens, smallest, 1.0), torch.where(has_tokens, largest, 1.0)
+    largest = torch.mul(ratio, is_token, out=out).amax()
+    smallest = torch.div(ratio, is_token, out=out).amin()
+    return torch.where(largest == 0, 1.0, smallest), torch.where(largest == 0, 1.0, largest)
 
 
-def _reduce(losses: torch.Tensor, is_token: torch.Tensor, reduction: Reduction) -> torch.Tensor:
-    """The mean of the token losses, which are 0 where there is no token."""
-    row_sums, row_tokens = losses.sum(-1), is_token.sum(-1)
+def _reduce(
+    row_losses: torch.Tensor, num_tokens: torch.Tensor, reduction: Reduction
+) -> torch.Tensor:
     if reduction == "token_mean":
-        return row_sums.sum() / row_tokens.sum().clamp(min=1)
+        return row_losses.sum() / num_tokens.sum().clamp(min=1)
     if reduction == "sequence_mean":
-        row_sums = row_sums / row_tokens.clamp(min=1)
-    return row_sums.sum() / (row_tokens > 0).sum().clamp(min=1)
+        row_losses = row_losses / num_tokens.clamp(min=1)
+    return row_losses.sum() / (num_tokens > 0).sum().clamp(min=1)
 
 
 def _column(
