@@ -44,20 +44,20 @@ bool Interner::is_misled_by(const Key& known, const Key& key, std::uint64_t hash
 }
 
 std::int32_t Interner::intern(const Key& key) {
-    const std::uint64_t whole_hash = hash_of(key);
-    const auto hash = static_cast<std::uint32_t>(whole_hash);
+    const std::uint64_t hash = hash_of(key);
+    const auto slot_hash = static_cast<std::uint32_t>(hash);
     const std::size_t mask = slots_.size() - 1;
-    std::size_t at = hash & mask;
+    std::size_t at = slot_hash & mask;
     for (; slots_[at].id != none; at = (at + 1) & mask) {
-        if (slots_[at].hash != hash) continue;
+        if (slots_[at].hash != slot_hash) continue;
         const Key& known = keys_[index(slots_[at].id)];
         if (known == key) return slots_[at].id;
-        if (is_misled_by(known, key, whole_hash)) {
+        if (is_misled_by(known, key, hash)) {
             stop_sampling();
             return intern(key);
         }
     }
-    return add(key, slots_[at], hash);
+    return add(key, slots_[at], slot_hash);
 }
 
 std::int32_t Interner::add(const Key& key, Slot& slot, std::uint32_t hash) {
