@@ -24,6 +24,9 @@ Column: TypeAlias = ArrayLike | torch.Tensor
 ScalarT = TypeVar("ScalarT", np.float64, np.int64)
 Reduction = Literal["token_mean", "sequence_mean", "sequence_sum_mean"]
 KlEstimator = Literal["k3"]
+# Not where they are used: older versions of torch.compile cannot look into `get_args`.
+_REDUCTIONS: tuple[str, ...] = get_args(Reduction)
+_KL_ESTIMATORS: tuple[str, ...] = get_args(KlEstimator)
 
 LOG_RATIO_LIMIT = 20.0  # as in verl: exp(20) squared is still finite in float32
 
@@ -312,8 +315,8 @@ def policy_loss(
         dual_clip = _check_number(
             "dual_clip", dual_clip, lambda x: 1 < x < math.inf, "a finite number > 1, or None"
         )
-    _check_choice("kl", kl, get_args(KlEstimator))
-    _check_choice("reduction", reduction, get_args(Reduction))
+    _check_choice("kl", kl, _KL_ESTIMATORS)
+    _check_choice("reduction", reduction, _REDUCTIONS)
     others = {"old_log_probs": old_log_probs, "advantages": advantages, "mask": mask}
     if ref_log_probs is not None:
         others["ref_log_probs"] = ref_log_probs
