@@ -1,0 +1,115 @@
+// Fixed calls whose instructions .ci/instructions counts.
+//
+//     graphgpo_instructions              compiler and flags, then a line per workload: name, steps
+//     graphgpo_instructions WORKLOAD     the call itself, once before and once in `counted_call`
+//
+// Counts go from the entry of `counted_call` to its return, whatever is inlined into it. Only the
+// words of the process secret differ from run to run, and with them the number of probes.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "graphgpo/pipeline.hpp"
+#include "shapes.hpp"
+
+namespace {
+
+using namespace graphgpo;
+using bench::Walk;
+using bench::Workload;
+
+struct Case {
+    Walk walk;
+    enum Keys { text, text_and_next_text, integer } keys = text;
+    bool has_costs = false;
+};
+
+const std::map<std::string, Case, std::less<>> cases = {
+    {"text_small_groups", {.walk = {.groups = 32}}},
+    {"text_two_columns", {.walk = {.groups = 32}, .keys = Case::text_and_next_text}},
+    {"text_long_states", {.walk = {.groups = 8, .text_bytes = 4096}}},
+    {"text_giant_group",
+     {.walk = {.trajectories = 1000, .rooms = 400, .starts = 400, .text_bytes = 100}}},
+    {"integer_small_groups", {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::integer}},
+    {"integer_giant_group",
+     {.walk = {.trajectories = 1000, .rooms = 400, .starts = 400, .text_bytes = 24},
+      .keys = Case::integer}},
+    {"breadth_first_long_diameter",
+     {.walk = {.trajectories = 64,
+               .max_steps = 500,
+               .rooms = 20000,
+               .starts = 20000,
+               .forward_percent = 100,
+               .singleton_percent = 0,
+               .text_bytes = 24},
+      .keys = Case::integer}},
+    {"dijkstra_weighted_costs",
+     {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::integer, .has_costs = true}},
+    {"tiny_call", {.walk = {.max_steps = 10, .rooms = 5}}},
+};
+
+StepAdvantages result_memory(std::size_t rows) {
+    return {.advantages = std::vector<float>(rows),
+            .step_advantages = std::vector<float>(rows),
+            .episode_advantages = std::vector<float>(rows),
+            .edge_returns = std::vector<double>(rows),
+            .distances = std::vector<Distance>(rows),
+            .next_distances = std::vector<Distance>(rows),
+            .state_ids = std::vector<std::int64_t>(rows),
+            .next_state_ids = std::vector<std::int64_t>(rows),
+            .metrics = {}};
+}
+
+}  // namespace
+
+extern "C" [[gnu::noinline]] [[gnu::visibility("default")]] void counted_call(
+    const Batch* batch, const Options* options, StepAdvantages* result) {
+    result->metrics = compute_advantages(*batch, *options,
+                                         {.advantages = result->advantages,
+                                          .step_advantages = result->step_advantages,
+                                          .episode_advantages = result->episode_advantages,
+                                          .edge_returns = result->edge_returns,
+                                          .distances = result->distances,
+                                          .next_distances = result->next_distances,
+                                          .state_ids = result->state_ids,
+                                          .next_state_ids = result->next_state_ids});
+}
+
+int main(int argc, char** argv) {
+    if (argc == 1) {
+        std::puts(GRAPHGPO_COMPILER);
+        std::puts(GRAPHGPO_COMPILE_FLAGS);
+        for (const auto& [name, shape] : cases) {
+            std::printf("%s %zu\n", name.c_str(), Workload(shape.walk).num_steps());
+        }
+        return 0;
+    }
+    const auto found = cases.find(std::string_view(argv[1]));
+    if (argc != 2 || found == cases.end()) {
+        std::fputs("usage: graphgpo_instructions [WORKLOAD]\n", stderr);
+        return 2;
+    }
+    const Case& shape = found->second;
+    const Workload workload(shape.walk);
+    const std::vector<double> costs = bench::random_costs(workload.num_steps());
+    Batch batch = shape.keys == Case::integer ? workload.integer_batch() : workload.text_batch();
+    if (shape.keys == Case::text_and_next_text) {
+        batch.next_states = std::span<const Key>(workload.next_keys);
+    }
+    if (shape.has_costs) batch.edge_costs = costs;
+
+    const Options options = bench::paper_options();
+    // The first call draws the process secret and maps the memory.
+    const StepAdvantages expected = compute_advantages(batch, options);
+    StepAdvantages counted = result_memory(workload.num_steps());
+    counted_call(&batch, &options, &counted);
+    const bool has_success =
+        std::ranges::any_of(workload.success, [](auto flag) { return flag != 0; });
+    if (!has_success || counted.advantages != expected.advantages) {
+        std::fputs("the counted call gives another answer, or nothing to credit\n", stderr);
+        return 1;
+    }
+    return 0;
+}
