@@ -89,14 +89,17 @@ void arrange(benchmark::State& state) {
 }
 BENCHMARK(arrange)->ArgName("trajectories")->Arg(8)->Arg(1024);
 
-// Equal states are one node and no others are.
-bool merges_equal_states(const TransitionGraph& graph, std::span<const std::int64_t> codes) {
+// Equal states are one node and no others are, and a step leads to the state that followed.
+bool merges_equal_states(const TransitionGraph& graph, const Rollouts& rollouts,
+                         std::span<const std::int64_t> codes) {
     std::map<std::int64_t, StateId> node_of_code;
     std::map<StateId, std::int64_t> code_of_node;
     for (std::size_t step = 0; step < codes.size(); ++step) {
         const StateId node = graph.source[step];
         if (node_of_code.emplace(codes[step], node).first->second != node) return false;
         if (code_of_node.emplace(node, codes[step]).first->second != codes[step]) return false;
+        const StepId following = rollouts.following[step];
+        if (following != none && graph.target[step] != graph.source[index(following)]) return false;
     }
     return true;
 }
@@ -112,7 +115,7 @@ void merge_group(benchmark::State& state, Keys kind) {
     const Batch batch = is_text ? workload.text_batch() : workload.integer_batch();
     const Rollouts rollouts = arrange_rollouts(batch, all_rows(workload));
     const TransitionGraph graph = merge_states(batch, rollouts);
-    if (is_wrong(state, merges_equal_states(graph, workload.codes))) return;
+    if (is_wrong(state, merges_equal_states(graph, rollouts, workload.codes))) return;
 
     const auto steps = static_cast<double>(workload.num_steps());
     const double key_bytes =

@@ -16,9 +16,9 @@
 namespace graphgpo::bench {
 namespace {
 
-// Three laws that the credit of any batch obeys: an id stands for one state of one group, a state
-// is one step further from the goal than the best that was done in it (or as far as the farthest,
-// when no step led there), and the step advantages of a state cancel out.
+// Laws that the credit of any batch obeys. An id stands for one state of one group. A step leads to
+// the state that followed. A state is one step further from the goal than the best that was done in
+// it, or as far as the farthest when nothing led there. The step advantages of a state cancel out.
 bool obeys_laws(const StepAdvantages& credit, const Workload& workload) {
     struct Node {
         std::pair<std::int64_t, std::int64_t> group_and_code;
@@ -33,6 +33,10 @@ bool obeys_laws(const StepAdvantages& credit, const Workload& workload) {
         const std::pair state(workload.group_ids[step], workload.codes[step]);
         const std::int64_t id = credit.state_ids[step];
         if (node_of.emplace(state, id).first->second != id) return false;
+        if (workload.is_followed(step) &&
+            credit.next_state_ids[step] != credit.state_ids[step + 1]) {
+            return false;
+        }
         Node& node = nodes
                          .try_emplace(id, Node{state, credit.distances[step],
                                                credit.next_distances[step], 0})

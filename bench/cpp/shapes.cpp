@@ -135,17 +135,20 @@ Workload::Workload(const Walk& walk)
 
     for (const std::int64_t code : codes) texts.append_observation(static_cast<std::size_t>(code));
     keys = texts.keys();
-    // Every text but the first, once more: what a rollout loop writes as next_states.
+    // The text of the step that follows, once more, as pickling leaves next_states.
     for (std::size_t step = 0; step < num_steps(); ++step) {
         const std::size_t next = std::min(step + 1, num_steps() - 1);
         next_texts_.append_observation(static_cast<std::size_t>(codes[next]));
     }
     next_keys = next_texts_.keys();
     for (std::size_t step = 0; step < num_steps(); ++step) {
-        const bool is_last = step + 1 == num_steps() || group_ids[step] != group_ids[step + 1] ||
-                             trajectory_ids[step] != trajectory_ids[step + 1];
-        if (is_last) next_keys[step] = Key();
+        if (!is_followed(step)) next_keys[step] = Key();
     }
+}
+
+bool Workload::is_followed(std::size_t step) const noexcept {
+    return step + 1 < num_steps() && group_ids[step] == group_ids[step + 1] &&
+           trajectory_ids[step] == trajectory_ids[step + 1];
 }
 
 Batch Workload::text_batch() const {

@@ -79,6 +79,8 @@ struct Workload {
     Workload& operator=(const Workload&) = delete;
 
     [[nodiscard]] std::size_t num_steps() const noexcept { return codes.size(); }
+    // By the next row, in its trajectory.
+    [[nodiscard]] bool is_followed(std::size_t step) const noexcept;
     [[nodiscard]] Batch text_batch() const;
     [[nodiscard]] Batch integer_batch() const;
 
