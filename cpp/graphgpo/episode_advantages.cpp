@@ -36,6 +36,7 @@ Array<double> trajectory_returns(const Batch& batch, const Rollouts& rollouts) {
 
 Array<WeightedValue> counted_once(std::span<const double> returns) {
     Array<WeightedValue> counted;
+    counted.reserve(returns.size());
     for (const double episode_return : returns) counted.push_back({episode_return, 1});
     return counted;
 }
@@ -67,6 +68,7 @@ Array<double> episode_advantages(const Batch& batch, const Rollouts& rollouts,
     const Standing standing(compared, options);
 
     Array<double> standings;  // by trajectory
+    standings.reserve(returns.size());
     for (const double episode_return : returns) standings.push_back(standing(episode_return));
     Array<double> advantages(rollouts.num_steps());
     for (std::size_t step = 0; step < advantages.size(); ++step) {

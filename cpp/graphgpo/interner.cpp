@@ -32,7 +32,9 @@ std::uint64_t hash_sample(const Key& key, const HashSecret& secret) {
 }  // namespace
 
 Interner::Interner(std::size_t expected, const HashSecret& secret)
-    : secret_(&secret), slots_(std::bit_ceil(std::max(2 * expected, smallest_table))) {}
+    : secret_(&secret), slots_(std::bit_ceil(std::max(2 * expected, smallest_table))) {
+    keys_.reserve(expected);
+}
 
 inline std::uint64_t Interner::hash_of(const Key& key) const {
     return samples_ && is_long(key) ? hash_sample(key, *secret_) : hash_key(key, *secret_);
