@@ -80,7 +80,11 @@ def of(workload: workloads.Workload, kind: str) -> dict[str, float]:
     """The terms, in ms."""
     known = machine()
     sizes = text_bytes(workload)
-    columns = [workload.sources] if kind.endswith("_1col") else [workload.sources, workload.targets]
+    columns = [workload.sources]
+    if kind == "list_linked":
+        columns.append(workload.targets[~workload.is_linked])
+    elif not kind.endswith("_1col"):
+        columns.append(workload.targets)
     num_texts = sum(len(column) for column in columns)
     if kind.startswith("list_shared"):
         used = np.unique(np.concatenate(columns))

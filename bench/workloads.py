@@ -52,11 +52,15 @@ class Workload:
     def columns(self, kind: str = "list") -> dict[str, Any]:
         """Arguments of `graphgpo.compute_advantages`, states as `kind`: one of `kinds(self)`.
 
-        Every call makes new columns. "list" has a str of its own for every step, as after pickling
-        or a trip through Arrow: nothing can be told from object identity, and no str carries a hash
-        that Python cached. "list_shared" has one str per distinct state. A kind that ends in
-        "_1col" has no next_states: they are derived.
+        Every call makes new columns. "list" has a str of its own for every step and column, as
+        after pickling or a trip through Arrow: nothing can be told from object identity, and no str
+        carries a hash that Python cached. In "list_linked" the next state of a step is the very str
+        that the following step starts from, as a rollout loop in this process leaves it.
+        "list_shared" has one str per distinct state. A kind that ends in "_1col" has no
+        next_states: they are derived.
         """
+        if kind == "list_linked":
+            return self._linked()
         as_column = CONVERTERS[kind.removesuffix("_1col")]
         values = _fresh(self.values) if kind.startswith(("list", "object")) else self.values
         return {
@@ -66,6 +70,24 @@ class Workload:
             "trajectory_ids": self.trajectory_ids,
             "success": self.success,
         }
+
+    @property
+    def is_linked(self) -> NDArray[np.bool_]:
+        """(N,) whether the following row goes on where a step has led."""
+        linked = np.zeros(len(self), np.bool_)
+        linked[:-1] = self.trajectory_ids[1:] == self.trajectory_ids[:-1]
+        linked[:-1] &= self.targets[:-1] == self.sources[1:]
+        return linked
+
+    def _linked(self) -> dict[str, Any]:
+        columns = self.columns("list_1col")
+        states = columns["states"]
+        own = iter(own_strings(self.values, self.targets[~self.is_linked]))
+        columns["next_states"] = [
+            states[row + 1] if linked else next(own)
+            for row, linked in enumerate(self.is_linked.tolist())
+        ]
+        return columns
 
     def head(self, num_steps: int) -> Workload:
         """The first rows; a rollout that is cut has failed."""
@@ -359,6 +381,7 @@ def kinds(workload: Workload) -> list[str]:
     if isinstance(workload.values, np.ndarray):
         return ["rows", "keys"]
     return [kind for kind in CONVERTERS if kind != "rows"] + [
+        "list_linked",
         "list_1col",
         "arrow_1col",
         "keys_1col",

@@ -1,0 +1,166 @@
+"""Everything in bench/results and bench/README.md that is timed from Python, by one command.
+
+    python bench/run_all.py            # 15 to 20 minutes on a quiet machine
+    python bench/run_all.py --quick    # does it all run? writes nothing
+    python bench/run_all.py --tables   # only write the tables and the plot anew
+
+Every report is a run of bench/end_to_end.py; its JSON goes to bench/results with command, commit
+and machine, the tables between the markers of bench/README.md, the plot to docs/images/scaling.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+README = ROOT / "bench" / "README.md"
+
+# What bench/end_to_end.py is asked, by report.
+REPORTS = {
+    "small": "--workload webshop_like sokoban_boards sokoban_frames alfworld_like "
+    "--kind list_linked list arrow arrow_1col keys rows --repeat 21",
+    "large": "--workload large million giant_group "
+    "--kind list_linked list arrow arrow_1col keys --repeat 5 "
+    "--opponent vectorised_batch vectorised",
+    "singletons": "--workload alfworld_like --singletons 0.05 0.9 --kind list_linked arrow keys "
+    "--repeat 21 --opponent vectorised_batch vectorised",
+    "containers": "--workload alfworld_like --kind list_shared object string_dtype fixed_width "
+    "arrow_large arrow_view arrow_dictionary polars --repeat 11 --opponent vectorised",
+    "threads": "--workload large million --kind list_linked arrow keys --threads 2 --repeat 7 "
+    "--opponent",
+    "memory": "--workload large million giant_group --kind list arrow keys --memory --repeat 1 "
+    "--opponent",
+    "ten_million": "--workload million ten_million --kind keys --repeat 3 --opponent",
+    "scaling": "--scaling --kind list --repeat 5",
+}
+QUICK = (
+    "--workload tiny --kind list_linked list arrow string_dtype fixed_width polars --repeat 1",
+    "--workload sokoban_frames --kind rows --repeat 1 --opponent vectorised",
+    "--workload tiny --kind list --threads 2 --repeat 1 --opponent",
+    "--workload tiny --kind list --memory --repeat 1 --opponent",
+)
+
+
+def run(script: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, script, *arguments], check=True, cwd=ROOT)
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+def cell_ratio(row: dict[str, Any], name: str) -> str:
+    cell = row["contenders"].get(name)
+    if cell is None:
+        return "-"
+    low, high = cell["ratio_quartiles"]
+    return f"{cell['ratio']:.1f} ({low:.1f}-{high:.1f})"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
+    return "\n".join(lines)
+
+
+def calls(report: dict[str, Any]) -> str:
+    names = [name for name in report["times"][0]["contenders"] if name != "graphgpo"]
+    rows = []
+    for row in report["times"]:
+        own = row["contenders"]["graphgpo"]["median_ms"]
+        above_floor = f"{row['floor']['ours_over_floor']:.1f}" if "floor" in row else "-"
+        rows.append(
+            [row["workload"], f"{row['steps']:,}", f"{row['singleton_share']:.0%}", row["kind"]]
+            + [f"{own:,.2f}", f"{own / row['steps'] * 1e6:,.0f}"]
+            + [cell_ratio(row, name) for name in names]
+            + [above_floor]
+        )
+    head = ["workload", "steps", "singletons", "states as", "ms", "ns per step"]
+    return table(head + [f"x {name}" for name in names] + ["x floor"], rows)
+
+
+def threads(report: dict[str, Any]) -> str:
+    rows = [
+        [row["workload"], row["kind"], cell_ratio(row, "graphgpo_one_thread")]
+        for row in report["times"]
+    ]
+    return table(["workload", "states as", "speed-up of two threads"], rows)
+
+
+def memory(report: dict[str, Any]) -> str:
+    rows = []
+    for row in report["memory"]:
+        beyond_results = f"{row['bytes_per_step_beyond_results']:,.0f}"
+        rows.append([row["workload"], row["kind"], row["contender"], beyond_results])
+    return table(["workload", "states as", "who", "bytes per step beyond results"], rows)
+
+
+def linear(report: dict[str, Any]) -> str:
+    rows = []
+    for row in report["times"]:
+        own = row["contenders"]["graphgpo"]["median_ms"]
+        rows.append([f"{row['steps']:,}", f"{own:,.0f}", f"{own / row['steps'] * 1e6:.0f}"])
+    return table(["steps", "ms", "ns per step"], rows)
+
+
+TABLES = {
+    "small": calls,
+    "large": calls,
+    "singletons": calls,
+    "containers": calls,
+    "threads": threads,
+    "memory": memory,
+    "ten_million": linear,
+}
+
+
+def origin(report: dict[str, Any]) -> str:
+    machine = report["machine"]
+    text = (
+        f"`{report['command']}`, commit {report['commit']}, seed {report['times'][0]['seed']}; "
+        f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
+        f"{machine['compiler']}."
+    )
+    if "tiny" in report:
+        call, beyond = report["tiny"]["call_us"], report["tiny"]["beyond_text_us"]
+        text += f" A call on 8 x 10 steps: {call:.0f} us, {beyond:.0f} us beyond its text."
+    return text
+
+
+def write_tables() -> None:
+    text = README.read_text()
+    for name, make in TABLES.items():
+        report = json.loads((RESULTS / f"{name}.json").read_text())
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        if not after:
+            raise SystemExit(f"{README} has no place for the table {name!r}")
+        text = f"{before}{begin}\n{make(report)}\n\n{origin(report)}\n\n{end}{after}"
+    README.write_text(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--report", nargs="+", choices=REPORTS, default=list(REPORTS))
+    options = parser.parse_args()
+    if options.quick:
+        for arguments in QUICK:
+            run("bench/end_to_end.py", *arguments.split())
+        return
+    if not options.tables:
+        for name in options.report:
+            target = f"bench/results/{name}.json"
+            run("bench/end_to_end.py", *REPORTS[name].split(), "--json", target)
+    write_tables()
+    run("bench/plot.py", "bench/results/scaling.json", "docs/images/scaling.svg")
+
+
+if __name__ == "__main__":
+    main()
