@@ -11,6 +11,7 @@
 
 #include "encoder.hpp"
 #include "errors.hpp"
+#include "graphgpo/prefetch.hpp"
 #include "key_column.hpp"
 
 namespace graphgpo::bindings {
@@ -53,13 +54,11 @@ class Elements {
     // later one is asked for while a row is read. It has 40 or 48 bytes and may straddle two cache
     // lines. Half the time of reading a million strings.
     void prefetch(std::size_t row) const {
-#if defined(__GNUC__)
         constexpr std::size_t ahead = 16;
         if (row + ahead >= size_) return;
         const auto* object = reinterpret_cast<const char*>((*this)[row + ahead].ptr());
-        __builtin_prefetch(object);
-        __builtin_prefetch(object + 40);
-#endif
+        graphgpo::prefetch(object);
+        graphgpo::prefetch(object + 40);
     }
 
   private:

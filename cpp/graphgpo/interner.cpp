@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "graphgpo/prefetch.hpp"
+
 namespace graphgpo {
 
 namespace {
@@ -68,6 +70,20 @@ std::int32_t Interner::add(const Key& key, Slot& slot, std::uint32_t hash) {
     slot = {hash, id};
     if (2 * ++num_keyed_ > slots_.size()) grow();
     return id;
+}
+
+void Interner::expect(std::span<const Key> keys) const {
+    std::array<const Slot*, block> slots{};
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        slots[i] = &slots_[static_cast<std::uint32_t>(hash_of(keys[i])) & (slots_.size() - 1)];
+        prefetch(slots[i]);
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (slots[i]->id != none) prefetch(static_cast<const void*>(&keys_[index(slots[i]->id)]));
+    }
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (slots[i]->id != none) prefetch(keys_[index(slots[i]->id)]);
+    }
 }
 
 std::int32_t Interner::add_keyless() {

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "graphgpo/key.hpp"
 #include "graphgpo/memory.hpp"
@@ -30,6 +31,16 @@ class Interner {
 
     // The id of `key`: its own from an earlier call, or the next free one.
     [[nodiscard]] std::int32_t intern(const Key& key);
+
+    // Asks for what interning `keys`, a block of them, will read: slots, then the keys in them,
+    // then the texts those view. The misses of a block overlap; one key after the other waits three
+    // times.
+    void expect(std::span<const Key> keys) const;
+    // Whether that pays for hashing twice: in a smaller table there are few misses.
+    [[nodiscard]] bool is_beyond_cache() const noexcept {
+        return slots_.size() * sizeof(Slot) >= std::size_t{1} << 19;
+    }
+    static constexpr std::size_t block = 16;
 
     // The next free id, given to something that has no key (GOAL, a leaf) and is never found again.
     [[nodiscard]] std::int32_t add_keyless();
