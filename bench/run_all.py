@@ -24,20 +24,21 @@ README = ROOT / "bench" / "README.md"
 # What bench/end_to_end.py is asked, by report.
 REPORTS = {
     "small": "--workload webshop_like sokoban_boards sokoban_frames alfworld_like "
-    "--kind list_linked list arrow arrow_1col keys rows --repeat 21",
+    "--kind list_linked list arrow arrow_1col keys rows --repeat 11 "
+    "--opponent vectorised_batch vectorised plain",
     "large": "--workload large million giant_group "
     "--kind list_linked list arrow arrow_1col keys --repeat 5 "
     "--opponent vectorised_batch vectorised",
     "singletons": "--workload alfworld_like --singletons 0.05 0.9 --kind list_linked arrow keys "
-    "--repeat 21 --opponent vectorised_batch vectorised",
+    "--repeat 11 --opponent vectorised_batch vectorised",
     "containers": "--workload alfworld_like --kind list_shared object string_dtype fixed_width "
-    "arrow_large arrow_view arrow_dictionary polars --repeat 11 --opponent vectorised",
+    "arrow_large arrow_view arrow_dictionary polars --repeat 7 --opponent vectorised",
     "threads": "--workload large million --kind list_linked arrow keys --threads 2 --repeat 7 "
     "--opponent",
     "memory": "--workload large million giant_group --kind list arrow keys --memory --repeat 1 "
     "--opponent",
     "ten_million": "--workload million ten_million --kind keys --repeat 3 --opponent",
-    "scaling": "--scaling --kind list --repeat 5",
+    "scaling": "--scaling --kind list --repeat 3",
 }
 QUICK = (
     "--workload tiny --kind list_linked list arrow string_dtype fixed_width polars --repeat 1",
