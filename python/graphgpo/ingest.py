@@ -147,7 +147,7 @@ def _share_text_form(states: Any, next_states: Any) -> bool:
     def form(values: Any) -> str | None:
         if isinstance(values, (list, tuple)):
             return "O"
-        is_text = isinstance(values, np.ndarray) and values.dtype.kind in "OTU"
+        is_text = isinstance(values, np.ndarray) and values.dtype.kind in ("O", "T", "U")
         return values.dtype.kind.replace("T", "O") if is_text else None
 
     return form(states) is not None and (next_states is None or form(states) == form(next_states))
@@ -156,7 +156,7 @@ def _share_text_form(states: Any, next_states: Any) -> bool:
 def _is_read_by_element(values: NDArray[Any]) -> bool:
     """Objects, StringDType, whose elements NumPy hands out as str only, and ints beyond int64."""
     kind = values.dtype.kind
-    if len(values) == 0 or kind in "OT":
+    if len(values) == 0 or kind in ("O", "T"):
         return True
     return kind == "u" and values.ndim == 1 and bool(values.max() > np.iinfo(np.int64).max)
 

@@ -1,0 +1,1 @@
+"""Adapters for trainers, one module each. Nothing else of graphgpo imports them."""

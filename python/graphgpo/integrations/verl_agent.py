@@ -1,0 +1,338 @@
+"""verl-agent: the functions of its GraphGPO recipe, under their own names and signatures.
+
+A trainer that imports them from `recipe.GraphGPO.core_graph` changes that one line to
+
+    from graphgpo.integrations.verl_agent import (
+        ComplexGraph, compute_graph_path_returns, compute_graphgpo_outcome_advantage,
+    )
+
+and gets the recipe's numbers without its quadratic loops; `corrected=True` turns its deviations
+from the paper off (`docs/differences.md` lists them). `compute_advantages` is all of it in one
+call, with every option of `GraphGPOConfig`. Batches are verl-agent's `DataProto`s: one row per
+step, ids and observations in `non_tensor_batch`. Nothing of verl-agent is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import graphgpo
+from graphgpo.config import GraphGPOConfig
+from graphgpo.torch import to_tokens
+
+logger = logging.getLogger(__name__)
+
+GOAL_TEXT = "success"
+"""What the recipe's rollout loop writes into `next_obs` of the last step of a successful rollout,
+and what its graph takes for the goal."""
+
+Mode = Literal["mean_std_norm", "mean_norm"]
+_NORMALIZATION = {"mean_std_norm": "mean_std", "mean_norm": "mean"}
+
+
+class ComplexGraph:
+    """The graph of one task, for code that builds graphs first and asks for returns later.
+
+    Holds no distances: `compute_graph_path_returns` reads them off the batch it is given, so the
+    rows may be permuted, repeated or dropped in between.
+    """
+
+    def __init__(self, uid: Any, rows: NDArray[np.intp]) -> None:
+        self.uid = uid
+        self.rows = rows
+        """Rows of the batch that are steps of this task."""
+
+    @classmethod
+    def from_data(
+        cls, data: Any, enable_similarity: bool = False, similarity_thresh: float = 0.95
+    ) -> dict[Any, ComplexGraph]:
+        """One graph for each `uid` of a batch.
+
+        Raises
+        ------
+        NotImplementedError
+            With `enable_similarity=True`: near-duplicate states are merged by writing one text for
+            them before the batch gets here.
+        """
+        if enable_similarity:
+            raise NotImplementedError(
+                "enable_similarity=True (merging states whose texts are "
+                f"{similarity_thresh:g} alike) is not supported: which states it merges depends on "
+                "the order of the rows. Map near-duplicates to one text instead, before the batch "
+                "is built: set anchor_obs and next_obs to canonical(obs), where canonical is your "
+                "function that drops what does not matter (clocks, step counters, word order)"
+            )
+        uids = _column(data, "uid")
+        order: dict[Any, list[int]] = {}
+        for row, uid in enumerate(uids.tolist()):
+            order.setdefault(uid, []).append(row)
+        return {uid: cls(uid, np.array(rows)) for uid, rows in order.items()}
+
+    @staticmethod
+    def Calculate_all_shortest_path(Gs: Mapping[Any, ComplexGraph]) -> None:  # noqa: N802, N803
+        """Nothing is left to do here; there so that the recipe's trainer runs as it is."""
+
+
+def compute_graph_path_returns(
+    batch: Any,
+    Gs: Mapping[Any, ComplexGraph],  # noqa: N803
+    gamma: float,
+    normalize_distance: bool,
+) -> torch.Tensor:
+    """Return of every step: 10 * gamma ** d(next_obs), d counted in steps to the goal.
+
+    Parameters
+    ----------
+    batch
+        A `DataProto`, one row per step, in any order. Read from `non_tensor_batch`: `uid`,
+        `anchor_obs`, `next_obs`, and if there `active_masks`, `episode_rewards`.
+    Gs
+        What `ComplexGraph.from_data` returned. Only there for the signature.
+    gamma
+        `omega` elsewhere in this library, 0 < gamma < 1.
+    normalize_distance
+        True: 10 * gamma ** (d(next_obs) - d(anchor_obs) + 1).
+
+    Returns
+    -------
+    (bs,) float32 on the device of `input_ids`. Rows whose `next_obs` is `GOAL_TEXT` lead to the
+    goal; states from which it was never reached count as one step beyond the farthest.
+    """
+    _check_active(batch)
+    is_goal = _goal_rows(batch)
+    _warn_without_goal(batch, is_goal)
+    # Every row a rollout of its own: with next_obs given the graph is the same, and neither the
+    # order of the rows nor repeated ones can change it.
+    result = graphgpo.compute_advantages(
+        *_states(batch, is_goal),
+        group_ids=_column(batch, "uid"),
+        trajectory_ids=np.arange(len(is_goal)),
+        success=is_goal,
+        omega=gamma,
+        exponent="progress" if normalize_distance else "recipe",
+    )
+    return torch.as_tensor(result.edge_returns, dtype=torch.float32, device=_device(batch))
+
+
+def compute_graphgpo_outcome_advantage(
+    token_level_rewards: torch.Tensor,
+    step_rewards: torch.Tensor,
+    response_mask: torch.Tensor,
+    anchor_obs: Any,
+    index: Any,
+    traj_index: Any,
+    epsilon: float = 1e-6,
+    step_advantage_w: float = 1.0,
+    episode_advantage_w: float = 1.0,
+    mode: Mode = "mean_std_norm",
+    *,
+    corrected: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Joint advantage of every token, from returns of `compute_graph_path_returns`.
+
+    Parameters
+    ----------
+    token_level_rewards, response_mask
+        (bs, T). A row's outcome is the sum of its rewards.
+    step_rewards
+        (bs,) returns, penalised by the trainer or not.
+    anchor_obs, index, traj_index
+        (bs,) state before the step, task and rollout.
+    epsilon, step_advantage_w, episode_advantage_w, mode
+        As in the recipe.
+    corrected
+        False: the recipe's numbers, except that advantages it invents from float32 rounding (a
+        state all of whose returns are equal) and the raw score it gives the only step of a task
+        are 0. True: the returns of a state are scaled by their largest, so that credit does not
+        fade with distance, and episode statistics count each rollout once (its largest outcome,
+        as the trainer may have penalised some of its rows).
+
+    Returns
+    -------
+    (advantages, advantages), (bs, T) float32, 0 outside `response_mask`.
+    """
+    if mode not in _NORMALIZATION:
+        raise ValueError(f"mode is {mode!r}; expected 'mean_std_norm' or 'mean_norm'")
+    outcomes = token_level_rewards.detach().sum(-1).double().cpu().numpy()
+    returns = step_rewards.detach().double().cpu().numpy()
+    is_row = np.arange(len(returns))
+    states = _as_states(anchor_obs)
+    if corrected:
+        returns = returns / _largest_of_state(returns, states, index)
+        outcomes = _largest_of_trajectory(outcomes, index, traj_index)
+    options: dict[str, Any] = {
+        "states": states,
+        "group_ids": index,
+        "normalization": _NORMALIZATION[mode],
+        "epsilon": epsilon,
+    }
+    # With gamma 0 the discounted return of a step is its reward: GiGPO's peers, our returns.
+    step = graphgpo.compute_advantages(
+        **options,
+        trajectory_ids=is_row,
+        success=np.zeros(len(returns), dtype=bool),
+        rewards=returns,
+        estimator="gigpo",
+        gamma=0.0,
+        step_weight=step_advantage_w,
+        episode_weight=0.0,
+    )
+    advantages = step.advantages.astype(np.float64)
+    if episode_advantage_w != 0.0:
+        episode = graphgpo.compute_advantages(
+            **options,
+            trajectory_ids=traj_index if corrected else is_row,
+            success=None,
+            episode_returns=outcomes,
+            estimator="grpo",
+            episode_weight=episode_advantage_w,
+        )
+        advantages += episode.advantages
+    tokens = to_tokens(advantages, response_mask)
+    return tokens, tokens
+
+
+def compute_advantages(
+    batch: Any, config: GraphGPOConfig | Mapping[str, Any] | None = None, **options: Any
+) -> dict[str, float]:
+    """All of it in one call: fills `advantages` and `returns` of a batch, returns the metrics.
+
+    Takes the place of graph construction, returns and advantages in the trainer. The numbers are
+    those of `graphgpo.compute_advantages` with the same options, so there is no horizon.
+    `GraphGPOConfig.recipe()` gives the recipe's.
+
+    Parameters
+    ----------
+    batch
+        A `DataProto`, one row per step, in any order. `non_tensor_batch` needs `uid`, `traj_uid`,
+        `anchor_obs`, `next_obs` and `episode_rewards` (> 0: the rollout succeeded); `step_ids`, if
+        there, makes rows repeated by the trainer count once; `is_action_valid` is read with an
+        `invalid_action_penalty`. `batch` needs `response_mask`.
+    config, options
+        As for `graphgpo.compute_advantages`.
+    """
+    _check_active(batch)
+    is_goal = _goal_rows(batch)
+    trajectories = (_column(batch, "uid").tolist(), _column(batch, "traj_uid").tolist())
+    won = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64) > 0
+    step_ids = batch.non_tensor_batch.get("step_ids")
+    if step_ids is None:
+        step_ids = _order_with_goal_last(is_goal)
+    states, next_states = _states(batch, is_goal)
+    result = graphgpo.compute_advantages(
+        states,
+        next_states,
+        group_ids=trajectories[0],
+        trajectory_ids=trajectories[1],
+        step_ids=step_ids,
+        success=won,
+        episode_returns=np.asarray(_column(batch, "episode_rewards"), dtype=np.float64),
+        action_valid=batch.non_tensor_batch.get("is_action_valid"),
+        config=config,
+        **options,
+    )
+    tokens = to_tokens(result, batch.batch["response_mask"])
+    batch.batch["advantages"] = tokens
+    batch.batch["returns"] = tokens
+    return result.metrics
+
+
+def _column(batch: Any, name: str) -> NDArray[Any]:
+    if name not in batch.non_tensor_batch:
+        raise KeyError(
+            f"the batch has no {name!r} in non_tensor_batch (it has "
+            f"{', '.join(sorted(batch.non_tensor_batch)) or 'nothing'}); it takes the rollout loop "
+            "of the GraphGPO recipe, which records the observation before and after every step"
+        )
+    column: NDArray[Any] = batch.non_tensor_batch[name]
+    return column
+
+
+def _check_active(batch: Any) -> None:
+    active = batch.non_tensor_batch.get("active_masks")
+    if active is None:
+        return
+    inactive = np.flatnonzero(~np.asarray(active, dtype=bool))
+    if len(inactive):
+        raise ValueError(
+            f"active_masks[{inactive[0]}] is {active[inactive[0]]!r}; expected active steps only, "
+            "as the rollout loop gathers them"
+        )
+
+
+def _goal_rows(batch: Any) -> NDArray[np.bool_]:
+    column = _column(batch, "next_obs")
+    return np.array([isinstance(state, str) and state == GOAL_TEXT for state in column], dtype=bool)
+
+
+def _warn_without_goal(batch: Any, is_goal: NDArray[np.bool_]) -> None:
+    rewards = batch.non_tensor_batch.get("episode_rewards")
+    if rewards is None or is_goal.any():
+        return
+    num_won = int((np.asarray(rewards, dtype=np.float64) > 0).sum())
+    if num_won:
+        logger.warning(
+            "graphgpo: %d steps belong to rollouts with episode_rewards > 0, but no next_obs is "
+            "%r: nothing leads to the goal and every step advantage is 0. Use the rollout loop of "
+            "the GraphGPO recipe, or write next_obs = %r into the last step of every success",
+            num_won,
+            GOAL_TEXT,
+            GOAL_TEXT,
+        )
+
+
+def _states(batch: Any, is_goal: NDArray[np.bool_]) -> tuple[list[Any], list[Any]]:
+    states = _as_states(_column(batch, "anchor_obs"))
+    targets = _as_states(_column(batch, "next_obs"))
+    return states, [None if won else target for won, target in zip(is_goal, targets, strict=True)]
+
+
+def _as_states(column: Any) -> list[Any]:
+    """Array states as nested lists: stacked by NumPy or not, they are equal by their values."""
+    return [state.tolist() if isinstance(state, np.ndarray) else state for state in column]
+
+
+def _order_with_goal_last(is_goal: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Row order as step order, but for the step that reached the goal: that one was the last.
+
+    With next_obs given, the order of the other steps enters no advantage.
+    """
+    return np.where(is_goal, len(is_goal), np.arange(len(is_goal)))
+
+
+def _largest_of_state(returns: NDArray[np.float64], states: Any, index: Any) -> NDArray[np.float64]:
+    nodes = graphgpo.compute_advantages(
+        states,
+        group_ids=index,
+        trajectory_ids=np.arange(len(returns)),
+        success=np.zeros(len(returns), dtype=bool),
+    ).state_ids
+    largest = np.zeros(nodes.max(initial=-1) + 1)
+    np.maximum.at(largest, nodes, np.abs(returns))
+    largest[largest == 0] = 1.0
+    return largest[nodes]
+
+
+def _largest_of_trajectory(
+    outcomes: NDArray[np.float64], index: Any, traj_index: Any
+) -> NDArray[np.float64]:
+    largest: dict[tuple[Any, Any], float] = {}
+    names = list(zip(list(index), list(traj_index), strict=True))
+    for name, outcome in zip(names, outcomes.tolist(), strict=True):
+        largest[name] = max(outcome, largest.get(name, outcome))
+    return np.array([largest[name] for name in names])
+
+
+def _device(batch: Any) -> torch.device:
+    tensors = batch.batch
+    for name in ("input_ids", "response_mask"):
+        if name in tensors.keys():  # noqa: SIM118  (a TensorDict is no mapping)
+            device: torch.device = tensors[name].device
+            return device
+    return torch.device("cpu")
