@@ -140,7 +140,9 @@ def line(row: dict[str, Any]) -> str:
     if "floor" in row:
         own = row["floor"]
         cells.append(f"floor {own['total_ms']:.2f} ms, ours / floor {own['ours_over_floor']:.2f}")
-    head = f"{row['workload']:15} {row['kind']:12} {row['steps']:>9,} steps, {row['threads']} threads"
+    head = (
+        f"{row['workload']:15} {row['kind']:12} {row['steps']:>9,} steps, {row['threads']} threads"
+    )
     return head + ": " + " | ".join(cells)
 
 
