@@ -27,13 +27,13 @@ REPORTS = {
     "--kind list_linked list arrow arrow_1col keys rows --repeat 11 "
     "--opponent vectorised_batch vectorised plain",
     "large": "--workload large million giant_group "
-    "--kind list_linked list arrow arrow_1col keys --repeat 5 "
+    "--kind list_linked list arrow arrow_1col keys --repeat 3 "
     "--opponent vectorised_batch vectorised",
     "singletons": "--workload alfworld_like --singletons 0.05 0.9 --kind list_linked arrow keys "
     "--repeat 11 --opponent vectorised_batch vectorised",
     "containers": "--workload alfworld_like --kind list_shared object string_dtype fixed_width "
     "arrow_large arrow_view arrow_dictionary polars --repeat 7 --opponent vectorised",
-    "threads": "--workload large million --kind list_linked arrow keys --threads 2 --repeat 7 "
+    "threads": "--workload large million --kind list_linked arrow keys --threads 2 --repeat 5 "
     "--opponent",
     "memory": "--workload large million giant_group --kind list arrow keys --memory --repeat 1 "
     "--opponent",
