@@ -5,7 +5,7 @@
     python bench/run_all.py --tables   # only write the tables and the plot anew
 
 Every report is a run of bench/end_to_end.py; its JSON goes to bench/results with command, commit
-and machine, the tables between the markers of bench/README.md, the plot to docs/images/scaling.svg.
+and machine, the tables between the markers of both README.md, the plot to docs/images.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
-README = ROOT / "bench" / "README.md"
+GLANCE = {"list_linked": "list of `str`", "arrow": "Arrow", "keys": "integer keys"}
 
 # What bench/end_to_end.py is asked, by report.
 REPORTS = {
@@ -132,17 +132,36 @@ def origin(report: dict[str, Any]) -> str:
     return text
 
 
+def at_a_glance(small: dict[str, Any], large: dict[str, Any]) -> str:
+    """A few calls against the better of the two vectorised opponents."""
+    rows = []
+    for row in small["times"] + large["times"]:
+        if row["workload"] not in ("alfworld_like", "million") or row["kind"] not in GLANCE:
+            continue
+        opponents = [row["contenders"][name] for name in ("vectorised", "vectorised_batch")]
+        best = min(opponents, key=lambda cell: float(cell["median_ms"]))
+        own, theirs = row["contenders"]["graphgpo"]["median_ms"], best["median_ms"]
+        times = [f"{own:,.2f} ms", f"{theirs:,.2f} ms", f"{best['ratio']:.1f}x"]
+        rows.append([f"{row['steps']:,} steps", GLANCE[row["kind"]], *times])
+    return table(["batch", "states as", "graphgpo", "vectorised Python", ""], rows)
+
+
+def fill(file: Path, name: str, text: str) -> None:
+    """Put `text` between the markers of `name`."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, _, rest = file.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    if not after:
+        raise SystemExit(f"{file} has no place for the table {name!r}")
+    file.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
+
+
 def write_tables() -> None:
-    text = README.read_text()
+    reports = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in TABLES}
     for name, make in TABLES.items():
-        report = json.loads((RESULTS / f"{name}.json").read_text())
-        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        if not after:
-            raise SystemExit(f"{README} has no place for the table {name!r}")
-        text = f"{before}{begin}\n{make(report)}\n\n{origin(report)}\n\n{end}{after}"
-    README.write_text(text)
+        text = f"{make(reports[name])}\n\n{origin(reports[name])}"
+        fill(ROOT / "bench" / "README.md", name, text)
+    fill(ROOT / "README.md", "speed", at_a_glance(reports["small"], reports["large"]))
 
 
 def main() -> None:
