@@ -344,7 +344,9 @@ def test_keys_against_text_are_judged_over_all_ranks(ranks: Ranks) -> None:
     numbers = ABOUT_HALLS | {"states": [1, 2, 1], "next_states": ["b", "c", None]}
     more = numbers | {"trajectory_ids": [2, 2, 3]}
     told = "states holds integers but next_states text; expected states of one kind"
-    type_name, text = ranks.failure([numbers, more])
+    nothing_known = take(numbers, [2]) | {"trajectory_ids": [4]}
+    padding = numbers | {"states": [None] * 3, "next_states": [None] * 3, "mask": [False] * 3}
+    type_name, text = ranks.failure([numbers, more, nothing_known, padding])
     assert type_name == "TypeError"
     assert text.startswith(told)
     mixed = more | {"next_states": [2, 3, "end"]}  # as the whole column is, this is fine

@@ -157,6 +157,8 @@ _KEYS = ("states", "next_states", "group_ids", "trajectory_ids")
 _REALS = ("rewards", "episode_returns", "edge_costs")
 _FLAGS = ("success", "action_valid", "mask")
 _OPTIONAL = ("next_states", "step_ids", *_REALS, *_FLAGS)
+# A row's flags travel as one integer; "is_unknown": its next state is None.
+_BITS = {name: 1 << bit for bit, name in enumerate((*_FLAGS, "is_unknown"))}
 
 
 def _gather(
@@ -253,19 +255,23 @@ def _read(
     check_lengths(read)
     if "next_states" in plain:
         check_row_types(plain["states"], plain["next_states"])
+    packed = _packed(read)
+    is_row = packed["flags"] & _BITS["mask"] != 0
+    has_next = is_row & (packed["flags"] & _BITS["is_unknown"] == 0)
     report = _Report(
-        num_rows=len(read["states"]),
+        num_rows=len(is_row),
         options=options,
         columns=tuple(name for name in _OPTIONAL if name in read),
         row_type=row_type(plain["states"]) or row_type(plain.get("next_states")),
-        kinds=(_kinds(read["states"]), _kinds(read.get("next_states"))),
+        kinds=(
+            _kinds(read["states"]) if is_row.any() else 0,
+            _kinds(read["next_states"]) if "next_states" in read and has_next.any() else 0,
+        ),
     )
-    return _packed(read), report
+    return packed, report
 
 
-def _kinds(column: _core.KeyColumn | None) -> int:
-    if column is None or len(column) == 0:
-        return 0
+def _kinds(column: _core.KeyColumn) -> int:
     if column.is_rows:
         return _Kind.ARRAY
     if column.has_integers_only:
@@ -295,10 +301,10 @@ def _packed(read: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
     for name in _REALS:
         if name in read:
             packed[name] = read[name].view(np.int64)
-    flags = is_unknown.astype(np.int64)
-    for bit, name in enumerate(_FLAGS, start=1):
-        flags |= read.get(name, is_row).astype(np.int64) << bit
-    packed["flags"] = flags
+    flags = {**read, "mask": is_row, "is_unknown": is_unknown}
+    packed["flags"] = np.zeros(num_rows, dtype=np.int64)
+    for name, bit in _BITS.items():
+        packed["flags"] |= flags[name] * bit if name in flags else 0
     return packed
 
 
@@ -311,10 +317,10 @@ def _unpacked(packed: Mapping[str, NDArray[np.int64]], present: frozenset[str]) 
     for name in _REALS:
         if name in packed:
             columns[name] = packed[name].view(np.float64)
-    for bit, name in enumerate(_FLAGS, start=1):
+    for name in _FLAGS:
         if name in present:
-            columns[name] = (flags >> bit & 1).astype(np.bool_)
-    is_unknown = np.flatnonzero(flags & 1)
+            columns[name] = flags & _BITS[name] != 0
+    is_unknown = np.flatnonzero(flags & _BITS["is_unknown"])
     if len(is_unknown) > 0:
         next_states = columns["next_states"].tolist()
         for row in is_unknown.tolist():
