@@ -103,7 +103,7 @@ def test_an_empty_rank_need_not_know_which_columns_there_are(ranks: Ranks) -> No
 
 
 def test_no_rank_has_rows(ranks: Ranks) -> None:
-    for result in ranks.results([EMPTY, EMPTY]):
+    for result in ranks.results([EMPTY, EMPTY | {"rewards": []}]):
         assert len(result) == 0
         assert result.metrics["graphgpo/num_steps"] == 0.0
 
@@ -112,6 +112,17 @@ def test_whole_trajectories_need_no_step_ids(ranks: Ranks) -> None:
     columns = random_walks(3) | {"step_ids": None}
     rank_of_row = [trajectory % 2 for trajectory in columns["trajectory_ids"]]
     assert_same_as_in_one_process(ranks, columns, rank_of_row, 2)
+
+
+def test_trajectories_may_take_turns_within_a_rank(ranks: Ranks) -> None:
+    columns = take(ABOUT_HALLS | {"step_ids": None}, [0, 2, 1])
+    assert_same_as_in_one_process(ranks, columns, [1, 1, 1], 2)
+
+
+def test_trajectory_ids_are_their_groups_own(ranks: Ranks) -> None:
+    mine = ABOUT_HALLS | {"step_ids": None}
+    for result in ranks.results([mine, mine | {"group_ids": ["cup"] * 3}]):
+        assert result.metrics["graphgpo/num_trajectories"] == 4.0
 
 
 def test_a_torn_trajectory_without_step_ids_is_refused(ranks: Ranks) -> None:
@@ -126,7 +137,9 @@ def test_a_torn_trajectory_without_step_ids_is_refused(ranks: Ranks) -> None:
 
 def test_masked_rows_tear_no_trajectory(ranks: Ranks) -> None:
     mine = ABOUT_HALLS | {"step_ids": None}
-    padding = take(mine, [0]) | {"mask": [False]}
+    # Ids in arrays: those of masked objects are not even read.
+    ids = {"group_ids": np.array(["mug"]), "trajectory_ids": np.array([0])}
+    padding = take(mine, [2]) | ids | {"mask": [False]}
     first, second = ranks.results([mine, padding])
     np.testing.assert_array_equal(
         first.advantages, graphgpo.compute_advantages(**ABOUT_HALLS).advantages
@@ -257,9 +270,29 @@ class Unreadable:
         raise ZeroDivisionError("out of order")
 
 
+class ArrowWithoutLength:
+    """What tells how many rows it has only when it is read."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        return pa.array(self.values).__arrow_c_array__(requested_schema)
+
+
 @pytest.mark.parametrize(
     ("wrong", "type_name", "text"),
     [
+        (
+            {"group_ids": ArrowWithoutLength([0] * 4)},
+            "ValueError",
+            "states has 3 rows but group_ids has 4; every column needs one value per step",
+        ),
+        (
+            {"states": np.zeros((3, 2)), "next_states": np.zeros((3, 2), np.float32)},
+            "ValueError",
+            "states and next_states are numeric arrays whose rows differ in dtype or shape",
+        ),
         ({"success": [False, True]}, "ValueError", "states has 3 rows but success has 2"),
         ({"states": ["hall", None, "hall"]}, "ValueError", "states[1] is null; expected a value"),
         ({"num_threads": 0}, "ValueError", "num_threads is 0; expected an int >= 1, or None"),
@@ -317,6 +350,14 @@ def test_ranks_that_differ_in_options_or_columns_are_refused(
     found = ranks.failure([ABOUT_HALLS, ABOUT_HALLS | {"trajectory_ids": [2, 2, 3]} | others])
     assert found[0] == "ValueError"
     assert found[1].startswith(text)
+
+
+def test_a_mask_on_some_ranks_is_not_to_blame(ranks: Ranks) -> None:
+    calls = [ABOUT_HALLS | {"trajectory_ids": [rank] * 3} for rank in range(4)]
+    calls[1]["mask"] = [True] * 3
+    calls[3]["rewards"] = [0.0] * 3
+    _, text = ranks.failure(calls)
+    assert text.startswith("rewards is given on rank 3 but None on rank 0")
 
 
 def test_an_empty_rank_must_have_the_same_options_too(ranks: Ranks) -> None:

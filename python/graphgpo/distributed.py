@@ -262,7 +262,7 @@ def _read(
         num_rows=len(is_row),
         options=options,
         columns=tuple(name for name in _OPTIONAL if name in read),
-        row_type=row_type(plain["states"]) or row_type(plain.get("next_states")),
+        row_type=row_type(plain["states"]),
         kinds=(
             _kinds(read["states"]) if is_row.any() else 0,
             _kinds(read["next_states"]) if "next_states" in read and has_next.any() else 0,
