@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import graphgpo
+from graphgpo import _core
 from graphgpo.demo import load_rollouts
+from graphgpo.ingest import key_column
 
 # A change of any of these is a change of what users have stored.
 GOLDEN: list[tuple[Any, int]] = [
@@ -68,3 +70,14 @@ def test_keys_as_states_merge_what_the_states_merge() -> None:
     by_state = graphgpo.compute_advantages(rooms, **columns)
     by_key = graphgpo.compute_advantages(graphgpo.state_keys(rooms), **columns)
     np.testing.assert_array_equal(by_key.advantages, by_state.advantages)
+
+
+def test_a_column_with_gaps_has_the_keys_of_its_values() -> None:
+    column = key_column("next_states", ["hall", None, ("hall", None)], None)
+    keys, is_null = _core.nullable_stable_keys(column=column)
+    assert is_null.tolist() == [False, True, False]
+    assert keys.tolist() == [
+        graphgpo.state_key("hall"),
+        0,
+        graphgpo.state_key(("hall", None)),
+    ]

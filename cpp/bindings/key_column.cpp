@@ -150,6 +150,23 @@ void bind_key_column(py::module_& module) {
             return to_numpy(std::move(stable));
         },
         py::kw_only(), "column"_a, "name"_a);
+
+    module.def(
+        "nullable_stable_keys",
+        [](const OwnedKeyColumn& column) {
+            const KeyColumn keys = column.view();
+            std::vector<std::int64_t> stable(num_rows(keys));
+            std::vector<std::uint8_t> is_null(stable.size());
+            {
+                const py::gil_scoped_release release;
+                for (std::size_t row = 0; row < stable.size(); ++row) {
+                    is_null[row] = key_at(keys, id_of(row)).is_null() ? 1 : 0;
+                    if (is_null[row] == 0) stable[row] = stable_key(keys, id_of(row));
+                }
+            }
+            return std::pair(to_numpy(std::move(stable)), as_bools(to_numpy(std::move(is_null))));
+        },
+        py::kw_only(), "column"_a);
 }
 
 }  // namespace graphgpo::bindings

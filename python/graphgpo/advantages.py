@@ -96,11 +96,7 @@ def compute_advantages(
     >>> result.distances
     array([2., 1., 2.])
     """
-    if config is None:
-        config = GraphGPOConfig()
-    elif not isinstance(config, GraphGPOConfig):
-        config = GraphGPOConfig.from_mapping(config)
-    config = with_options(config, options)
+    config = resolved_config(config, options)
     # Not asdict: it copies every value deeply, a third of the time of a small call.
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     if config.gamma is None:
@@ -121,6 +117,17 @@ def compute_advantages(
     )
     credit = _core.compute_advantages(**columns, **fields, num_threads=thread_limit(num_threads))
     return StepAdvantages(**credit)
+
+
+def resolved_config(
+    config: GraphGPOConfig | Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> GraphGPOConfig:
+    """`config` as one, with `options` on top."""
+    if config is None:
+        config = GraphGPOConfig()
+    elif not isinstance(config, GraphGPOConfig):
+        config = GraphGPOConfig.from_mapping(config)
+    return with_options(config, options)
 
 
 def thread_limit(num_threads: int | None) -> int:

@@ -7,7 +7,7 @@ check.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,18 +48,37 @@ def read_batch(
         "action_valid": action_valid,
         "mask": mask,
     }
+    plain = plain_columns(given)
+    in_place = _share_text_form(plain["states"], plain.get("next_states"))
+    columns = read_columns(plain, in_place=in_place)
+    if next_states is not None:
+        check_row_types(plain["states"], plain["next_states"])
+        pair = comparable(columns["states"], columns["next_states"])
+        columns["states"], columns["next_states"] = pair
+    return columns
+
+
+def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The row arguments that are not None, each in one of few containers, of one length."""
     plain = {
         name: _plain(name, values, exact=name in ("states", "next_states"))
         for name, values in given.items()
         if values is not None or name in ("states", "group_ids", "trajectory_ids")
     }
-    _check_lengths(plain)
+    check_lengths(plain)
+    return plain
 
-    columns: dict[str, Any] = dict.fromkeys(given)
+
+def read_columns(plain: Mapping[str, Any], *, in_place: bool) -> dict[str, Any]:
+    """Keys, numbers and flags of `plain_columns`; None for each that is not there.
+
+    `in_place`: text may be viewed where it lies; of such keys there are no stable ones.
+    """
+    columns: dict[str, Any] = {}
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    in_place = _share_text_form(plain["states"], plain.get("next_states"))
     columns["states"] = key_column("states", plain["states"], rows, in_place=in_place)
-    if next_states is not None:
+    columns["next_states"] = None
+    if "next_states" in plain:
         columns["next_states"] = key_column(
             "next_states",
             plain["next_states"],
@@ -74,15 +93,10 @@ def read_batch(
     columns["step_ids"] = integer_column("step_ids", plain.get("step_ids"), rows)
     for name in ("rewards", "episode_returns", "edge_costs"):
         columns[name] = real_column(name, plain.get(name), rows)
-
-    if next_states is not None:
-        _check_row_types(plain["states"], plain["next_states"])
-        pair = comparable(columns["states"], columns["next_states"])
-        columns["states"], columns["next_states"] = pair
     return columns
 
 
-def _check_lengths(columns: dict[str, Any]) -> None:
+def check_lengths(columns: dict[str, Any]) -> None:
     """Before any value is looked at: which values are masked depends on it.
 
     Arrow columns without a length are left to the core, which checks all of them again.
@@ -181,9 +195,9 @@ def _keys_from_array(
     return _core.keys_from_fixed_bytes(values=np.ascontiguousarray(values))
 
 
-def _check_row_types(states: Any, next_states: Any) -> None:
+def check_row_types(states: Any, next_states: Any) -> None:
     """Rows of two numeric arrays must be of one type: 1 and 1.0 are two states."""
-    types = [_row_type(column) for column in (states, next_states)]
+    types = [row_type(column) for column in (states, next_states)]
     if None not in types and types[0] != types[1]:
         raise ValueError(
             "states and next_states are numeric arrays whose rows differ in dtype or shape; "
@@ -191,7 +205,7 @@ def _check_row_types(states: Any, next_states: Any) -> None:
         )
 
 
-def _row_type(column: Any) -> tuple[Any, ...] | None:
+def row_type(column: Any) -> tuple[Any, ...] | None:
     if not isinstance(column, np.ndarray) or column.dtype.kind not in "biuf" or len(column) == 0:
         return None
     if column.ndim == 1:  # Python's bool, int or float, whatever its width

@@ -1,4 +1,4 @@
-"""Step advantages on tokens, and the loss that trains on them. The only module that needs torch.
+"""Step advantages on tokens, and the loss that trains on them. Needs torch.
 
 `to_tokens` is for trainers with one row per step, `spans_to_tokens` for those with one row per
 trajectory; `policy_loss` takes what either returns.

@@ -276,8 +276,15 @@ def test_a_success_no_step_leads_to_is_reported(caplog: pytest.LogCaptureFixture
     assert len(set(returns.tolist())) == 1
 
 
-def test_the_success_is_found_without_the_text_in_one_call() -> None:
-    batch = tiny_batch(HALL, np.array(["kitchen", "sink", "bedroom"], dtype=object))
+def test_the_success_is_found_without_the_text_where_steps_are_numbered() -> None:
+    next_states = np.array(["kitchen", "sink", "bedroom"], dtype=object)
+    batch = tiny_batch(HALL, next_states, step_ids=np.array([0, 1, 0]))
     metrics = verl_agent.compute_advantages(batch, episode_weight=0.0)
     assert metrics["graphgpo/inert"] == 0.0
     np.testing.assert_allclose(batch.batch["advantages"][:, 0], [0.7071, 0.0, -0.7071], atol=1e-4)
+
+
+def test_a_success_whose_last_step_is_unknown_is_refused() -> None:
+    batch = tiny_batch(HALL, np.array(["kitchen", "sink", "bedroom"], dtype=object))
+    with pytest.raises(ValueError, match=r"row 0 .*'a'\), but no next_obs .* has no step_ids"):
+        verl_agent.compute_advantages(batch)

@@ -212,7 +212,8 @@ def compute_advantages(
     batch
         A `DataProto`, one row per step, in any order. `non_tensor_batch` needs `uid`, `traj_uid`,
         `anchor_obs`, `next_obs` and `episode_rewards` (> 0: the rollout succeeded); `step_ids`, if
-        there, makes rows repeated by the trainer count once; `is_action_valid` is read with an
+        there, makes rows repeated by the trainer count once, and is needed where no `next_obs` of a
+        successful rollout is `GOAL_TEXT`; `is_action_valid` is read with an
         `invalid_action_penalty`. `batch` needs `response_mask`.
     config, options
         As for `graphgpo.compute_advantages`.
@@ -223,6 +224,7 @@ def compute_advantages(
     won = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64) > 0
     step_ids = batch.non_tensor_batch.get("step_ids")
     if step_ids is None:
+        _check_last_steps(is_goal, won, list(zip(*trajectories, strict=True)))
         step_ids = _order_with_goal_last(is_goal)
     states, next_states = _states(batch, is_goal)
     result = graphgpo.compute_advantages(
@@ -296,6 +298,21 @@ def _states(batch: Any, is_goal: NDArray[np.bool_]) -> tuple[list[Any], list[Any
 def _as_states(column: Any) -> list[Any]:
     """Array states as nested lists: stacked by NumPy or not, they are equal by their values."""
     return [state.tolist() if isinstance(state, np.ndarray) else state for state in column]
+
+
+def _check_last_steps(
+    is_goal: NDArray[np.bool_], won: NDArray[np.bool_], names: list[tuple[Any, Any]]
+) -> None:
+    """The order of rows says nothing: the trainer balances batches by permuting them."""
+    reached = {names[row] for row in np.flatnonzero(is_goal)}
+    for row in np.flatnonzero(won):
+        if names[row] not in reached:
+            raise ValueError(
+                f"row {row} belongs to a rollout with episode_rewards > 0 (uid {names[row][0]!r}, "
+                f"traj_uid {names[row][1]!r}), but no next_obs of that rollout is {GOAL_TEXT!r} "
+                "and the batch has no step_ids, so its last step is unknown; expected either: the "
+                "recipe's rollout loop writes the one, step_ids in non_tensor_batch are the other"
+            )
 
 
 def _order_with_goal_last(is_goal: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -1,0 +1,132 @@
+"""Four processes with gloo groups of 1, 2 and 4 of them, which run the same call each on its rows.
+
+They start once for a file of tests: importing torch takes longer than all its calls.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import distributed as dist
+
+from graphgpo.distributed import compute_advantages_across_ranks, gather_groups
+
+SIZES = (1, 2, 4)
+LIMIT_S = 20
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a call ended that raised."""
+
+    type: str
+    text: str
+    cause: str | None
+    trace: str
+
+
+@dataclass(frozen=True)
+class Ranks:
+    connections: list[multiprocessing.connection.Connection]
+
+    def call(self, name: str, calls: list[dict[str, Any]]) -> list[Any]:
+        """What the function returns on each rank, or a `Failure`; as many ranks as `calls`."""
+        for connection, arguments in zip(self.connections, calls, strict=False):
+            connection.send((name, len(calls), arguments))
+        return [self._answer(rank) for rank in range(len(calls))]
+
+    def _answer(self, rank: int) -> Any:
+        if not self.connections[rank].poll(LIMIT_S):
+            raise TimeoutError(f"rank {rank} does not come back")
+        return self.connections[rank].recv()
+
+    def results(self, calls: list[dict[str, Any]]) -> list[Any]:
+        """`compute_advantages_across_ranks` on each rank; a failure fails the test."""
+        results = self.call("advantages", calls)
+        for rank, result in enumerate(results):
+            assert not isinstance(result, Failure), f"rank {rank}: {result.trace}"
+        return results
+
+    def failure(self, calls: list[dict[str, Any]], name: str = "advantages") -> tuple[str, str]:
+        """Type and text of the exception, which must be the same on every rank."""
+        failures = self.call(name, calls)
+        assert all(isinstance(failure, Failure) for failure in failures), failures
+        told = {(failure.type, failure.text) for failure in failures}
+        assert len(told) == 1, told
+        return told.pop()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Ranks]:
+    context = multiprocessing.get_context("spawn")
+    pipes = [context.Pipe() for _ in range(max(SIZES))]
+    processes = [
+        context.Process(target=_serve, args=(rank, folder / "store", theirs), daemon=True)
+        for rank, (_, theirs) in enumerate(pipes)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield Ranks([ours for ours, _ in pipes])
+    finally:
+        for ours, _ in pipes:
+            ours.send(None)
+        for process in processes:
+            process.join(LIMIT_S)
+            process.kill()
+
+
+def _serve(rank: int, store: Path, connection: multiprocessing.connection.Connection) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{store}",
+        rank=rank,
+        world_size=max(SIZES),
+        timeout=timedelta(seconds=LIMIT_S),
+    )
+    groups = {size: dist.new_group(list(range(size))) for size in SIZES}
+    while (job := connection.recv()) is not None:
+        name, size, arguments = job
+        try:
+            connection.send(_JOBS[name](process_group=groups[size], **arguments))
+        except Exception as error:
+            cause = None if error.__cause__ is None else str(error.__cause__)
+            trace = traceback.format_exc()
+            connection.send(Failure(type(error).__name__, str(error), cause, trace))
+    dist.destroy_process_group()
+
+
+def _traffic(**arguments: Any) -> tuple[list[tuple[torch.dtype, tuple[int, ...]]], int]:
+    """Tensors this rank sends, and how many Python objects."""
+    with (
+        mock.patch.object(dist, "all_gather", wraps=dist.all_gather) as tensors,
+        mock.patch.object(dist, "all_gather_object", wraps=dist.all_gather_object) as objects,
+    ):
+        compute_advantages_across_ranks(**arguments)
+    sent = [call.args[1] for call in tensors.call_args_list]
+    return [(tensor.dtype, tuple(tensor.shape)) for tensor in sent], objects.call_count
+
+
+def _outside(process_group: dist.ProcessGroup, **arguments: Any) -> Any:
+    """A call for a group this process is not in."""
+    others = dist.new_group([0])  # every process of the default group makes it
+    return compute_advantages_across_ranks(process_group=others, **arguments)
+
+
+_JOBS: dict[str, Callable[..., Any]] = {
+    "advantages": compute_advantages_across_ranks,
+    "gather": gather_groups,
+    "traffic": _traffic,
+    "outside": _outside,
+}
