@@ -21,7 +21,16 @@ import graphgpo
 from graphgpo import _core
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-MODULES = ["advantages", "config", "graph", "keys", "reference", "result", "torch"]
+MODULES = [
+    "advantages",
+    "config",
+    "graph",
+    "integrations._recording",
+    "keys",
+    "reference",
+    "result",
+    "torch",
+]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -47,6 +56,7 @@ def test_the_version_is_the_packages() -> None:
 
 def test_importing_prints_nothing_and_needs_numpy_only() -> None:
     others = {"torch", "rich", "pyarrow", "polars", "pandas", "networkx"}
+    others |= {"verl", "trl", "transformers", "ray"}
     program = f"import sys, graphgpo; print(sorted({others} & set(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
