@@ -17,18 +17,27 @@ TOKENS, GAP = 3, 2  # a step writes 3 tokens, then the environment 2
 
 
 class Recorded:
-    """Real rollouts as agent loops would record them, and what the library says about them."""
+    """Real rollouts as rollout loops would record them, and what the library says about them."""
 
-    def __init__(self, name: str = "textworld") -> None:
-        rollouts = load_rollouts(name)
-        self.expected = graphgpo.compute_advantages(**rollouts)
+    def __init__(self, name: str = "textworld", num_rollouts: int | None = None) -> None:
+        rollouts: Any = load_rollouts(name)
         keys = list(zip(rollouts["group_ids"], rollouts["trajectory_ids"], strict=True))
+        kept = list(dict.fromkeys(keys))[:num_rollouts]
+        self.rollouts: Any = {
+            column: np.array(values, dtype=object if isinstance(values, list) else None)[
+                [key in kept for key in keys]
+            ]
+            for column, values in rollouts.items()
+        }
+        rollouts = self.rollouts
+        keys = [key for key in keys if key in kept]
+        self.expected = graphgpo.compute_advantages(**rollouts)
         self.uids: list[str] = []
         self.success: list[bool] = []
         self.recorders: list[StepRecorder] = []
         self.final_states: list[str] = []
         self.values: list[NDArray[np.float32]] = []
-        for key in dict.fromkeys(keys):
+        for key in kept:
             rows = [row for row, other in enumerate(keys) if other == key]
             recorder = StepRecorder()
             for step, row in enumerate(rows):

@@ -24,6 +24,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from recorded import GAP, TOKENS, Recorded
+from tiny import byte_tokenizer
 
 import graphgpo
 from graphgpo.demo import load_rollouts
@@ -486,28 +487,6 @@ class ScriptedPolicy:
         reply = f"I try. <command>{self.random.choice(commands)}</command><|im_end|>"
         tokens = self.tokenizer.encode(reply)
         return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens))
-
-
-def byte_tokenizer() -> Any:
-    """A token for every byte, and ChatML: nothing to download."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    model = models.BPE(vocab={x: i for i, x in enumerate(letters)}, merges=[])
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|pad|>"
-    )
-    fast.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
-    fast.chat_template = (
-        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-        "{{ message['content'] }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    return fast
 
 
 @pytest.fixture(scope="module")

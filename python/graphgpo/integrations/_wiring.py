@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import graphgpo
+from graphgpo.config import Estimator
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,11 @@ class Advice:
 
 
 def wiring_problems(
-    metrics: Mapping[str, float], advice: Advice, *, num_rewarded: int = 0
+    metrics: Mapping[str, float],
+    advice: Advice,
+    *,
+    estimator: Estimator = "graphgpo",
+    num_rewarded: int = 0,
 ) -> dict[str, str]:
     """What looks wrongly connected about a batch, in plain words by a short name.
 
@@ -39,7 +44,9 @@ def wiring_problems(
             f"each of the {num_groups:.0f} prompts has one rollout, so there is nothing to compare "
             f"and every advantage is 0. {advice.more_rollouts}"
         )
-    if num_groups and metrics["graphgpo/groups_without_success"] == num_groups:
+    if estimator == "grpo":
+        pass  # it credits whole rollouts, so no step advantage is right
+    elif num_groups and metrics["graphgpo/groups_without_success"] == num_groups:
         problems["no success"] = (
             f"none of the {num_rollouts:.0f} rollouts succeeded, so no step earns credit. "
             + (
@@ -53,8 +60,9 @@ def wiring_problems(
         problems["no choice"] = (
             "no step advantage differs from 0 although rollouts succeeded: "
             f"{metrics['graphgpo/singleton_share']:.0%} of the steps start in a state seen once. "
-            "States that should be equal probably differ, by a step counter, a timestamp or the "
-            "history; see docs/state_key.md"
+            "If that is most of them, states that should be equal probably differ, by a step "
+            "counter, a timestamp or the history (see docs/state_key.md); if not, no state has a "
+            "better and a worse way on, as when all rollouts are the same"
         )
     if metrics.get("graphgpo/tokens_without_step"):
         problems["tokens without step"] = (

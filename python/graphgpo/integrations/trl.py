@@ -133,7 +133,10 @@ class GraphGPOMixin:
             self._metrics["train" if is_training else "eval"][name].append(value)
         if is_training and self.accelerator.is_main_process:
             num_rewarded = int((outcomes > 0).sum())
-            say_once(wiring_problems(metrics, ADVICE, num_rewarded=num_rewarded))
+            estimator = self.graphgpo_config.estimator
+            say_once(
+                wiring_problems(metrics, ADVICE, estimator=estimator, num_rewarded=num_rewarded)
+            )
         return output
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -193,7 +196,7 @@ class _Generation:
     looks: list[list[_Situation] | Exception] = field(default_factory=list)
     """All environments before each turn, and once after the last."""
 
-    rows: list[dict[str, Any]] | None = None
+    rows: list[Any] | None = None
     """Recorded steps of each row, if they come from environments."""
 
     rewards: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
@@ -221,19 +224,18 @@ def _keyed_rows(rows: Sequence[Any], response_mask: torch.Tensor) -> _KeyedRows:
 
 def _steps_of_all(ranks: Sequence[_KeyedRows]) -> RecordedSteps:
     """The steps of all ranks, rows numbered through."""
-    first_rows = np.cumsum([0, *(rank.num_rows for rank in ranks)])
-    numbered = [
-        rank.steps._replace(rows=rank.steps.rows + first_row)
-        for rank, first_row in zip(ranks, first_rows, strict=False)
-    ]
-    columns = zip(*numbered, strict=True)
+    parts = [rank.steps for rank in ranks]
+    first_rows = np.cumsum([0, *(rank.num_rows for rank in ranks[:-1])])
     return RecordedSteps(
-        *(
-            np.concatenate(parts)
-            if isinstance(parts[0], np.ndarray)
-            else [value for part in parts for value in part]
-            for parts in columns
-        )
+        rows=np.concatenate(
+            [part.rows + first for part, first in zip(parts, first_rows, strict=True)]
+        ),
+        step_ids=np.concatenate([part.step_ids for part in parts]),
+        states=[key for part in parts for key in part.states],
+        next_states=[key for part in parts for key in part.next_states],
+        success=np.concatenate([part.success for part in parts]),
+        starts=np.concatenate([part.starts for part in parts]),
+        stops=np.concatenate([part.stops for part in parts]),
     )
 
 

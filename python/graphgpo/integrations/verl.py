@@ -108,6 +108,8 @@ def compute_token_advantages(
     ValueError
         If a row has no recorded steps, saying how to record them.
     """
+    if not isinstance(config, GraphGPOConfig):
+        config = GraphGPOConfig.from_mapping(config or {})
     num_rows, _ = response_mask.shape
     is_padding = rows.is_padding or [False] * num_rows
     recorded = {
@@ -139,7 +141,9 @@ def compute_token_advantages(
     without_step = num_tokens_without_step(steps, response_mask * is_real[:, None])
     rows.metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
     num_rewarded = sum(outcome > 0 for _, outcome in last_steps.values())
-    say_once(wiring_problems(rows.metrics, ADVICE, num_rewarded=num_rewarded))
+    say_once(
+        wiring_problems(rows.metrics, ADVICE, estimator=config.estimator, num_rewarded=num_rewarded)
+    )
     return on_tokens(result, steps, response_mask)
 
 
