@@ -54,9 +54,14 @@ def test_the_version_is_the_packages() -> None:
     assert graphgpo.__version__ == importlib.metadata.version("graphgpo")
 
 
+def test_the_extra_of_a_trainer_asks_for_that_trainer_alone() -> None:
+    requirements = importlib.metadata.requires("graphgpo") or []
+    of_trainers = [text for text in requirements if re.search(r"extra == .(verl|trl)\W", text)]
+    assert [text.split(";")[0].strip() for text in of_trainers] == ["verl>=0.9.1", "trl>=1.16"]
+
+
 def test_importing_prints_nothing_and_needs_numpy_only() -> None:
     others = {"torch", "rich", "pyarrow", "polars", "pandas", "networkx"}
-    others |= {"verl", "trl", "transformers", "ray"}
     program = f"import sys, graphgpo; print(sorted({others} & set(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

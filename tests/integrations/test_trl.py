@@ -369,7 +369,7 @@ def test_groups_of_one_rollout_are_reported_with_trls_words() -> None:
     )
     problems = _wiring.wiring_problems(alone.metrics, ADVICE)
     assert "each of the 2 prompts has one rollout" in problems["single rollouts"]
-    assert "num_generations" in problems["single rollouts"]
+    assert "Set num_generations to 4 or more" in problems["single rollouts"]
 
 
 @pytest.mark.parametrize(
@@ -601,6 +601,50 @@ def test_a_trainer_may_read_environments_its_own_way(tmp_path: Path) -> None:
     ]
     trainer.train()
     assert turn_advantages(trainer.seen[0], 1) == advantages_of(STEPS)[1]
+
+
+# ---- the documentation ----------------------------------------------------------------------
+
+PROGRAM, ENVIRONMENT, *SNIPPETS = re.findall(
+    r"```python\n(.*?)```",
+    (REPOSITORY / "docs" / "integrations" / "trl.md").read_text("utf-8"),
+    flags=re.DOTALL,
+)
+
+
+def test_the_documented_program_is_the_example() -> None:
+    assert (REPOSITORY / "examples" / "trl_house.py").read_text("utf-8") == PROGRAM
+
+
+def test_the_documented_program_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(PROGRAM, "trl.md", "exec"), names)
+    *logs, _ = names["trainer"].state.log_history
+    assert logs[0]["graphgpo/inert"] == 0.0
+    assert logs[0]["reward"] < 0.5
+    assert logs[-1]["reward"] > 0.8
+
+
+def test_the_documented_environment_trains(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(ENVIRONMENT, "trl.md", "exec"), names)
+
+    class Numbered(names["Corridor"]):  # type: ignore[misc, valid-type]
+        def reset(self, **inputs: Any) -> str:
+            return f"{super().reset(**inputs)} [rollout {self.number}]"
+
+    trainer = environment_trainer(tmp_path, environment=Numbered)
+    trainer.train()
+    assert turn_advantages(trainer.seen[0], 1) == pytest.approx(advantages_of(STEPS)[1])
+    log = trainer.state.log_history[0]
+    assert log["rewards/Numbered/mean"] == 0.5
+
+
+def test_the_other_documented_blocks_are_python() -> None:
+    assert len(SNIPPETS) == 2
+    for block in SNIPPETS:
+        compile(block, "trl.md", "exec")
 
 
 # ---- two ranks ------------------------------------------------------------------------------

@@ -278,7 +278,8 @@ def test_the_verl_agent_functions_give_the_same(recorded: Recorded) -> None:
 def test_importing_the_integration_imports_no_trainer() -> None:
     program = (
         "import sys, graphgpo.integrations.verl;"
-        "print({'verl', 'torch', 'ray', 'transfer_queue'} & set(sys.modules))"
+        "others = {'verl', 'trl', 'torch', 'transformers', 'ray', 'transfer_queue'};"
+        "print(others & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("set()\n", "")

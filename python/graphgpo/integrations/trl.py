@@ -3,7 +3,7 @@
 States come from a `rollout_func`, which records the steps of each rollout with a `StepRecorder`, or
 from the environments of an `environment_factory`, which have a `state` and a `success`. The groups
 of all ranks are merged into graphs, and every token of a step gets the step's advantage.
-`docs/integrations/trl.md` has a block to copy, `examples/trl_corridor.py` a complete program.
+`docs/integrations/trl.md` has a block to copy, `examples/trl_house.py` a complete program.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ADVICE = Advice(
         "use an environment_factory; see docs/integrations/trl.md"
     ),
     set_success="passed to StepRecorder (with environments: their `success` is never True)",
-    more_rollouts="Set num_generations, or num_generations_eval, to 4 or more",
+    more_rollouts="Set num_generations to 4 or more; if it is, most rollouts record no step",
 )
 
 
