@@ -255,6 +255,18 @@ def test_a_reward_free_failure_is_not_called_a_mistake() -> None:
     assert "If the policy does solve tasks" in problems["no success"]
 
 
+def test_an_estimator_of_whole_rollouts_may_leave_steps_alone(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors, (columns, _) = recorded.batch()
+    rows = RecordedRows(columns["graphgpo"].tolist(), columns["uid"].tolist())
+    compute_token_advantages(
+        rows, tensors["token_level_rewards"], tensors["response_mask"], {"estimator": "grpo"}
+    )
+    assert rows.metrics["graphgpo/inert"] == 1.0
+    assert caplog.text == ""
+
+
 def test_the_verl_agent_functions_give_the_same(recorded: Recorded) -> None:
     rollouts = load_rollouts("textworld")
     won = np.asarray(rollouts["success"]).astype(np.float64)
