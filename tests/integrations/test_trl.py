@@ -28,7 +28,7 @@ from recorded import GAP, TOKENS, Recorded
 from tiny import byte_tokenizer, random_llama
 from trl import GRPOConfig, GRPOTrainer
 
-from graphgpo.integrations.trl import GraphGPOMixin, GraphGPOTrainer
+from graphgpo.integrations.trl import GraphGPOMixin, GraphGPOTrainer, StepRecorder
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TRL and its dependencies
 
@@ -234,6 +234,45 @@ def test_masked_truncated_completions_count_in_the_graph_but_get_no_credit(
     expected = Playback(recorded).expected()
     assert not result[1::2].any()
     assert torch.equal(result[::2], expected[::2])
+
+
+def test_the_last_state_need_not_be_known(tmp_path: Path, recorded: Recorded) -> None:
+    def play(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        output = Playback(recorded)(prompts, trainer)
+        for fields in output["graphgpo"]:
+            fields["next_states"][-1] = None
+        return output
+
+    steps = dict(recorded.rollouts)
+    is_last = np.append(np.diff(steps["trajectory_ids"]) != 0, True)
+    steps["next_states"] = np.where(is_last, None, steps["next_states"])
+    expected = graphgpo.compute_advantages(**steps).advantages
+    assert not np.array_equal(expected, recorded.expected.advantages)
+    result = advantages(tmp_path, play)
+    lengths = [len(recorder) for recorder in recorded.recorders]
+    for row, values in zip(result, np.split(expected, np.cumsum(lengths)[:-1]), strict=True):
+        first_tokens = row[: len(values) * (TOKENS + GAP) : TOKENS + GAP]
+        np.testing.assert_array_equal(first_tokens, values)
+
+
+def test_a_rollout_may_have_no_step(
+    tmp_path: Path, recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    def empty(rows: range) -> torch.Tensor:
+        def play(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+            output = Playback(recorded)(prompts, trainer)
+            for row in rows:
+                output["graphgpo"][row] = StepRecorder().rollout_fields(success=False)["graphgpo"]
+            return output
+
+        return advantages(tmp_path, play)
+
+    assert not empty(range(NUM_ROLLOUTS)).any()
+    tokens = empty(range(1))
+    assert not tokens[0].any()
+    assert tokens[1].any()
+    assert torch.equal(tokens[GROUP:], Playback(recorded).expected()[GROUP:])
+    assert "tokens the policy wrote are in no step's start..stop" in caplog.text
 
 
 def test_rollouts_nobody_scored_are_left_out(tmp_path: Path, recorded: Recorded) -> None:
