@@ -268,9 +268,8 @@ def _seen(look: list[_Situation] | Exception) -> list[_Situation]:
 
 def _steps_of_rollout(situations: Sequence[_Situation], mask: Sequence[int]) -> dict[str, Any]:
     starts = np.flatnonzero(np.diff(mask, prepend=0) == 1).tolist()
-    # A rollout that is over stays as it is while others go on.
-    after = [*situations[1 : len(starts)], situations[-1]]
-    wins = [turn for turn, situation in enumerate(after) if situation.success]
+    # A rollout that is over stays as it is while others go on: what follows its last turn is final.
+    wins = [turn for turn in range(len(starts)) if situations[turn + 1].success]
     num_steps = wins[0] + 1 if wins else len(starts)
     steps = StepRecorder()
     for turn in range(num_steps):
@@ -281,7 +280,7 @@ def _steps_of_rollout(situations: Sequence[_Situation], mask: Sequence[int]) -> 
             stop=None if is_last else starts[turn + 1],
         )
     fields: dict[str, Any] = steps.rollout_fields(
-        success=bool(wins), final_state=after[num_steps - 1].state_key
+        success=bool(wins), final_state=situations[num_steps].state_key
     )[EXTRA_FIELD]
     return fields
 
