@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -427,10 +428,14 @@ def test_a_normalisation_of_trls_is_refused(
 def test_an_untested_trl_is_named(
     tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    monkeypatch.setattr("importlib.metadata.version", lambda _: version)
+    installed = importlib.metadata.version
+    monkeypatch.setattr(
+        "importlib.metadata.version",
+        lambda package: version if package == "trl" else installed(package),
+    )
     message = re.escape(f"tested with trl >=1.16,<1.17; this is trl {version}")
     with pytest.warns(UserWarning, match=message):
-        _wiring.check_version("trl", (1, 16), (1, 17))
+        make_trainer(tmp_path, Playback(recorded))
 
 
 # ---- environments ---------------------------------------------------------------------------
