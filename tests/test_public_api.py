@@ -21,7 +21,16 @@ import graphgpo
 from graphgpo import _core
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-MODULES = ["advantages", "config", "graph", "keys", "reference", "result", "torch"]
+MODULES = [
+    "advantages",
+    "config",
+    "graph",
+    "integrations._recording",
+    "keys",
+    "reference",
+    "result",
+    "torch",
+]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -43,6 +52,12 @@ def test_the_public_names_are_these() -> None:
 
 def test_the_version_is_the_packages() -> None:
     assert graphgpo.__version__ == importlib.metadata.version("graphgpo")
+
+
+def test_the_extra_of_a_trainer_asks_for_that_trainer_alone() -> None:
+    requirements = importlib.metadata.requires("graphgpo") or []
+    of_trainers = [text for text in requirements if re.search(r"extra == .(verl|trl)\W", text)]
+    assert [text.split(";")[0].strip() for text in of_trainers] == ["verl>=0.9.1", "trl>=1.16"]
 
 
 def test_importing_prints_nothing_and_needs_numpy_only() -> None:

@@ -23,11 +23,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from recorded import GAP, TOKENS, Recorded
+from tiny import byte_tokenizer
 
 import graphgpo
 from graphgpo.demo import load_rollouts
+from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as integration
-from graphgpo.integrations import verl_agent
 from graphgpo.integrations.verl import RecordedRows, StepRecorder, compute_token_advantages
 
 needs_verl = pytest.mark.skipif(
@@ -40,73 +42,11 @@ HAS_PLUGIN = any(
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 REPOSITORY = Path(__file__).parents[2]
-TOKENS, GAP = 3, 2  # a step writes 3 tokens, then the environment 2
 
 
 @pytest.fixture(autouse=True)
 def _nothing_said_yet() -> None:
-    integration._said.clear()
-
-
-class Recorded:
-    """Real rollouts as agent loops would record them, and what the library says about them."""
-
-    def __init__(self, name: str = "textworld") -> None:
-        rollouts = load_rollouts(name)
-        self.expected = graphgpo.compute_advantages(**rollouts)
-        keys = list(zip(rollouts["group_ids"], rollouts["trajectory_ids"], strict=True))
-        self.uids: list[str] = []
-        self.success: list[bool] = []
-        self.recorders: list[StepRecorder] = []
-        self.final_states: list[str] = []
-        self.values: list[NDArray[np.float32]] = []
-        for key in dict.fromkeys(keys):
-            rows = [row for row, other in enumerate(keys) if other == key]
-            recorder = StepRecorder()
-            for step, row in enumerate(rows):
-                start = step * (TOKENS + GAP)
-                recorder.add(rollouts["states"][row], start=start, stop=start + TOKENS)
-            self.recorders.append(recorder)
-            self.uids.append(f"task_{key[0]}")
-            self.success.append(bool(rollouts["success"][rows].any()))
-            self.final_states.append(rollouts["next_states"][rows[-1]])
-            self.values.append(self.expected.advantages[rows])
-
-    def __len__(self) -> int:
-        return len(self.uids)
-
-    def fields(self, rollout: int) -> dict[str, Any]:
-        return self.recorders[rollout].rollout_fields(
-            success=self.success[rollout], final_state=self.final_states[rollout]
-        )
-
-    def step_fields(self, rollout: int) -> list[dict[str, Any]]:
-        return self.recorders[rollout].step_fields(
-            success=self.success[rollout], final_state=self.final_states[rollout]
-        )
-
-    def mask(self, rollout: int) -> torch.Tensor:
-        one = torch.tensor([1] * TOKENS + [0] * GAP)
-        return one.repeat(len(self.recorders[rollout]))
-
-    def tokens(self, rollout: int) -> torch.Tensor:
-        """The advantages the rollout's tokens must get."""
-        values = torch.from_numpy(self.values[rollout]).repeat_interleave(TOKENS + GAP)
-        return values * self.mask(rollout)
-
-    def batch(self, rows: NDArray[np.intp] | None = None) -> tuple[dict[str, torch.Tensor], Any]:
-        """Tensors and object columns, one row per rollout, and the expected (B, T)."""
-        rows = np.arange(len(self)) if rows is None else rows
-        pad = functools.partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
-        mask = pad([self.mask(row) for row in rows])
-        rewards = torch.zeros(mask.shape)
-        rewards[torch.arange(len(rows)), -1] = torch.tensor(
-            [float(self.success[row]) for row in rows]
-        )
-        columns = {"uid": np.array([self.uids[row] for row in rows], dtype=object)}
-        columns["graphgpo"] = np.array([self.fields(row)["graphgpo"] for row in rows], dtype=object)
-        tensors = {"response_mask": mask, "token_level_rewards": rewards}
-        return tensors, (columns, pad([self.tokens(row) for row in rows]))
+    _wiring._said.clear()
 
 
 @pytest.fixture(scope="module")
@@ -310,8 +250,21 @@ def test_a_reward_free_failure_is_not_called_a_mistake() -> None:
         "graphgpo/inert": 1.0,
         "graphgpo/singleton_share": 0.0,
     }
-    assert list(integration.wiring_problems(metrics)) == ["no success"]
-    assert "If the policy does solve tasks" in integration.wiring_problems(metrics)["no success"]
+    problems = _wiring.wiring_problems(metrics, integration.ADVICE)
+    assert list(problems) == ["no success"]
+    assert "If the policy does solve tasks" in problems["no success"]
+
+
+def test_an_estimator_of_whole_rollouts_may_leave_steps_alone(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors, (columns, _) = recorded.batch()
+    rows = RecordedRows(columns["graphgpo"].tolist(), columns["uid"].tolist())
+    compute_token_advantages(
+        rows, tensors["token_level_rewards"], tensors["response_mask"], {"estimator": "grpo"}
+    )
+    assert rows.metrics["graphgpo/inert"] == 1.0
+    assert caplog.text == ""
 
 
 def test_the_verl_agent_functions_give_the_same(recorded: Recorded) -> None:
@@ -337,7 +290,8 @@ def test_the_verl_agent_functions_give_the_same(recorded: Recorded) -> None:
 def test_importing_the_integration_imports_no_trainer() -> None:
     program = (
         "import sys, graphgpo.integrations.verl;"
-        "print({'verl', 'torch', 'ray', 'transfer_queue'} & set(sys.modules))"
+        "others = {'verl', 'trl', 'torch', 'transformers', 'ray', 'transfer_queue'};"
+        "print(others & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("set()\n", "")
@@ -548,28 +502,6 @@ class ScriptedPolicy:
         return TokenOutput(token_ids=tokens, log_probs=[-1.0] * len(tokens))
 
 
-def byte_tokenizer() -> Any:
-    """A token for every byte, and ChatML: nothing to download."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    model = models.BPE(vocab={x: i for i, x in enumerate(letters)}, merges=[])
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|pad|>"
-    )
-    fast.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
-    fast.chat_template = (
-        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-        "{{ message['content'] }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    return fast
-
-
 @pytest.fixture(scope="module")
 def recipe_config() -> Any:
     from hydra import compose, initialize_config_dir
@@ -630,7 +562,7 @@ def test_the_recipes_agent_loop_leads_to_advantages(
     assert advantages.any()
     assert rows.metrics["graphgpo/inert"] == 0.0
     assert rows.metrics["graphgpo/tokens_without_step"] == 0.0
-    assert integration._said == set()
+    assert _wiring._said == set()
 
 
 def play(config: Any, data: dict[str, Any], seed: int) -> Any:

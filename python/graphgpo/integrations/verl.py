@@ -13,13 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
 import importlib.util
 import logging
-import re
 import sys
-import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,98 +28,48 @@ import numpy as np
 
 import graphgpo
 from graphgpo.config import GraphGPOConfig
+from graphgpo.integrations._recording import (
+    EXTRA_FIELD,
+    StepRecorder,
+    num_tokens_without_step,
+    on_tokens,
+    recorded_steps,
+)
+from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
 
 if TYPE_CHECKING:
     import torch
+
+__all__ = [
+    "ESTIMATOR",
+    "EXTRA_FIELD",
+    "TRAINER_MODE",
+    "GraphGPOMixin",
+    "RecordedRows",
+    "StepRecorder",
+    "compute_token_advantages",
+    "graphgpo_advantage",
+    "register",
+]
 
 logger = logging.getLogger(__name__)
 
 ESTIMATOR = "graphgpo"
 TRAINER_MODE = "graphgpo_sync"
-EXTRA_FIELD = "graphgpo"
-"""Key in `AgentLoopOutput.extra_fields` under which a `StepRecorder` leaves its steps."""
-
 TESTED_VERL = ((0, 9, 1), (0, 10))  # from, below
 
-HOW_TO_RECORD = (
-    "In the agent loop, record the steps with graphgpo.integrations.verl.StepRecorder and update "
-    f"AgentLoopOutput.extra_fields with its fields (key {EXTRA_FIELD!r}); see "
-    "docs/integrations/verl.md"
+ADVICE = Advice(
+    record_steps=(
+        "In the agent loop, record the steps with graphgpo.integrations.verl.StepRecorder and "
+        f"update AgentLoopOutput.extra_fields with its fields (key {EXTRA_FIELD!r}); see "
+        "docs/integrations/verl.md"
+    ),
+    set_success="passed to StepRecorder",
+    more_rollouts=(
+        "Set actor_rollout_ref.rollout.n to 4 or more; if it is, the rollouts of a prompt do not "
+        "share a uid"
+    ),
 )
-
-
-class StepRecorder:
-    """Collects the steps of one rollout inside an agent loop.
-
-    One `AgentLoopOutput` for the whole rollout: give every step the tokens it wrote, as positions
-    in the response, and take `rollout_fields`.
-
-    >>> steps = StepRecorder()
-    >>> steps.add("hall", start=0, stop=5)
-    >>> steps.add("kitchen", start=9, stop=12)  # 5..8 is what the environment said
-    >>> fields = steps.rollout_fields(success=True, final_state="sink")
-    >>> fields["graphgpo"]["states"], fields["graphgpo"]["next_states"]
-    (['hall', 'kitchen'], ['kitchen', 'sink'])
-
-    One `AgentLoopOutput` per step: no positions, and `step_fields` gives one dict for each.
-
-    >>> steps = StepRecorder()
-    >>> steps.add("hall")
-    >>> steps.add("kitchen")
-    >>> [fields["graphgpo"]["states"] for fields in steps.step_fields(success=False)]
-    [['hall'], ['kitchen']]
-    """
-
-    def __init__(self) -> None:
-        self.trajectory_id = uuid.uuid4().hex
-        self._states: list[Any] = []
-        self._starts: list[int] = []
-        self._stops: list[int | None] = []
-
-    def __len__(self) -> int:
-        return len(self._states)
-
-    def add(self, state: Any, *, start: int = 0, stop: int | None = None) -> None:
-        """A step from `state`, written as response tokens start..stop-1 (None: all that follow).
-
-        A state is anything `graphgpo.compute_advantages` takes as one, as the environment shows it
-        before the step: what two rollouts must share to be in the same situation, so no step
-        counter and no history.
-        """
-        self._states.append(state)
-        self._starts.append(start)
-        self._stops.append(stop)
-
-    def rollout_fields(self, *, success: bool, final_state: Any = None) -> dict[str, Any]:
-        """Fields of the one output of the rollout.
-
-        `success`: the rollout reached the goal. `final_state`: what the last step led to; a
-        rollout that failed can still have got close, so give it.
-        """
-        return {EXTRA_FIELD: self._steps(0, len(self), success, final_state)}
-
-    def step_fields(self, *, success: bool, final_state: Any = None) -> list[dict[str, Any]]:
-        """The same for one output per step, in order of the steps; each owns all its tokens."""
-        whole_row = {"starts": [0], "stops": [None]}
-        return [
-            {EXTRA_FIELD: {**self._steps(step, step + 1, success, final_state), **whole_row}}
-            for step in range(len(self))
-        ]
-
-    def _steps(self, first: int, stop: int, success: bool, final_state: Any) -> dict[str, Any]:
-        next_states = [*self._states[1:], final_state]
-        return {
-            "trajectory_id": self.trajectory_id,
-            "success": bool(success),
-            "step_ids": list(range(first, stop)),
-            "states": self._states[first:stop],
-            "next_states": next_states[first:stop],
-            "starts": self._starts[first:stop],
-            "stops": self._stops[first:stop],
-        }
-
-
-_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops")
 
 
 @dataclass
@@ -162,95 +108,43 @@ def compute_token_advantages(
     ValueError
         If a row has no recorded steps, saying how to record them.
     """
-    from graphgpo.torch import spans_to_tokens
-
-    num_rows, width = response_mask.shape
-    recorded = _recorded_steps(rows, num_rows)
-    columns: dict[str, list[Any]] = {name: [] for name in _STEP_COLUMNS}
-    step_rows: list[int] = []
-    for row, steps in recorded.items():
-        for name in _STEP_COLUMNS:
-            columns[name].extend(steps[name])
-        step_rows.extend([row] * len(steps["states"]))
-
-    outcomes = token_level_rewards.detach().sum(-1).double().cpu().tolist()
-    ids = _trajectory_ids(rows, recorded)
-    last_steps: dict[tuple[Any, Any], tuple[int, float]] = {}
-    for row, steps in recorded.items():
-        last = (max(steps["step_ids"], default=-1), outcomes[row])
-        last_steps[ids[row]] = max(last, last_steps.get(ids[row], last), key=lambda step: step[0])
-
-    result = graphgpo.compute_advantages(
-        columns["states"],
-        columns["next_states"],
-        group_ids=[ids[row][0] for row in step_rows],
-        trajectory_ids=[ids[row][1] for row in step_rows],
-        step_ids=np.array(columns["step_ids"], dtype=np.int64),
-        success=np.array([recorded[row]["success"] for row in step_rows], dtype=bool),
-        episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
-        config=config,
-    )
-    spans = {
-        "rows": np.array(step_rows, dtype=np.int64),
-        "starts": np.array(columns["starts"], dtype=np.int64),
-        # A step may begin beyond the end of a truncated response.
-        "stops": np.array(
-            [
-                max(start, width) if stop is None else stop
-                for start, stop in zip(columns["starts"], columns["stops"], strict=True)
-            ],
-            dtype=np.int64,
-        ),
-    }
-    is_token = response_mask != 0
-    tokens = spans_to_tokens(result, **spans, shape=(num_rows, width), device=response_mask.device)
-    in_step = spans_to_tokens(
-        np.ones(len(result)), **spans, shape=(num_rows, width), device=response_mask.device
-    )
-    is_real = is_token.new_zeros(num_rows)
-    is_real[list(recorded)] = True
-    rows.metrics = {
-        **result.metrics,
-        "graphgpo/tokens_without_step": float(
-            (is_token & is_real[:, None] & (in_step == 0)).sum().item()
-        ),
-    }
-    _say_once(wiring_problems(rows.metrics, num_rewarded=_num_rewarded(last_steps)))
-    advantages: torch.Tensor = tokens * is_token
-    return advantages
-
-
-def _recorded_steps(rows: RecordedRows, num_rows: int) -> dict[int, Mapping[str, Any]]:
-    """The steps of each row that is no padding."""
+    if not isinstance(config, GraphGPOConfig):
+        config = GraphGPOConfig.from_mapping(config or {})
+    num_rows, _ = response_mask.shape
     is_padding = rows.is_padding or [False] * num_rows
     recorded = {
         row: steps
         for row, (steps, padding) in enumerate(zip(rows.steps, is_padding, strict=True))
         if not padding
     }
-    missing = [row for row, steps in recorded.items() if not isinstance(steps, Mapping)]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(recorded)} rows have no recorded states (the first is row "
-            f"{missing[0]}), so GraphGPO has no graph to work on. {HOW_TO_RECORD}"
-        )
-    for row, steps in recorded.items():
-        _check_steps(row, steps)
-    return recorded
+    steps = recorded_steps(recorded, ADVICE)
+    step_rows = steps.rows.tolist()
+    ids = _trajectory_ids(rows, recorded)
+    outcomes = token_level_rewards.detach().sum(-1).double().cpu().tolist()
+    last_steps: dict[tuple[Any, Any], tuple[int, float]] = {}
+    for row, fields in recorded.items():
+        last = (max(fields["step_ids"], default=-1), outcomes[row])
+        last_steps[ids[row]] = max(last, last_steps.get(ids[row], last), key=lambda step: step[0])
 
-
-def _check_steps(row: int, steps: Mapping[str, Any]) -> None:
-    absent = [name for name in (*_STEP_COLUMNS, "success") if name not in steps]
-    if absent:
-        raise ValueError(
-            f"the steps recorded in row {row} have no {', '.join(map(repr, absent))}. "
-            f"{HOW_TO_RECORD}"
-        )
-    lengths = {name: len(steps[name]) for name in _STEP_COLUMNS}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(
-            f"the steps recorded in row {row} have columns of different lengths: {lengths}"
-        )
+    result = graphgpo.compute_advantages(
+        steps.states,
+        steps.next_states,
+        group_ids=[ids[row][0] for row in step_rows],
+        trajectory_ids=[ids[row][1] for row in step_rows],
+        step_ids=steps.step_ids,
+        success=steps.success,
+        episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
+        config=config,
+    )
+    is_real = response_mask.new_zeros(num_rows)
+    is_real[list(recorded)] = 1
+    without_step = num_tokens_without_step(steps, response_mask * is_real[:, None])
+    rows.metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
+    num_rewarded = sum(outcome > 0 for _, outcome in last_steps.values())
+    say_once(
+        wiring_problems(rows.metrics, ADVICE, estimator=config.estimator, num_rewarded=num_rewarded)
+    )
+    return on_tokens(result, steps, response_mask)
 
 
 def _trajectory_ids(
@@ -265,58 +159,6 @@ def _trajectory_ids(
         )
         for row, steps in recorded.items()
     }
-
-
-def _num_rewarded(last_steps: Mapping[tuple[Any, Any], tuple[int, float]]) -> int:
-    return sum(outcome > 0 for _, outcome in last_steps.values())
-
-
-def wiring_problems(metrics: Mapping[str, float], *, num_rewarded: int = 0) -> dict[str, str]:
-    """What looks wrongly connected about a batch, in plain words by a short name.
-
-    `metrics` of `graphgpo.compute_advantages`; `num_rewarded`: rollouts with an outcome above 0.
-    """
-    problems = {}
-    num_groups, num_rollouts = metrics["graphgpo/num_groups"], metrics["graphgpo/num_trajectories"]
-    if num_rollouts and num_rollouts == num_groups:
-        problems["single rollouts"] = (
-            f"each of the {num_groups:.0f} prompts has one rollout, so there is nothing to compare "
-            "and every advantage is 0. Set actor_rollout_ref.rollout.n to 4 or more; if it is, the "
-            "rollouts of a prompt do not share a uid"
-        )
-    if num_groups and metrics["graphgpo/groups_without_success"] == num_groups:
-        problems["no success"] = (
-            f"none of the {num_rollouts:.0f} rollouts succeeded, so no step earns credit. "
-            + (
-                f"{num_rewarded} of them have a reward above 0, so success is probably never "
-                "passed to StepRecorder"
-                if num_rewarded
-                else "If the policy does solve tasks, success is never passed to StepRecorder"
-            )
-        )
-    elif metrics["graphgpo/inert"] == 1.0 and "single rollouts" not in problems:
-        problems["no choice"] = (
-            "no step advantage differs from 0 although rollouts succeeded: "
-            f"{metrics['graphgpo/singleton_share']:.0%} of the steps start in a state seen once. "
-            "States that should be equal probably differ, by a step counter, a timestamp or the "
-            "history; see docs/state_key.md"
-        )
-    if metrics.get("graphgpo/tokens_without_step"):
-        problems["tokens without step"] = (
-            f"{metrics['graphgpo/tokens_without_step']:.0f} tokens the policy wrote are in no "
-            "step's start..stop and get advantage 0; positions count from the first response token"
-        )
-    return problems
-
-
-_said: set[str] = set()
-
-
-def _say_once(problems: Mapping[str, str]) -> None:
-    for name, text in problems.items():
-        if name not in _said:
-            _said.add(name)
-            logger.warning("graphgpo: %s (said once per process)", text)
 
 
 # ---- inside verl ----------------------------------------------------------------------------
@@ -342,7 +184,7 @@ def graphgpo_advantage(
     **_: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The estimator `graphgpo` of verl's registry: (advantages, returns), both (B, T) float32."""
-    _check_version()
+    check_version("verl", *TESTED_VERL)
     rows = _rows_of_batch.get()
     if rows is None:
         raise RuntimeError(
@@ -508,23 +350,3 @@ def _run_logged(action: Callable[[ModuleType], None], module: ModuleType) -> Non
         action(module)
     except Exception:
         logger.exception("graphgpo could not prepare %s", module.__name__)
-
-
-def _check_version() -> None:
-    """Warn, once per process, outside the versions of verl this was tested with."""
-    if "version" in _said:
-        return
-    _said.add("version")
-    version = importlib.metadata.version("verl")
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-    oldest, beyond = TESTED_VERL
-    if not oldest <= numbers < beyond:
-        warnings.warn(
-            f"graphgpo {graphgpo.__version__} is tested with verl >={_dotted(oldest)},"
-            f"<{_dotted(beyond)}; this is verl {version}",
-            stacklevel=2,
-        )
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))

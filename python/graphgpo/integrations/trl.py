@@ -1,0 +1,329 @@
+"""TRL: `GraphGPOTrainer`, a `GRPOTrainer` whose advantages are those of steps.
+
+States come from a `rollout_func`, which records the steps of each rollout with a `StepRecorder`, or
+from the environments of an `environment_factory`, which have a `state` and a `success`. The groups
+of all ranks are merged into graphs, and every token of a step gets the step's advantage.
+`docs/integrations/trl.md` has a block to copy, `examples/trl_house.py` a complete program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from trl import GRPOTrainer
+
+import graphgpo
+from graphgpo.config import GraphGPOConfig
+from graphgpo.integrations._recording import (
+    EXTRA_FIELD,
+    RecordedSteps,
+    StepRecorder,
+    num_tokens_without_step,
+    on_tokens,
+    recorded_steps,
+)
+from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
+
+__all__ = ["EXTRA_FIELD", "GraphGPOMixin", "GraphGPOTrainer", "StepRecorder"]
+
+T = TypeVar("T")
+
+TESTED_TRL = ((1, 16), (1, 17))  # from, below
+
+ADVICE = Advice(
+    record_steps=(
+        "Record the steps of each rollout with graphgpo.integrations.trl.StepRecorder and return "
+        f"its fields from rollout_func (key {EXTRA_FIELD!r}, one entry for each completion), or "
+        "use an environment_factory; see docs/integrations/trl.md"
+    ),
+    set_success="passed to StepRecorder (with environments: their `success` is never True)",
+    more_rollouts="Set num_generations to 4 or more; if it is, most rollouts record no step",
+)
+
+
+class GraphGPOMixin:
+    """Put before a `GRPOTrainer` class: `class Mine(GraphGPOMixin, MyGRPOTrainer)`.
+
+    Takes one keyword more than that class, `graphgpo_config`: a `GraphGPOConfig` or a mapping of
+    its options. The rewards become the outcome of a rollout, summed with TRL's `reward_weights`;
+    every normalisation is GraphGPO's. All ranks compute the same from the steps of all ranks, and
+    each keeps its own rows.
+
+    Raises
+    ------
+    ValueError
+        If `args` ask for a normalisation of TRL's, which would have no effect.
+    """
+
+    accelerator: Any
+    args: Any
+    environments: list[Any] | None
+    model: Any
+    num_generations: int
+    num_generations_eval: int
+    reward_weights: torch.Tensor
+    rollout_func: Callable[[list[Any], Any], dict[str, Any]] | None
+    _metrics: dict[str, dict[str, list[float]]]
+
+    def __init__(
+        self,
+        *args: Any,
+        graphgpo_config: GraphGPOConfig | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_version("trl", *TESTED_TRL)
+        if not isinstance(graphgpo_config, GraphGPOConfig):
+            graphgpo_config = GraphGPOConfig.from_mapping(graphgpo_config or {})
+        self.graphgpo_config = graphgpo_config
+        self._generation = _Generation()
+        super().__init__(*args, **kwargs)
+        _check_normalisation(self.args)
+        rollout_func = self.rollout_func
+        if rollout_func is not None:
+            self.rollout_func = lambda prompts, trainer: _on_every_rank(
+                lambda: rollout_func(prompts, trainer)
+            )
+
+    def environment_state(self, environment: Any) -> Any:
+        """What two rollouts must share to be in the same situation. Override it at will."""
+        return _attribute(environment, "state")
+
+    def environment_success(self, environment: Any) -> bool:
+        """Whether the rollout has reached the goal by now. Override it at will."""
+        return bool(_attribute(environment, "success"))
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        generation = self._generation = _Generation()
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        response_mask = output["completion_mask"] * output.get("tool_mask", 1)
+        rows = generation.rows
+        if rows is None:  # TRL has put what rollout_func returned into the inputs
+            rows = [row.get(EXTRA_FIELD) for row in inputs]
+
+        mine = _on_every_rank(lambda: _keyed_rows(rows, response_mask))
+        ranks: list[_KeyedRows] = gather_object([mine])
+        is_training = self.model.training
+        outcomes = _outcomes(generation.rewards, self.reward_weights)
+        steps = _steps_of_all(ranks)
+        result = graphgpo.compute_advantages(
+            steps.states,
+            steps.next_states,
+            group_ids=steps.rows
+            // (self.num_generations if is_training else self.num_generations_eval),
+            trajectory_ids=steps.rows,
+            step_ids=steps.step_ids,
+            success=steps.success,
+            episode_returns=outcomes[steps.rows],
+            # A rollout that no reward function scored is left out, as TRL does.
+            mask=~np.isnan(outcomes[steps.rows]),
+            config=self.graphgpo_config,
+        )
+        first_row = sum(rank.num_rows for rank in ranks[: self.accelerator.process_index])
+        output["advantages"] = on_tokens(result, steps, response_mask, first_row=first_row)
+
+        without_step = sum(rank.num_tokens_without_step for rank in ranks)
+        metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
+        for name, value in metrics.items():
+            self._metrics["train" if is_training else "eval"][name].append(value)
+        if is_training and self.accelerator.is_main_process:
+            num_rewarded = int((outcomes > 0).sum())
+            estimator = self.graphgpo_config.estimator
+            say_once(
+                wiring_problems(metrics, ADVICE, estimator=estimator, num_rewarded=num_rewarded)
+            )
+        return output
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        rewards: torch.Tensor = super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
+        self._generation.rewards = rewards  # of the rows of all ranks
+        return rewards
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        generated = super()._generate(prompts)  # type: ignore[misc]
+        if self._plays_environments():
+            self._look_at_environments()
+            _, completion_ids, tool_mask, *_ = generated
+            masks = tool_mask or [[1] * len(ids) for ids in completion_ids]
+            looks = self._generation.looks
+            self._generation.rows = _on_every_rank(lambda: _turns_as_steps(looks, masks))
+        return generated
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        if self._plays_environments():
+            self._look_at_environments()
+        return super()._generate_single_turn(*args, **kwargs)  # type: ignore[misc]
+
+    def _plays_environments(self) -> bool:
+        return bool(self.environments) and self.rollout_func is None
+
+    def _look_at_environments(self) -> None:
+        # Ranks take different numbers of turns, so an error has to wait until they meet again.
+        look: list[_Situation] | Exception
+        try:
+            look = [
+                _Situation(
+                    graphgpo.state_key(self.environment_state(environment)),
+                    self.environment_success(environment),
+                )
+                for environment in self.environments or []
+            ]
+        except Exception as error:
+            look = error
+        self._generation.looks.append(look)
+
+
+class GraphGPOTrainer(GraphGPOMixin, GRPOTrainer):  # type: ignore[misc]
+    """TRL's `GRPOTrainer` with GraphGPO's advantages; see `GraphGPOMixin`."""
+
+
+class _Situation(NamedTuple):
+    """Where the environment of one rollout is, as a key: the state itself may change in place."""
+
+    state_key: int
+    success: bool
+
+
+@dataclass
+class _Generation:
+    """What was seen on the way through one `_generate_and_score_completions`."""
+
+    looks: list[list[_Situation] | Exception] = field(default_factory=list)
+    """All environments before each turn, and once after the last."""
+
+    rows: list[Any] | None = None
+    """Recorded steps of each row, if they come from environments."""
+
+    rewards: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    """(rows of all ranks, reward functions)."""
+
+
+class _KeyedRows(NamedTuple):
+    """What ranks tell each other about their rows: integers, whatever the states are."""
+
+    num_rows: int
+    num_tokens_without_step: int
+    steps: RecordedSteps
+
+
+def _keyed_rows(rows: Sequence[Any], response_mask: torch.Tensor) -> _KeyedRows:
+    steps = recorded_steps(dict(enumerate(rows)), ADVICE)
+    known = [state for state in steps.next_states if state is not None]
+    next_keys = iter(graphgpo.state_keys(known).tolist())
+    keyed = steps._replace(
+        states=graphgpo.state_keys(steps.states).tolist(),
+        next_states=[None if state is None else next(next_keys) for state in steps.next_states],
+    )
+    return _KeyedRows(len(rows), num_tokens_without_step(steps, response_mask), keyed)
+
+
+def _steps_of_all(ranks: Sequence[_KeyedRows]) -> RecordedSteps:
+    """The steps of all ranks, rows numbered through."""
+    parts = [rank.steps for rank in ranks]
+    first_rows = np.cumsum([0, *(rank.num_rows for rank in ranks[:-1])])
+    return RecordedSteps(
+        rows=np.concatenate(
+            [part.rows + first for part, first in zip(parts, first_rows, strict=True)]
+        ),
+        step_ids=np.concatenate([part.step_ids for part in parts]),
+        states=[key for part in parts for key in part.states],
+        next_states=[key for part in parts for key in part.next_states],
+        success=np.concatenate([part.success for part in parts]),
+        starts=np.concatenate([part.starts for part in parts]),
+        stops=np.concatenate([part.stops for part in parts]),
+    )
+
+
+def _outcomes(rewards: torch.Tensor, weights: torch.Tensor) -> NDArray[np.float64]:
+    """Weighted sum of a row's rewards, as TRL forms it; NaN where no function gave one."""
+    weighted = (rewards * weights.to(rewards.device)).nansum(dim=1)
+    weighted[torch.isnan(rewards).all(dim=1)] = torch.nan
+    return weighted.double().cpu().numpy()
+
+
+def _turns_as_steps(
+    looks: Sequence[list[_Situation] | Exception], masks: Sequence[Sequence[int]]
+) -> list[dict[str, Any]]:
+    """Recorded steps of each row: a turn of the policy, a run of 1s in its mask, is a step.
+
+    A turn without a tool call, or with one that fails, is a step that stays where it is. The
+    rollout ends with the turn that reaches the goal, to which what is written after it belongs.
+    """
+    return [
+        _steps_of_rollout([_seen(look)[row] for look in looks], mask)
+        for row, mask in enumerate(masks)
+    ]
+
+
+def _seen(look: list[_Situation] | Exception) -> list[_Situation]:
+    if isinstance(look, Exception):
+        raise look
+    return look
+
+
+def _steps_of_rollout(situations: Sequence[_Situation], mask: Sequence[int]) -> dict[str, Any]:
+    starts = np.flatnonzero(np.diff(mask, prepend=0) == 1).tolist()
+    # A rollout that is over stays as it is while others go on: what follows its last turn is final.
+    wins = [turn for turn in range(len(starts)) if situations[turn + 1].success]
+    num_steps = wins[0] + 1 if wins else len(starts)
+    steps = StepRecorder()
+    for turn in range(num_steps):
+        is_last = turn == num_steps - 1
+        steps.add(
+            situations[turn].state_key,
+            start=starts[turn],
+            stop=None if is_last else starts[turn + 1],
+        )
+    fields: dict[str, Any] = steps.rollout_fields(
+        success=bool(wins), final_state=situations[num_steps].state_key
+    )[EXTRA_FIELD]
+    return fields
+
+
+def _on_every_rank(work: Callable[[], T]) -> T:
+    """`work()`; if it fails on one rank, all ranks raise instead of waiting for that one."""
+    error: Exception | None = None
+    try:
+        done = work()
+    except Exception as failure:
+        error = failure
+    failures = gather_object([None if error is None else f"{type(error).__name__}: {error}"])
+    if error is not None:
+        raise error
+    for rank, message in enumerate(failures):
+        if message is not None:
+            raise RuntimeError(f"rank {rank} failed, so this one stops too: {message}")
+    return done
+
+
+def _attribute(environment: Any, name: str) -> Any:
+    value = getattr(environment, name, None)
+    if value is None or callable(value):
+        what = "no" if value is None else "a method"
+        raise TypeError(
+            f"environment {type(environment).__name__} has {what} {name!r}; expected an attribute "
+            "or a property: `state`, what rollouts share that are in the same situation, and "
+            "`success`, whether the goal is reached. Or override environment_state and "
+            "environment_success of the trainer"
+        )
+    return value
+
+
+def _check_normalisation(args: Any) -> None:
+    if args.scale_rewards != "group":
+        raise ValueError(
+            f"scale_rewards is {args.scale_rewards!r}, which would have no effect: GraphGPO "
+            "normalises by itself. Leave it at 'group'; GraphGPOConfig(normalization='mean') "
+            "drops the standard deviation"
+        )
+    if args.multi_objective_aggregation != "sum_then_normalize":
+        raise ValueError(
+            f"multi_objective_aggregation is {args.multi_objective_aggregation!r}, which would "
+            "have no effect: an outcome is the weighted sum of the rewards. Leave it at "
+            "'sum_then_normalize'"
+        )
