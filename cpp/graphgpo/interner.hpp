@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "graphgpo/key.hpp"
 #include "graphgpo/memory.hpp"
@@ -57,6 +58,12 @@ class Interner {
         return slots_.size() * sizeof(Slot) >= std::size_t{1} << 19;
     }
     static constexpr std::size_t block = 16;
+
+    // Forgets all keys, of which about `expected` new ones follow; ids go on.
+    void start_anew(std::size_t expected);
+
+    // By id; null for the keyless.
+    [[nodiscard]] Array<Key> keys() && noexcept { return std::move(keys_); }
 
     // The next free id, given to something that has no key (GOAL, a leaf) and is never found again.
     [[nodiscard]] std::int32_t add_keyless();

@@ -33,6 +33,7 @@ def read_batch(
     edge_costs: Any,
     action_valid: Any,
     mask: Any,
+    num_threads: int,
 ) -> dict[str, Any]:
     """The row arguments of `compute_advantages`, as the core takes them."""
     given = {
@@ -57,18 +58,10 @@ def read_batch(
 
     columns: dict[str, Any] = dict.fromkeys(given)
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    in_place = _share_text_form(plain["states"], plain.get("next_states"))
-    columns["states"] = key_column("states", plain["states"], rows, in_place=in_place)
-    if next_states is not None:
-        columns["next_states"] = key_column(
-            "next_states",
-            plain["next_states"],
-            rows,
-            in_place=in_place,
-            states=columns["states"],
-        )
+    columns |= _numbered(plain, rows, num_threads) or _keyed(plain, rows)
     for name in ("group_ids", "trajectory_ids"):
-        columns[name] = key_column(name, plain[name], rows, is_id=True)
+        if columns[name] is None:
+            columns[name] = key_column(name, plain[name], rows, is_id=True)
     for name in ("success", "action_valid"):
         columns[name] = flag_column(name, plain.get(name), rows)
     columns["step_ids"] = integer_column("step_ids", plain.get("step_ids"), rows)
@@ -80,6 +73,47 @@ def read_batch(
         pair = comparable(columns["states"], columns["next_states"])
         columns["states"], columns["next_states"] = pair
     return columns
+
+
+def _keyed(plain: dict[str, Any], mask: Mask) -> dict[str, _core.KeyColumn]:
+    """States and next states, a key per row."""
+    in_place = _share_text_form(plain["states"], plain.get("next_states"))
+    states = key_column("states", plain["states"], mask, in_place=in_place)
+    if "next_states" not in plain:
+        return {"states": states}
+    next_states = key_column(
+        "next_states", plain["next_states"], mask, in_place=in_place, states=states
+    )
+    return {"states": states, "next_states": next_states}
+
+
+def _numbered(
+    plain: dict[str, Any], mask: Mask, num_threads: int
+) -> dict[str, _core.KeyColumn | None] | None:
+    """Lists of plain states, numbered while they are read, and the group ids that takes.
+
+    None if they are not to be read that way; what is wrong with a column is found when it is read
+    in its turn.
+    """
+    states, next_states = plain["states"], plain.get("next_states")
+    if not isinstance(states, (list, tuple)) or not isinstance(
+        next_states, (list, tuple, type(None))
+    ):
+        return None
+    try:
+        group_ids = key_column("group_ids", plain["group_ids"], mask, is_id=True)
+    except (TypeError, ValueError):
+        return None
+    columns = _core.number_objects(
+        states=states,
+        next_states=next_states,
+        group_ids=group_ids,
+        mask=mask,
+        num_threads=num_threads,
+    )
+    if columns is None:
+        return None
+    return {"states": columns[0], "next_states": columns[1], "group_ids": group_ids}
 
 
 def _check_lengths(columns: dict[str, Any]) -> None:
