@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from graphgpo import _core
-from graphgpo.config import DEFAULT_GIGPO_GAMMA, GraphGPOConfig, with_options
+from graphgpo.config import DEFAULT_GIGPO_GAMMA, FIELDS, GraphGPOConfig, with_options
 from graphgpo.ingest import read_batch
 from graphgpo.result import StepAdvantages
+
+_DEFAULTS = GraphGPOConfig()  # made once: checking it is a quarter of the time of a small call
 
 
 def compute_advantages(
@@ -97,12 +98,12 @@ def compute_advantages(
     array([2., 1., 2.])
     """
     if config is None:
-        config = GraphGPOConfig()
+        config = _DEFAULTS
     elif not isinstance(config, GraphGPOConfig):
         config = GraphGPOConfig.from_mapping(config)
     config = with_options(config, options)
     # Not asdict: it copies every value deeply, a third of the time of a small call.
-    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    fields = {name: getattr(config, name) for name in FIELDS}
     if config.gamma is None:
         fields["gamma"] = DEFAULT_GIGPO_GAMMA
 
