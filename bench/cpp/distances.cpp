@@ -25,13 +25,14 @@ bool are_exact(const TransitionGraph& graph, std::span<const double> costs,
     for (std::size_t step = 0; step < graph.source.size(); ++step) {
         const StateId source = graph.source[step];
         const StateId target = graph.target[step];
-        if (found.reached[index(target)] == 0) continue;
-        if (found.reached[index(source)] == 0) return false;
+        if (!found.is_finite(found[target])) continue;
+        if (!found.is_finite(found[source])) return false;
         const Distance distance = found[target] + (costs.empty() ? 1 : costs[step]);
         if (distance < found[source]) return false;
         if (distance == found[source]) is_attained[index(source)] = 1;
     }
-    return std::ranges::equal(is_attained, found.reached);
+    return std::ranges::equal(is_attained, found.to_goal, {}, {},
+                              [&](Distance distance) { return found.is_finite(distance) ? 1 : 0; });
 }
 
 // As the pipeline makes them from rollouts, one per group.

@@ -45,7 +45,7 @@ void normalise(benchmark::State& state) {
     const auto distinct = static_cast<std::size_t>(state.range(2));
     Random random(seed);
     std::vector<StateId> states(size);
-    std::vector<double> returns(size);
+    Array<double> returns(size);
     for (std::size_t step = 0; step < size; ++step) {
         states[step] = id_of(below(random, size / per_state));
         returns[step] = static_cast<double>(below(random, distinct)) / 7;

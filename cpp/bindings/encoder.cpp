@@ -191,29 +191,22 @@ Key Encoder::id(py::handle object) {
 }
 
 Key Encoder::text(PyObject* value, int depth) {
-    const auto length = static_cast<std::size_t>(PyUnicode_GET_LENGTH(value));
-    if (PyUnicode_IS_ASCII(value)) {
-        return Key::view(KeyKind::text,
-                         {reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(value)), length});
-    }
     // Inside a sequence or mapping the bytes are copied in any case.
     const bool is_in_place = text_form_ == TextForm::in_place && depth == 0;
-    const auto key = [&](KeyKind kind, const auto* units) {
-        if (is_in_place) {
-            return Key::view(kind, {reinterpret_cast<const char*>(units), length * sizeof *units});
-        }
-        // Not PyUnicode_AsUTF8: it keeps a second copy in the caller's object for ever, and refuses
-        // lone surrogates.
+    if (is_in_place || PyUnicode_IS_ASCII(value)) return text_in_place(value);
+    // Not PyUnicode_AsUTF8: it keeps a second copy in the caller's object for ever, and refuses
+    // lone surrogates.
+    const auto utf8 = [&](const auto* units) {
+        const auto length = static_cast<std::size_t>(PyUnicode_GET_LENGTH(value));
         return Key::view(KeyKind::text, arena_->copy(text_.encode(std::span(units, length))));
     };
-    // Python holds a str in the narrowest units that fit: equal ones have equal units.
     switch (PyUnicode_KIND(value)) {
         case PyUnicode_1BYTE_KIND:
-            return key(KeyKind::ucs1_text, PyUnicode_1BYTE_DATA(value));
+            return utf8(PyUnicode_1BYTE_DATA(value));
         case PyUnicode_2BYTE_KIND:
-            return key(KeyKind::ucs2_text, PyUnicode_2BYTE_DATA(value));
+            return utf8(PyUnicode_2BYTE_DATA(value));
         default:
-            return key(KeyKind::ucs4_text, PyUnicode_4BYTE_DATA(value));
+            return utf8(PyUnicode_4BYTE_DATA(value));
     }
 }
 

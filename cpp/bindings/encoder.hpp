@@ -29,6 +29,19 @@ struct Misfit {
 // Misfit.
 [[nodiscard]] py::array array_of_tensor(py::handle tensor);
 
+// A str where it lies: ASCII is its own UTF-8, other text is in Python's units, the narrowest that
+// fit, so that equal texts have equal units.
+[[nodiscard]] inline Key text_in_place(PyObject* text) {
+    const auto length = static_cast<std::size_t>(PyUnicode_GET_LENGTH(text));
+    const auto* const units = static_cast<const char*>(PyUnicode_DATA(text));
+    if (PyUnicode_IS_ASCII(text)) return Key::view(KeyKind::text, {units, length});
+    const auto bytes_per_unit = static_cast<std::size_t>(PyUnicode_KIND(text));
+    const KeyKind kind = bytes_per_unit == 1   ? KeyKind::ucs1_text
+                         : bytes_per_unit == 2 ? KeyKind::ucs2_text
+                                               : KeyKind::ucs4_text;
+    return Key::view(kind, {units, length * bytes_per_unit});
+}
+
 class Encoder {
   public:
     // Keys view `arena` and the values themselves: both must outlive them.

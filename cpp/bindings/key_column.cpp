@@ -38,6 +38,10 @@ OwnedKeyColumn::OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::tuple obj
       objects_(std::move(objects)),
       owner_(std::move(owner)) {}
 
+OwnedKeyColumn::OwnedKeyColumn(std::vector<std::int32_t> numbers,
+                               std::shared_ptr<NumberedValues> values)
+    : data_(Numbered{std::move(numbers), std::move(values)}) {}
+
 OwnedKeyColumn::OwnedKeyColumn(Column<std::int64_t> integers) : data_(std::move(integers)) {}
 
 OwnedKeyColumn::OwnedKeyColumn(py::array rows, std::string header)
@@ -49,6 +53,9 @@ KeyColumn OwnedKeyColumn::view() const {
     }
     if (const auto* integers = std::get_if<Column<std::int64_t>>(&data_)) {
         return bindings::view(*integers);
+    }
+    if (const auto* numbered = std::get_if<Numbered>(&data_)) {
+        return NumberedKeys{.numbers = numbered->numbers, .keys = numbered->values->keys};
     }
     const auto& [array, header] = std::get<Rows>(data_);
     const auto num_rows = static_cast<std::size_t>(array.shape(0));
@@ -65,14 +72,15 @@ namespace {
 template <typename Visitor>
 void visit_kinds(const KeyColumn& column, Visitor&& visit) {
     if (graphgpo::num_rows(column) == 0) return;
-    const auto* keys = std::get_if<std::span<const Key>>(&column);
-    if (keys == nullptr) {  // one kind throughout
-        visit(key_at(column, 0).kind());
-        return;
-    }
-    for (const Key& key : *keys) {
-        if (!key.is_null() && !visit(key.kind())) return;
-    }
+    const auto visit_rows = [&](const auto& keys) {
+        for (std::size_t row = 0; row < graphgpo::num_rows(column); ++row) {
+            const KeyKind kind = key_at(keys, id_of(row)).kind();
+            if (kind != KeyKind::null && !visit(kind)) return;
+        }
+    };
+    if (const auto* keys = std::get_if<std::span<const Key>>(&column)) return visit_rows(*keys);
+    if (const auto* numbered = std::get_if<NumberedKeys>(&column)) return visit_rows(*numbered);
+    visit(key_at(column, 0).kind());  // one kind throughout
 }
 
 }  // namespace

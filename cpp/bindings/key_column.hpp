@@ -18,6 +18,7 @@
 
 #include "arrays.hpp"
 #include "graphgpo/columns.hpp"
+#include "graphgpo/memory.hpp"
 
 namespace graphgpo::bindings {
 
@@ -49,8 +50,15 @@ class Arena {
 // The key of an array: `header` as `array_header` writes it, then the elements.
 [[nodiscard]] Key array_key(Arena& arena, std::string_view header, std::string_view elements);
 
+// The different values of a column, or of two columns that share them, and what their keys view.
+struct NumberedValues {
+    Array<Key> keys;  // by number
+    std::vector<py::object> objects;
+};
+
 class OwnedKeyColumn {
   public:
+    OwnedKeyColumn(std::vector<std::int32_t> numbers, std::shared_ptr<NumberedValues> values);
     // `owner` keeps alive what keys view outside the arena: Arrow buffers, another column.
     OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::object owner);
     // `objects` are those the keys were read from, and may view.
@@ -75,7 +83,11 @@ class OwnedKeyColumn {
         py::array array;
         std::string header;
     };
-    std::variant<std::vector<Key>, Column<std::int64_t>, Rows> data_;
+    struct Numbered {
+        std::vector<std::int32_t> numbers;  // by row
+        std::shared_ptr<NumberedValues> values;
+    };
+    std::variant<std::vector<Key>, Column<std::int64_t>, Rows, Numbered> data_;
     Arena arena_;
     py::tuple objects_{py::reinterpret_steal<py::tuple>(py::handle())};
     py::object owner_;
@@ -83,6 +95,7 @@ class OwnedKeyColumn {
 
 void bind_key_column(py::module_& module);
 void bind_objects(py::module_& module);
+void bind_numbering(py::module_& module);
 void bind_numbers(py::module_& module);
 void bind_numpy(py::module_& module);
 void bind_arrow(py::module_& module);

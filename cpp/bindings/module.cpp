@@ -32,6 +32,7 @@ PYBIND11_MODULE(_core, module) {
     pybind11::register_local_exception_translator(&raise_value_error);
     bindings::bind_key_column(module);     // columns in canonical form, stable keys
     bindings::bind_objects(module);        // ... from Python objects
+    bindings::bind_numbering(module);      // ... and compared while they are read
     bindings::bind_numpy(module);          // ... from NumPy arrays
     bindings::bind_arrow(module);          // ... from Arrow columns
     bindings::bind_numbers(module);        // numbers and flags from Python objects

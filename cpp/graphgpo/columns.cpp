@@ -7,6 +7,7 @@ namespace graphgpo {
 std::size_t num_rows(const KeyColumn& column) noexcept {
     if (const auto* rows = std::get_if<NumericRows>(&column)) return rows->num_rows;
     if (const auto* keys = std::get_if<std::span<const Key>>(&column)) return keys->size();
+    if (const auto* keys = std::get_if<NumberedKeys>(&column)) return keys->numbers.size();
     return std::get<std::span<const std::int64_t>>(column).size();
 }
 

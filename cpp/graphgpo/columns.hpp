@@ -20,7 +20,16 @@ struct NumericRows {
     std::string_view header;  // dtype and row shape, as `array_header` writes them
 };
 
-using KeyColumn = std::variant<std::span<const Key>, std::span<const std::int64_t>, NumericRows>;
+// Keys that were compared before, group by group: rows of one group have one number where their
+// keys are equal, and another where they are not. The numbers of a group are consecutive, and no
+// other group has them. States and next states share them: both are numbered, or neither.
+struct NumberedKeys {
+    std::span<const std::int32_t> numbers;  // by row; `none`: null
+    std::span<const Key> keys;              // by number
+};
+
+using KeyColumn =
+    std::variant<std::span<const Key>, std::span<const std::int64_t>, NumericRows, NumberedKeys>;
 
 [[nodiscard]] std::size_t num_rows(const KeyColumn& column) noexcept;
 
@@ -32,6 +41,10 @@ using KeyColumn = std::variant<std::span<const Key>, std::span<const std::int64_
 }
 [[nodiscard]] inline Key key_at(const NumericRows& column, RowId row) noexcept {
     return Key::view(KeyKind::row, {column.data + index(row) * column.row_bytes, column.row_bytes});
+}
+[[nodiscard]] inline Key key_at(const NumberedKeys& column, RowId row) noexcept {
+    const std::int32_t number = column.numbers[index(row)];
+    return number == none ? Key() : column.keys[index(number)];
 }
 [[nodiscard]] inline Key key_at(const KeyColumn& column, RowId row) noexcept {
     return std::visit([row](const auto& typed) { return key_at(typed, row); }, column);

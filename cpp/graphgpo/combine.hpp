@@ -3,22 +3,16 @@
 
 #include <span>
 
-#include "graphgpo/memory.hpp"
+#include "graphgpo/advantage_columns.hpp"
+#include "graphgpo/episode_advantages.hpp"
 #include "graphgpo/options.hpp"
 
 namespace graphgpo {
 
-// By step, rounded once to what a trainer computes in.
-struct StepCredit {
-    Array<float> joint;
-    Array<float> step;
-    Array<float> episode;
-};
-
-// A = step_weight * A_S + episode_weight * A_E. Throws `std::invalid_argument` when weights are so
-// large that a float32 cannot hold it.
-[[nodiscard]] StepCredit combine(std::span<const double> step_advantages,
-                                 std::span<const double> episode_advantages,
-                                 const Options& options);
+// A = step_weight * A_S + episode_weight * A_E. Writes all three by step, rounded once to what a
+// trainer computes in. Throws `std::invalid_argument` when weights or returns are so large that a
+// float32 cannot hold one.
+void combine(std::span<const double> step_advantages, const EpisodeAdvantages& episode_advantages,
+             const Options& options, const AdvantageColumns& steps);
 
 }  // namespace graphgpo

@@ -2,13 +2,12 @@
 
 namespace graphgpo {
 
-Array<double> discounted_returns(const Batch& batch, const Rollouts& rollouts,
-                                 const Options& options) {
+void write_discounted_returns(const Batch& batch, const Rollouts& rollouts, const Options& options,
+                              std::span<double> returns) {
     const auto reward_of = [&](StepId step) {
         if (batch.rewards) return (*batch.rewards)[index(rollouts.row[index(step)])];
         return rollouts.is_winning(step) ? options.success_reward : 0.0;
     };
-    Array<double> returns(rollouts.num_steps());
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
         double to_go = 0;
@@ -17,7 +16,6 @@ Array<double> discounted_returns(const Batch& batch, const Rollouts& rollouts,
             returns[index(steps[i])] = to_go;
         }
     }
-    return returns;
 }
 
 }  // namespace graphgpo

@@ -1,8 +1,9 @@
 // The score of a step from its own trajectory alone: GiGPO's return-to-go (arXiv 2505.10978).
 #pragma once
 
+#include <span>
+
 #include "graphgpo/columns.hpp"
-#include "graphgpo/memory.hpp"
 #include "graphgpo/options.hpp"
 #include "graphgpo/rollouts.hpp"
 
@@ -10,7 +11,7 @@ namespace graphgpo {
 
 // By step: R_t = r_t + gamma * R_(t+1) along the trajectory. r comes from `rewards` or, absent, is
 // success_reward on the winning last step and 0 elsewhere.
-[[nodiscard]] Array<double> discounted_returns(const Batch& batch, const Rollouts& rollouts,
-                                               const Options& options);
+void write_discounted_returns(const Batch& batch, const Rollouts& rollouts, const Options& options,
+                              std::span<double> returns);
 
 }  // namespace graphgpo

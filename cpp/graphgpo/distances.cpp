@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <queue>
 #include <stdexcept>
 #include <utility>
@@ -13,41 +14,43 @@ namespace graphgpo {
 
 namespace {
 
-void search_breadth_first(const TransitionGraph& graph, const Csr& steps_into, Distances& found) {
-    Array<StateId> reached_nodes{graph.goal};  // in the order they were reached: the queue
-    reached_nodes.reserve(graph.num_nodes);
-    found.reached[index(graph.goal)] = 1;
-    for (std::size_t head = 0; head < reached_nodes.size(); ++head) {
+constexpr Distance unknown = std::numeric_limits<Distance>::infinity();
+
+void search_breadth_first(const TransitionGraph& graph, const Csr& steps_into,
+                          std::span<Distance> to_goal) {
+    // In the order they were reached: the queue. One place more than nodes, because a source is
+    // written before it is known to be new: a branch would go either way as often.
+    Array<StateId> reached_nodes(graph.num_nodes + 1);
+    reached_nodes.front() = graph.goal;
+    std::size_t num_reached = 1;
+    for (std::size_t head = 0; head < num_reached; ++head) {
         const StateId node = reached_nodes[head];
+        const Distance distance = to_goal[index(node)] + 1;
         for (const StepId step : steps_into.row(node)) {
             const StateId source = graph.source[index(step)];
-            if (found.reached[index(source)] != 0) continue;
-            found.reached[index(source)] = 1;
-            found.to_goal[index(source)] = found[node] + 1;
-            reached_nodes.push_back(source);
+            Distance& known = to_goal[index(source)];
+            reached_nodes[num_reached] = source;
+            num_reached += known == unknown ? 1 : 0;
+            known = std::min(known, distance);
         }
     }
 }
 
 void search_cheapest_first(const TransitionGraph& graph, std::span<const double> costs,
-                           const Csr& steps_into, Distances& found) {
+                           const Csr& steps_into, std::span<Distance> to_goal) {
     using Entry = std::pair<Distance, StateId>;
     std::priority_queue<Entry, Array<Entry>, std::greater<>> queue;
-    Array<std::uint8_t> is_final(graph.num_nodes, 0);
-    found.reached[index(graph.goal)] = 1;
     queue.emplace(0, graph.goal);
     while (!queue.empty()) {
-        const StateId node = queue.top().second;
+        const auto [of_node, node] = queue.top();
         queue.pop();
-        if (is_final[index(node)] != 0) continue;  // a cheaper entry of the same node came first
-        is_final[index(node)] = 1;
+        if (of_node != to_goal[index(node)]) continue;  // a cheaper entry of the node came first
         for (const StepId step : steps_into.row(node)) {
-            const StateId source = graph.source[index(step)];
-            const Distance distance = found[node] + costs[index(step)];
-            if (found.reached[index(source)] != 0 && found[source] <= distance) continue;
-            found.reached[index(source)] = 1;
-            found.to_goal[index(source)] = distance;
-            queue.emplace(distance, source);
+            Distance& known = to_goal[index(graph.source[index(step)])];
+            const Distance distance = of_node + costs[index(step)];
+            if (known <= distance) continue;
+            known = distance;
+            queue.emplace(distance, graph.source[index(step)]);
         }
     }
 }
@@ -55,26 +58,28 @@ void search_cheapest_first(const TransitionGraph& graph, std::span<const double>
 }  // namespace
 
 Distances distances_to_goal(const TransitionGraph& graph, std::span<const double> costs) {
-    Distances found{.to_goal = Array<Distance>(graph.num_nodes, 0),
-                    .reached = Array<std::uint8_t>(graph.num_nodes, 0)};
+    Distances found{.to_goal = Array<Distance>(graph.num_nodes, unknown)};
     if (graph.has_goal()) {
+        found.to_goal[index(graph.goal)] = 0;
         const Csr steps_into = group_by_row(graph.target, graph.num_nodes);
         if (std::ranges::all_of(costs, [](double cost) { return cost == 1; })) {
-            search_breadth_first(graph, steps_into, found);
+            search_breadth_first(graph, steps_into, found.to_goal);
         } else {
-            search_cheapest_first(graph, costs, steps_into, found);
+            search_cheapest_first(graph, costs, steps_into, found.to_goal);
         }
     }
 
-    const Distance largest = found.to_goal.empty() ? 0 : std::ranges::max(found.to_goal);
+    for (const Distance distance : found.to_goal) {
+        found.largest = std::max(found.largest, distance == unknown ? 0 : distance);
+    }
     const double largest_cost = costs.empty() ? 1 : std::ranges::max(costs);
-    found.unreachable = largest + largest_cost;
+    found.unreachable = found.largest + largest_cost;
     // One edge further still has to be finite: the exponent of an edge return adds a cost to this.
     if (!std::isfinite(found.unreachable + largest_cost)) {
         throw std::invalid_argument("edge_costs add up to more than a float64 holds");
     }
-    for (std::size_t node = 0; node < graph.num_nodes; ++node) {
-        if (found.reached[node] == 0) found.to_goal[node] = found.unreachable;
+    for (Distance& distance : found.to_goal) {
+        distance = distance == unknown ? found.unreachable : distance;
     }
     return found;
 }

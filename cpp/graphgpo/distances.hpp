@@ -11,11 +11,14 @@
 namespace graphgpo {
 
 struct Distances {
-    Array<Distance> to_goal;      // by node; `unreachable` where no way is known
-    Array<std::uint8_t> reached;  // by node: the goal can be reached from it
-    Distance unreachable = 0;     // d_max + c_max
+    Array<Distance> to_goal;   // by node; `unreachable` where no way is known
+    Distance largest = 0;      // of a node from which the goal can be reached
+    Distance unreachable = 0;  // largest + c_max, which is more
 
     [[nodiscard]] Distance operator[](StateId node) const noexcept { return to_goal[index(node)]; }
+    [[nodiscard]] bool is_finite(Distance distance) const noexcept {
+        return distance < unreachable;
+    }
 };
 
 // Least total cost from every node to GOAL along edges, parallel edges at their cheapest. Nodes

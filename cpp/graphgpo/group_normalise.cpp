@@ -6,42 +6,24 @@
 
 namespace graphgpo {
 
-namespace {
-
-// Equal values as one, ascending, at the front of `values`: sums over them are then the same
-// whatever order the values came in and whatever the counts were split into.
-std::span<WeightedValue> fold_and_sort(std::span<WeightedValue> values) {
-    // Peers mostly share two or three values: looking for those is cheaper than sorting them all.
-    constexpr std::size_t few = 8;
-    std::size_t kept = 0;
-    for (const WeightedValue& entry : values) {
-        const auto known = values.first(std::min(kept, few));
-        const auto found = std::ranges::find(known, entry.value, &WeightedValue::value);
-        if (found != known.end()) {
-            found->count += entry.count;
-        } else {
-            values[kept++] = entry;
-        }
-    }
-    values = values.first(kept);
-    std::ranges::sort(values, {}, &WeightedValue::value);
-    if (kept <= few) return values;
-
+std::span<const WeightedValue> FoldedValues::sorted() {
+    if (folded_.size() < 2) return folded_;
+    std::ranges::sort(folded_, {}, &WeightedValue::value);
+    if (folded_.size() <= few) return folded_;
     std::size_t last = 0;
-    for (const WeightedValue& entry : values.subspan(1)) {
-        if (entry.value == values[last].value) {
-            values[last].count += entry.count;
+    for (const WeightedValue& entry : std::span(folded_).subspan(1)) {
+        if (entry.value == folded_[last].value) {
+            folded_[last].count += entry.count;
         } else {
-            values[++last] = entry;
+            folded_[++last] = entry;
         }
     }
-    return values.first(last + 1);
+    folded_.resize(last + 1);
+    return folded_;
 }
 
-}  // namespace
-
-Standing::Standing(std::span<WeightedValue> values, const Options& options) {
-    values = fold_and_sort(values);
+Standing::Standing(FoldedValues& folded, const Options& options) {
+    const std::span<const WeightedValue> values = folded.sorted();
     is_flat_ = values.size() < 2;
     if (is_flat_) return;
 
@@ -67,19 +49,20 @@ Standing::Standing(std::span<WeightedValue> values, const Options& options) {
     }
 }
 
-Array<double> normalise_among(const Csr& peers, std::span<const double> values,
-                              const Options& options) {
-    Array<double> standings(values.size(), 0);
-    Array<WeightedValue> compared;
+Array<double> normalise_among(const Csr& peers, Array<double> values, const Options& options) {
+    FoldedValues compared;
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         const auto items = peers.row(id_of(row));
-        if (items.size() < 2) continue;
+        if (items.size() < 2) {
+            for (const auto item : items) values[index(item)] = 0;
+            continue;
+        }
         compared.clear();
-        for (const auto item : items) compared.push_back({values[index(item)], 1});
+        for (const auto item : items) compared.add(values[index(item)]);
         const Standing standing(compared, options);
-        for (const auto item : items) standings[index(item)] = standing(values[index(item)]);
+        for (const auto item : items) values[index(item)] = standing(values[index(item)]);
     }
-    return standings;
+    return values;
 }
 
 }  // namespace graphgpo

@@ -38,30 +38,13 @@ Interner::Interner(std::size_t expected, const HashSecret& secret)
     keys_.reserve(expected);
 }
 
-inline std::uint64_t Interner::hash_of(const Key& key) const {
+std::uint64_t Interner::hash_of_bytes(const Key& key) const {
     return samples_ && is_long(key) ? hash_sample(key, *secret_) : hash_key(key, *secret_);
 }
 
 // Whether two different keys have the same sample, and not by chance the same 32 bits of a hash.
 bool Interner::is_misled_by(const Key& known, const Key& key, std::uint64_t hash) const {
     return samples_ && is_long(key) && is_long(known) && hash_of(known) == hash;
-}
-
-std::int32_t Interner::intern(const Key& key) {
-    const std::uint64_t hash = hash_of(key);
-    const auto slot_hash = static_cast<std::uint32_t>(hash);
-    const std::size_t mask = slots_.size() - 1;
-    std::size_t at = slot_hash & mask;
-    for (; slots_[at].id != none; at = (at + 1) & mask) {
-        if (slots_[at].hash != slot_hash) continue;
-        const Key& known = keys_[index(slots_[at].id)];
-        if (known == key) return slots_[at].id;
-        if (is_misled_by(known, key, hash)) {
-            stop_sampling();
-            return intern(key);
-        }
-    }
-    return add(key, slots_[at], slot_hash);
 }
 
 std::int32_t Interner::add(const Key& key, Slot& slot, std::uint32_t hash) {
@@ -84,6 +67,12 @@ void Interner::expect(std::span<const Key> keys) const {
     for (std::size_t i = 0; i < keys.size(); ++i) {
         if (slots[i]->id != none) prefetch(keys_[index(slots[i]->id)]);
     }
+}
+
+void Interner::start_anew(std::size_t expected) {
+    slots_.assign(std::bit_ceil(std::max(2 * expected, smallest_table)), Slot{});
+    samples_ = true;
+    num_keyed_ = 0;
 }
 
 std::int32_t Interner::add_keyless() {

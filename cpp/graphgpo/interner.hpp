@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "graphgpo/key.hpp"
 #include "graphgpo/memory.hpp"
@@ -29,8 +30,24 @@ class Interner {
     // `expected` distinct keys are a hint; the table grows as needed.
     explicit Interner(std::size_t expected, const HashSecret& secret = process_secret());
 
-    // The id of `key`: its own from an earlier call, or the next free one.
-    [[nodiscard]] std::int32_t intern(const Key& key);
+    // The id of `key`: its own from an earlier call, or the next free one. Here, so that a loop
+    // over keys of one kind never asks for it: a fifth of the time of integer keys.
+    [[nodiscard]] std::int32_t intern(const Key& key) {
+        const std::uint64_t hash = hash_of(key);
+        const auto slot_hash = static_cast<std::uint32_t>(hash);
+        const std::size_t mask = slots_.size() - 1;
+        std::size_t at = slot_hash & mask;
+        for (; slots_[at].id != none; at = (at + 1) & mask) {
+            if (slots_[at].hash != slot_hash) continue;
+            const Key& known = keys_[index(slots_[at].id)];
+            if (known == key) return slots_[at].id;
+            if (!key.is_word() && is_misled_by(known, key, hash)) {
+                stop_sampling();
+                return intern(key);
+            }
+        }
+        return add(key, slots_[at], slot_hash);
+    }
 
     // Asks for what interning `keys`, a block of them, will read: slots, then the keys in them,
     // then the texts those view. The misses of a block overlap; one key after the other waits three
@@ -41,6 +58,12 @@ class Interner {
         return slots_.size() * sizeof(Slot) >= std::size_t{1} << 19;
     }
     static constexpr std::size_t block = 16;
+
+    // Forgets all keys, of which about `expected` new ones follow; ids go on.
+    void start_anew(std::size_t expected);
+
+    // By id; null for the keyless.
+    [[nodiscard]] Array<Key> keys() && noexcept { return std::move(keys_); }
 
     // The next free id, given to something that has no key (GOAL, a leaf) and is never found again.
     [[nodiscard]] std::int32_t add_keyless();
@@ -53,7 +76,10 @@ class Interner {
         std::int32_t id = none;
     };
 
-    [[nodiscard]] std::uint64_t hash_of(const Key& key) const;
+    [[nodiscard]] std::uint64_t hash_of(const Key& key) const {
+        return key.is_word() ? hash_key(key, *secret_) : hash_of_bytes(key);
+    }
+    [[nodiscard]] std::uint64_t hash_of_bytes(const Key& key) const;
     [[nodiscard]] bool is_misled_by(const Key& known, const Key& key, std::uint64_t hash) const;
     std::int32_t add(const Key& key, Slot& slot, std::uint32_t hash);
     void rebuild(std::size_t size, auto&& hash_of_slot);

@@ -19,8 +19,8 @@ double share(std::int64_t part, std::int64_t whole) {
 }
 
 // In eight chains, merged at the end: in one, each step would have to wait for the one before it.
-template <typename T>
-T fold(std::span<const float> values, T start, auto&& step, auto&& merge) {
+template <typename T, typename Value>
+T fold(std::span<const Value> values, T start, auto&& step, auto&& merge) {
     std::array<T, 8> chains;
     chains.fill(start);
     std::size_t i = 0;
@@ -52,33 +52,39 @@ void tally_edges(const TransitionGraph& graph, const Csr& peers, Tally& tally) {
     }
 }
 
-// Without branches: whether a step made progress is as good as random.
-void tally_steps(const Rollouts& rollouts, const TransitionGraph& graph, const Distances& distances,
-                 const StepCredit& credit, Tally& tally) {
-    std::int64_t succeeded = 0;
-    std::int64_t succeeded_progress = 0;
-    std::int64_t progress = 0;
-    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
-        const StateId source = graph.source[step];
-        const StateId target = graph.target[step];
-        const bool is_progress = distances[target] < distances[source];
-        const bool is_finite = distances.reached[index(source)] != 0;
-        const bool has_succeeded = rollouts.succeeded[index(rollouts.trajectory[step])] != 0;
-        const Distance finite_distance = is_finite ? distances[source] : 0;
-        tally.reaching_steps += distances.reached[index(target)];
-        tally.zero_steps += credit.step[step] == 0 ? 1 : 0;
-        tally.finite_sources += is_finite ? 1 : 0;
-        tally.distance_sum += finite_distance;
-        tally.largest_distance = std::max(tally.largest_distance, finite_distance);
-        progress += is_progress ? 1 : 0;
-        succeeded += has_succeeded ? 1 : 0;
-        succeeded_progress += is_progress && has_succeeded ? 1 : 0;
+void tally_trajectories(const Rollouts& rollouts, bool has_goal, const AdvantageColumns& steps,
+                        Tally& tally) {
+    for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
+        const auto trajectory = rollouts.steps.row(id_of(t));
+        std::int64_t progress = 0;
+        for (const StepId step : trajectory) {
+            // Without a branch: whether a step made progress is as good as random.
+            const bool is_progress =
+                steps.next_distances[index(step)] < steps.distances[index(step)];
+            progress += is_progress ? 1 : 0;
+        }
+        if (rollouts.succeeded[t] != 0) {
+            tally.succeeded_steps += std::ssize(trajectory);
+            tally.succeeded_stalls += std::ssize(trajectory) - progress;
+        } else if (has_goal) {
+            tally.failed_steps += std::ssize(trajectory);
+            tally.failed_progress += progress;
+        }
     }
-    tally.succeeded_steps = succeeded;
-    tally.succeeded_stalls = succeeded - succeeded_progress;
-    if (!graph.has_goal()) return;
-    tally.failed_steps = tally.steps - succeeded;
-    tally.failed_progress = progress - succeeded_progress;
+}
+
+// In loops that the compiler makes vectors of.
+void tally_steps(const Distances& distances, const AdvantageColumns& steps, Tally& tally) {
+    const auto is_finite = [&](Distance distance) { return distances.is_finite(distance); };
+    const auto sum_of_finite = [&](double sum, Distance distance) {
+        return sum + (is_finite(distance) ? distance : 0);
+    };
+    tally.zero_steps = std::ranges::count(steps.step_advantages, 0);
+    tally.reaching_steps = std::ranges::count_if(steps.next_distances, is_finite);
+    tally.finite_sources = std::ranges::count_if(steps.distances, is_finite);
+    tally.distance_sum =
+        fold(std::span<const Distance>(steps.distances), 0.0, sum_of_finite, std::plus());
+    tally.largest_distance = distances.largest;
 }
 
 }  // namespace
@@ -139,7 +145,7 @@ void Tally::append(const Tally& other) {
 }
 
 Tally tally_group(const Rollouts& rollouts, const TransitionGraph& graph, const Csr& peers,
-                  const Distances& distances, const StepCredit& credit) {
+                  const Distances& distances, const AdvantageColumns& steps) {
     Tally tally{.groups = 1,
                 .groups_without_success = graph.has_goal() ? 0 : 1,
                 .trajectories = std::ssize(rollouts.succeeded),
@@ -147,10 +153,10 @@ Tally tally_group(const Rollouts& rollouts, const TransitionGraph& graph, const 
                 .copies = std::ssize(rollouts.copies),
                 .nodes = static_cast<std::int64_t>(graph.num_nodes),
                 .broken_links = graph.broken_links,
-                .advantages = Moments::of(credit.joint)};
-
+                .advantages = Moments::of(steps.advantages)};
     tally_edges(graph, peers, tally);
-    tally_steps(rollouts, graph, distances, credit, tally);
+    tally_trajectories(rollouts, graph.has_goal(), steps, tally);
+    tally_steps(distances, steps, tally);
     return tally;
 }
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "graphgpo/combine.hpp"
+#include "graphgpo/advantage_columns.hpp"
 #include "graphgpo/csr.hpp"
 #include "graphgpo/distances.hpp"
 #include "graphgpo/rollouts.hpp"
@@ -56,7 +56,7 @@ struct Tally {
 
 [[nodiscard]] Tally tally_group(const Rollouts& rollouts, const TransitionGraph& graph,
                                 const Csr& peers, const Distances& distances,
-                                const StepCredit& credit);
+                                const AdvantageColumns& steps);
 
 using Metrics = std::array<std::pair<std::string_view, double>, 22>;
 

@@ -35,18 +35,11 @@ struct GroupGraph {
     Distances distances;
 };
 
-// Starting a thread costs about as much as crediting a thousand rows.
-std::size_t useful_threads(std::size_t num_threads, std::size_t num_rows) {
-    constexpr std::size_t rows_per_thread = 4096;
-    return std::clamp<std::size_t>(num_rows / rows_per_thread, 1,
-                                   std::max<std::size_t>(num_threads, 1));
-}
-
 // Works on every group; of all errors the one of the earliest row is thrown.
 void for_each_group(const Groups& groups, std::size_t num_threads,
                     const std::function<void(GroupId, std::span<const RowId>)>& work) {
     FirstError errors;
-    const std::size_t threads = useful_threads(num_threads, groups.of_row.size());
+    const std::size_t threads = useful_threads(num_threads, groups.num_rows());
     parallel_for(groups.size(), threads, [&](std::size_t g) {
         const auto rows = groups.rows.row(id_of(g));
         try {
@@ -75,11 +68,10 @@ void check_columns(const AdvantageColumns& columns, std::size_t num_rows) {
     }
 }
 
-void write_masked(const Groups& groups, const AdvantageColumns& columns) {
+void write_masked(std::span<const std::uint8_t> mask, const AdvantageColumns& columns) {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-    if (groups.num_masked() == 0) return;
-    for (std::size_t row = 0; row < groups.of_row.size(); ++row) {
-        if (groups.of_row[row] != none) continue;
+    for (std::size_t row = 0; row < mask.size(); ++row) {
+        if (mask[row] != 0) continue;
         columns.advantages[row] = 0;
         columns.step_advantages[row] = 0;
         columns.episode_advantages[row] = 0;
@@ -91,49 +83,93 @@ void write_masked(const Groups& groups, const AdvantageColumns& columns) {
     }
 }
 
-// Credits one group and writes to its rows, copies included; node ids are those of the group.
-Tally credit_group(const Batch& batch, const Options& options, std::span<const RowId> rows,
-                   const AdvantageColumns& columns) {
-    const GroupGraph group(batch, rows);
-    const Rollouts& rollouts = group.rollouts;
-    const TransitionGraph& graph = group.graph;
-    const Distances& distances = group.distances;
-    const Csr peers = steps_by_source(graph);
-    const StepScores scores =
-        score_steps(batch, rollouts, graph, group.costs, distances, peers, options);
-    const StepCredit credit =
-        combine(scores.advantages, episode_advantages(batch, rollouts, options), options);
+StepAdvantages empty_advantages(std::size_t size) {
+    return {.advantages = std::vector<float>(size),
+            .step_advantages = std::vector<float>(size),
+            .episode_advantages = std::vector<float>(size),
+            .edge_returns = std::vector<double>(size),
+            .distances = std::vector<Distance>(size),
+            .next_distances = std::vector<Distance>(size),
+            .state_ids = std::vector<std::int64_t>(size),
+            .next_state_ids = std::vector<std::int64_t>(size),
+            .metrics = {}};
+}
 
+AdvantageColumns columns_of(StepAdvantages& result) {
+    return {.advantages = result.advantages,
+            .step_advantages = result.step_advantages,
+            .episode_advantages = result.episode_advantages,
+            .edge_returns = result.edge_returns,
+            .distances = result.distances,
+            .next_distances = result.next_distances,
+            .state_ids = result.state_ids,
+            .next_state_ids = result.next_state_ids};
+}
+
+// Credits the steps of one group; node ids are those of the group.
+Tally credit_steps(const Batch& batch, const Options& options, const GroupGraph& group,
+                   const AdvantageColumns& steps) {
+    const auto& [rollouts, graph, costs, distances] = group;
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        steps.state_ids[step] = graph.source[step];
+        steps.next_state_ids[step] = graph.target[step];
+        steps.distances[step] = distances[graph.source[step]];
+        steps.next_distances[step] = distances[graph.target[step]];
+    }
+    const Csr peers = steps_by_source(graph);
+    const Array<double> advantages =
+        score_steps(batch, rollouts, graph, costs, distances, peers, options, steps.edge_returns);
+    combine(advantages, EpisodeAdvantages(batch, rollouts, options), options, steps);
+    return tally_group(rollouts, graph, peers, distances, steps);
+}
+
+// From steps to the rows that gave them, copies included.
+void write_rows(const Rollouts& rollouts, const AdvantageColumns& steps,
+                const AdvantageColumns& rows) {
     const auto write = [&](RowId to, StepId step) {
         const std::size_t row = index(to);
         const std::size_t from = index(step);
-        columns.advantages[row] = credit.joint[from];
-        columns.step_advantages[row] = credit.step[from];
-        columns.episode_advantages[row] = credit.episode[from];
-        columns.edge_returns[row] = scores.returns[from];
-        columns.distances[row] = distances[graph.source[from]];
-        columns.next_distances[row] = distances[graph.target[from]];
-        columns.state_ids[row] = graph.source[from];
-        columns.next_state_ids[row] = graph.target[from];
+        rows.advantages[row] = steps.advantages[from];
+        rows.step_advantages[row] = steps.step_advantages[from];
+        rows.episode_advantages[row] = steps.episode_advantages[from];
+        rows.edge_returns[row] = steps.edge_returns[from];
+        rows.distances[row] = steps.distances[from];
+        rows.next_distances[row] = steps.next_distances[from];
+        rows.state_ids[row] = steps.state_ids[from];
+        rows.next_state_ids[row] = steps.next_state_ids[from];
     };
     for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
         write(rollouts.row[step], id_of(step));
     }
     for (const auto& [row, step] : rollouts.copies) write(row, step);
-    return tally_group(rollouts, graph, peers, distances, credit);
+}
+
+// Credits one group. Where its steps are rows without gaps, as trainers write them, they are
+// credited in place.
+Tally credit_group(const Batch& batch, const Options& options, std::span<const RowId> rows,
+                   const AdvantageColumns& columns) {
+    const GroupGraph group(batch, rows);
+    const std::size_t first = index(rows.front());
+    const bool has_gaps = index(rows.back()) - first + 1 != rows.size();
+    if (!has_gaps && group.rollouts.copies.empty()) {
+        return credit_steps(batch, options, group, columns.part(first, rows.size()));
+    }
+    StepAdvantages by_step = empty_advantages(group.rollouts.num_steps());
+    const Tally tally = credit_steps(batch, options, group, columns_of(by_step));
+    write_rows(group.rollouts, columns_of(by_step), columns);
+    return tally;
 }
 
 // Node ids of groups one after the other, so that no two groups share one.
 void number_nodes_over_batch(const Groups& groups, std::span<const Tally> tallies,
                              const AdvantageColumns& columns) {
-    std::vector<std::int64_t> first_node(groups.size() + 1, 0);
+    std::int64_t first_node = 0;
     for (std::size_t g = 0; g < groups.size(); ++g) {
-        first_node[g + 1] = first_node[g] + tallies[g].nodes;
-    }
-    for (std::size_t row = 0; row < groups.of_row.size(); ++row) {
-        if (groups.of_row[row] == none) continue;
-        columns.state_ids[row] += first_node[index(groups.of_row[row])];
-        columns.next_state_ids[row] += first_node[index(groups.of_row[row])];
+        for (const RowId row : groups.rows.row(id_of(g))) {
+            columns.state_ids[index(row)] += first_node;
+            columns.next_state_ids[index(row)] += first_node;
+        }
+        first_node += tallies[g].nodes;
     }
 }
 
@@ -174,7 +210,9 @@ void append_group(const Batch& batch, const GroupGraph& group, GroupId id, Batch
     append(merged.node_kind, origins.kind);
     append(merged.node_row, origins.row);
     append(merged.node_distance, distances.to_goal);
-    append(merged.node_reached, distances.reached);
+    for (const Distance distance : distances.to_goal) {
+        merged.node_reached.push_back(distances.is_finite(distance) ? 1 : 0);
+    }
     merged.node_group.resize(merged.node_kind.size(), id);
 
     append(merged.edge_row, rollouts.row);
@@ -189,13 +227,20 @@ void append_group(const Batch& batch, const GroupGraph& group, GroupId id, Batch
 
 }  // namespace
 
+std::size_t useful_threads(std::size_t num_threads, std::size_t num_rows) noexcept {
+    // Starting a thread costs about as much as crediting a thousand rows.
+    constexpr std::size_t rows_per_thread = 4096;
+    return std::clamp<std::size_t>(num_rows / rows_per_thread, 1,
+                                   std::max<std::size_t>(num_threads, 1));
+}
+
 Metrics compute_advantages(const Batch& batch, const Options& options,
                            const AdvantageColumns& columns) {
     check_batch(batch);
     check_options(options, batch);
     check_columns(columns, num_rows(batch.states));
     const Groups groups = group_rows(batch);
-    write_masked(groups, columns);
+    if (batch.mask) write_masked(*batch.mask, columns);
     std::vector<Tally> tallies(groups.size());
     for_each_group(groups, options.num_threads, [&](GroupId g, std::span<const RowId> rows) {
         tallies[index(g)] = credit_group(batch, options, rows, columns);
@@ -204,29 +249,12 @@ Metrics compute_advantages(const Batch& batch, const Options& options,
 
     Tally total;
     for (const Tally& tally : tallies) total.append(tally);
-    return metrics_of(total, groups.num_masked());
+    return metrics_of(total, std::ssize(columns.advantages) - std::ssize(groups.rows.items));
 }
 
 StepAdvantages compute_advantages(const Batch& batch, const Options& options) {
-    const std::size_t rows = num_rows(batch.states);
-    StepAdvantages result{.advantages = std::vector<float>(rows),
-                          .step_advantages = std::vector<float>(rows),
-                          .episode_advantages = std::vector<float>(rows),
-                          .edge_returns = std::vector<double>(rows),
-                          .distances = std::vector<Distance>(rows),
-                          .next_distances = std::vector<Distance>(rows),
-                          .state_ids = std::vector<std::int64_t>(rows),
-                          .next_state_ids = std::vector<std::int64_t>(rows),
-                          .metrics = {}};
-    result.metrics = compute_advantages(batch, options,
-                                        {.advantages = result.advantages,
-                                         .step_advantages = result.step_advantages,
-                                         .episode_advantages = result.episode_advantages,
-                                         .edge_returns = result.edge_returns,
-                                         .distances = result.distances,
-                                         .next_distances = result.next_distances,
-                                         .state_ids = result.state_ids,
-                                         .next_state_ids = result.next_state_ids});
+    StepAdvantages result = empty_advantages(num_rows(batch.states));
+    result.metrics = compute_advantages(batch, options, columns_of(result));
     return result;
 }
 

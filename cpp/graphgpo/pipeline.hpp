@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "graphgpo/advantage_columns.hpp"
 #include "graphgpo/columns.hpp"
 #include "graphgpo/distances.hpp"
 #include "graphgpo/metrics.hpp"
@@ -14,18 +15,8 @@
 
 namespace graphgpo {
 
-// Where the credit of a batch goes: by row, memory of the caller's, written once. A masked row gets
-// advantages 0, returns and distances NaN and ids -1.
-struct AdvantageColumns {
-    std::span<float> advantages;  // joint: step and episode, weighted
-    std::span<float> step_advantages;
-    std::span<float> episode_advantages;
-    std::span<double> edge_returns;
-    std::span<Distance> distances;
-    std::span<Distance> next_distances;
-    std::span<std::int64_t> state_ids;  // dense over the batch, group after group
-    std::span<std::int64_t> next_state_ids;
-};
+// How many of `num_threads` there is work for.
+[[nodiscard]] std::size_t useful_threads(std::size_t num_threads, std::size_t num_rows) noexcept;
 
 // Throws `std::invalid_argument` (`RowError` where a row is to blame) for a batch or an option the
 // method is not defined for; the columns then hold anything. Groups are worked on apart, on up to

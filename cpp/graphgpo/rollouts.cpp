@@ -14,58 +14,64 @@ namespace graphgpo {
 
 namespace {
 
-// Dense ids of a column's keys. Trainers write ids in runs, so a row is first compared with the row
-// before it: most then cost one comparison and no hash.
-template <typename Column>
-class RunInterner {
-  public:
-    explicit RunInterner(const Column& column) : column_(&column) {}
-
-    std::int32_t intern(RowId row) {
-        const bool is_run =
-            last_row_ != none && key_at(*column_, row) == key_at(*column_, last_row_);
-        last_row_ = row;
-        if (!is_run) last_id_ = interner_.intern(key_at(*column_, row));
-        return last_id_;
-    }
-    [[nodiscard]] std::size_t size() const noexcept { return interner_.size(); }
-
-  private:
-    const Column* column_;
-    Interner interner_{0};
-    RowId last_row_ = none;
-    std::int32_t last_id_ = none;
+// What stands where a row would, numbered by its key.
+struct Numbering {
+    Array<std::int32_t> id;  // by position, in order of first appearance; `none`: no row
+    Csr positions;           // of every id, ascending
 };
+
+// Trainers write ids in runs: a run costs one hash, its rows a comparison each. Where every run is
+// the only one of its id, which is the rule, the runs are the lists of positions already.
+Numbering number_keys(const auto& column, std::size_t num_positions, auto&& row_of) {
+    Numbering numbers;
+    numbers.id.resize(num_positions);
+    Interner interner(0);
+    Array<std::int32_t>& begins = numbers.positions.offsets;
+    bool is_listed = true;
+    std::size_t end = 0;
+    for (std::size_t begin = 0; begin < num_positions; begin = end) {
+        end = begin + 1;
+        const RowId row = row_of(begin);
+        if (row == none) {
+            numbers.id[begin] = none;
+            is_listed = false;
+            continue;
+        }
+        const Key key = key_at(column, row);
+        while (end < num_positions && row_of(end) != none && key_at(column, row_of(end)) == key) {
+            ++end;
+        }
+        const std::int32_t id = interner.intern(key);
+        std::ranges::fill(std::span(numbers.id).subspan(begin, end - begin), id);
+        is_listed = is_listed && index(id) == begins.size();
+        if (is_listed) begins.push_back(id_of(begin));
+    }
+    if (is_listed) {
+        begins.push_back(id_of(num_positions));
+        numbers.positions.items.resize(num_positions);
+        std::iota(numbers.positions.items.begin(), numbers.positions.items.end(), 0);
+    } else {
+        numbers.positions = group_by_row(numbers.id, interner.size());
+    }
+    return numbers;
+}
 
 // Where a row stands among its group's rows.
 using Position = std::int32_t;
 
-struct Positions {
-    Array<TrajectoryId> trajectory;  // by position
-    std::size_t num_trajectories = 0;
-};
-
-Positions number_trajectories(const Batch& batch, std::span<const RowId> rows) {
-    Positions positions;
-    positions.trajectory.resize(rows.size());
-    std::visit(
-        [&](const auto& ids) {
-            RunInterner trajectories(ids);
-            for (std::size_t p = 0; p < rows.size(); ++p) {
-                positions.trajectory[p] = trajectories.intern(rows[p]);
-            }
-            positions.num_trajectories = trajectories.size();
-        },
-        batch.trajectory_ids);
-    return positions;
+// Of the trajectories of one group.
+Numbering number_trajectories(const Batch& batch, std::span<const RowId> rows) {
+    const auto row_of = [&](std::size_t position) { return rows[position]; };
+    return std::visit([&](const auto& ids) { return number_keys(ids, rows.size(), row_of); },
+                      batch.trajectory_ids);
 }
 
 // Whether step ids ascend strictly within every trajectory. Without step ids row order is theirs.
-bool is_ordered(const Batch& batch, const Positions& positions, std::span<const RowId> rows) {
+bool is_ordered(const Batch& batch, const Numbering& trajectories, std::span<const RowId> rows) {
     if (!batch.step_ids) return true;
-    Array<RowId> last_row(positions.num_trajectories, none);
+    Array<RowId> last_row(trajectories.positions.num_rows(), none);
     for (std::size_t p = 0; p < rows.size(); ++p) {
-        RowId& last = last_row[index(positions.trajectory[p])];
+        RowId& last = last_row[index(trajectories.id[p])];
         if (last != none && (*batch.step_ids)[index(last)] >= (*batch.step_ids)[index(rows[p])]) {
             return false;
         }
@@ -75,17 +81,17 @@ bool is_ordered(const Batch& batch, const Positions& positions, std::span<const 
 }
 
 // Every position is a step, already in order.
-void take_as_ordered(Positions&& positions, std::span<const RowId> rows, Rollouts& rollouts) {
+void take_as_ordered(Numbering&& trajectories, std::span<const RowId> rows, Rollouts& rollouts) {
     rollouts.row.assign(rows.begin(), rows.end());
-    rollouts.steps = group_by_row(positions.trajectory, positions.num_trajectories);
-    rollouts.trajectory = std::move(positions.trajectory);
+    rollouts.steps = std::move(trajectories.positions);
+    rollouts.trajectory = std::move(trajectories.id);
 }
 
 // Sorts, and folds the copies of a step into its first row.
-void sort_and_fold(const Positions& positions, std::span<const RowId> rows,
+void sort_and_fold(const Numbering& trajectories, std::span<const RowId> rows,
                    std::span<const std::int64_t> step_ids, Rollouts& rollouts) {
     const auto place = [&](Position p) {
-        return std::tuple(positions.trajectory[index(p)], step_ids[index(rows[index(p)])]);
+        return std::tuple(trajectories.id[index(p)], step_ids[index(rows[index(p)])]);
     };
     Array<Position> sorted(rows.size());
     std::iota(sorted.begin(), sorted.end(), 0);
@@ -104,13 +110,13 @@ void sort_and_fold(const Positions& positions, std::span<const RowId> rows,
         if (index(original[p]) == p) {
             step_of[p] = id_of(rollouts.row.size());
             rollouts.row.push_back(rows[p]);
-            rollouts.trajectory.push_back(positions.trajectory[p]);
+            rollouts.trajectory.push_back(trajectories.id[p]);
         } else {
             rollouts.copies.push_back({rows[p], step_of[index(original[p])]});
         }
     }
 
-    rollouts.steps = group_by_row(rollouts.trajectory, positions.num_trajectories);
+    rollouts.steps = group_by_row(rollouts.trajectory, trajectories.positions.num_rows());
     rollouts.steps.items.clear();
     for (const Position p : sorted) {
         if (original[index(p)] == p) rollouts.steps.items.push_back(step_of[index(p)]);
@@ -261,29 +267,22 @@ void check_episode_returns(const Batch& batch, const Rollouts& rollouts, FirstEr
 }  // namespace
 
 Groups group_rows(const Batch& batch) {
-    Groups groups;
-    const std::size_t rows = num_rows(batch.states);
-    groups.of_row.assign(rows, none);
-    std::visit(
-        [&](const auto& ids) {
-            RunInterner groups_seen(ids);
-            for (std::size_t row = 0; row < rows; ++row) {
-                if (batch.mask && (*batch.mask)[row] == 0) continue;
-                groups.of_row[row] = groups_seen.intern(id_of(row));
-            }
-            groups.rows = group_by_row(groups.of_row, groups_seen.size());
-        },
-        batch.group_ids);
-    return groups;
+    const auto number = [&](const auto& ids) {
+        const auto row_of = [&](std::size_t row) {
+            return batch.mask && (*batch.mask)[row] == 0 ? none : id_of(row);
+        };
+        return number_keys(ids, num_rows(batch.states), row_of).positions;
+    };
+    return {std::visit(number, batch.group_ids)};
 }
 
 Rollouts arrange_rollouts(const Batch& batch, std::span<const RowId> rows) {
     Rollouts rollouts;
-    Positions positions = number_trajectories(batch, rows);
-    if (is_ordered(batch, positions, rows)) {
-        take_as_ordered(std::move(positions), rows, rollouts);
+    Numbering trajectories = number_trajectories(batch, rows);
+    if (is_ordered(batch, trajectories, rows)) {
+        take_as_ordered(std::move(trajectories), rows, rollouts);
     } else {
-        sort_and_fold(positions, rows, *batch.step_ids, rollouts);
+        sort_and_fold(trajectories, rows, *batch.step_ids, rollouts);
     }
     link_steps(rollouts);
 

@@ -14,13 +14,10 @@ namespace graphgpo {
 
 // The groups of a batch, numbered by their first unmasked row.
 struct Groups {
-    Array<GroupId> of_row;  // `none`: the row is masked
-    Csr rows;               // the unmasked rows of every group, ascending
+    Csr rows;  // the unmasked rows of every group, ascending
 
     [[nodiscard]] std::size_t size() const noexcept { return rows.num_rows(); }
-    [[nodiscard]] std::int64_t num_masked() const noexcept {
-        return std::ssize(of_row) - std::ssize(rows.items);
-    }
+    [[nodiscard]] std::size_t num_rows() const noexcept { return rows.items.size(); }
 };
 
 // One hash per run of equal group ids; O(rows) time and space.

@@ -16,34 +16,33 @@ Array<double> compare(Array<double> scores, const InvalidActionPenalty& penalty,
     if (penalty.is_in_force()) {
         for (std::size_t step = 0; step < scores.size(); ++step) scores[step] -= penalty[step];
     }
-    return normalise_among(peers, scores, options);
+    return normalise_among(peers, std::move(scores), options);
 }
 
 }  // namespace
 
-StepScores score_steps(const Batch& batch, const Rollouts& rollouts, const TransitionGraph& graph,
-                       std::span<const double> costs, const Distances& distances, const Csr& peers,
-                       const Options& options) {
+Array<double> score_steps(const Batch& batch, const Rollouts& rollouts,
+                          const TransitionGraph& graph, std::span<const double> costs,
+                          const Distances& distances, const Csr& peers, const Options& options,
+                          std::span<double> returns) {
     const InvalidActionPenalty penalty(batch, rollouts, options);
     const auto nothing = [&] { return Array<double>(rollouts.num_steps(), 0); };
+    const auto copy_of_returns = [&] { return Array<double>(returns.begin(), returns.end()); };
 
     if (options.estimator == Estimator::gigpo) {
-        Array<double> returns = discounted_returns(batch, rollouts, options);
-        Array<double> advantages = compare(returns, penalty, peers, options);
-        return {std::move(returns), std::move(advantages)};
+        write_discounted_returns(batch, rollouts, options, returns);
+        return compare(copy_of_returns(), penalty, peers, options);
     }
 
-    Array<double> returns = edge_returns(graph, costs, distances, options);
-    if (options.estimator == Estimator::grpo) return {std::move(returns), nothing()};
+    const Powers powers(options.omega, distances.unreachable + 1);
+    write_edge_returns(graph, costs, distances, powers, options, returns);
+    if (options.estimator == Estimator::grpo) return nothing();
 
     const bool is_relative = options.epsilon_scale == EpsilonScale::relative;
-    if (!graph.has_goal() && (is_relative || !penalty.is_in_force())) {
-        return {std::move(returns), nothing()};
-    }
-    Array<double> advantages = compare(
-        is_relative ? relative_edge_returns(graph, costs, distances, peers, options) : returns,
+    if (!graph.has_goal() && (is_relative || !penalty.is_in_force())) return nothing();
+    return compare(
+        is_relative ? relative_edge_returns(graph, costs, distances, powers) : copy_of_returns(),
         penalty, peers, options);
-    return {std::move(returns), std::move(advantages)};
 }
 
 }  // namespace graphgpo

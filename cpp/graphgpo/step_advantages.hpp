@@ -21,17 +21,14 @@
 
 namespace graphgpo {
 
-struct StepScores {
-    Array<double> returns;     // by step, before any penalty
-    Array<double> advantages;  // by step: the score among its peers
-};
-
+// By step: the score among its peers. Writes what a step scored before any penalty to `returns`.
+//
 // `costs` by step, empty for unit costs. A group without success teaches GraphGPO nothing: its
 // step advantages are exactly 0, unless invalid actions are penalised under absolute epsilon scale,
 // where the official recipe gives credit for valid ones.
-[[nodiscard]] StepScores score_steps(const Batch& batch, const Rollouts& rollouts,
-                                     const TransitionGraph& graph, std::span<const double> costs,
-                                     const Distances& distances, const Csr& peers,
-                                     const Options& options);
+[[nodiscard]] Array<double> score_steps(const Batch& batch, const Rollouts& rollouts,
+                                        const TransitionGraph& graph, std::span<const double> costs,
+                                        const Distances& distances, const Csr& peers,
+                                        const Options& options, std::span<double> returns);
 
 }  // namespace graphgpo

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <span>
+#include <stdexcept>
+#include <type_traits>
+#include <variant>
 
 #include "graphgpo/interner.hpp"
 #include "graphgpo/prefetch.hpp"
@@ -11,55 +15,117 @@ namespace graphgpo {
 
 namespace {
 
-// Over columns of known types: which of them a key lies in is then not asked at every step.
-TransitionGraph merge(const auto& states, const auto& next_states, bool has_next_states,
-                      const Rollouts& rollouts) {
+// Nodes by key, over columns of known types: which of them a key lies in is then not asked at every
+// step. Texts lie anywhere, cold and in no order, and are asked for ahead: without this a batch of
+// a few thousand fresh strings takes a quarter more time.
+template <typename States, typename NextStates>
+class NodesByKey {
+  public:
+    NodesByKey(const States& states, const NextStates* next_states, const Rollouts& rollouts)
+        : states_(&states),
+          next_states_(next_states),
+          row_(rollouts.row),
+          nodes_(rollouts.num_steps() / 2) {}  // more where states are rarely seen twice
+
+    [[nodiscard]] Key state(std::size_t step) const { return key_at(*states_, row_[step]); }
+    [[nodiscard]] Key next_state(std::size_t step) const {
+        return next_states_ != nullptr ? key_at(*next_states_, row_[step]) : Key();
+    }
+    [[nodiscard]] static bool is_null(const Key& key) noexcept { return key.is_null(); }
+
+    void expect(std::size_t step) {
+        constexpr std::size_t ahead = 4;
+        if (step % Interner::block == 0 && nodes_.is_beyond_cache()) {
+            const std::size_t size = std::min(coming_.size(), row_.size() - step);
+            for (std::size_t i = 0; i < size; ++i) coming_[i] = state(step + i);
+            nodes_.expect(std::span(coming_).first(size));
+        }
+        if (step + ahead >= row_.size()) return;
+        prefetch(state(step + ahead));
+        if (next_states_ != nullptr) prefetch(next_state(step + ahead));
+    }
+    [[nodiscard]] StateId node(const Key& key) { return nodes_.intern(key); }
+    [[nodiscard]] StateId add_keyless() { return nodes_.add_keyless(); }
+    [[nodiscard]] std::size_t size() const noexcept { return nodes_.size(); }
+
+  private:
+    const States* states_;
+    const NextStates* next_states_;
+    std::span<const RowId> row_;
+    Interner nodes_;
+    std::array<Key, Interner::block> coming_;
+};
+
+// Nodes by number, which is their place in a table: nothing is hashed or compared.
+class NodesByNumber {
+  public:
+    NodesByNumber(const NumberedKeys& states, const NumberedKeys* next_states,
+                  const Rollouts& rollouts)
+        : states_(states.numbers), row_(rollouts.row) {
+        if (next_states != nullptr) next_states_ = next_states->numbers;
+        std::int32_t last = none;
+        for (std::size_t step = 0; step < row_.size(); ++step) {
+            for (const std::int32_t number : {state(step), next_state(step)}) {
+                if (number != none) first_ = std::min(first_, number);
+                last = std::max(last, number);
+            }
+        }
+        node_of_.assign(index(last - first_) + 1, none);
+    }
+
+    [[nodiscard]] std::int32_t state(std::size_t step) const { return states_[index(row_[step])]; }
+    [[nodiscard]] std::int32_t next_state(std::size_t step) const {
+        return next_states_.empty() ? none : next_states_[index(row_[step])];
+    }
+    [[nodiscard]] static bool is_null(std::int32_t number) noexcept { return number == none; }
+
+    void expect(std::size_t /*step*/) const noexcept {}
+    [[nodiscard]] StateId node(std::int32_t number) {
+        StateId& node = node_of_[index(number - first_)];
+        if (node == none) node = add_keyless();
+        return node;
+    }
+    [[nodiscard]] StateId add_keyless() { return id_of(num_nodes_++); }
+    [[nodiscard]] std::size_t size() const noexcept { return num_nodes_; }
+
+  private:
+    std::span<const std::int32_t> states_;
+    std::span<const std::int32_t> next_states_;
+    std::span<const RowId> row_;
+    std::int32_t first_ = std::numeric_limits<std::int32_t>::max();  // number
+    Array<StateId> node_of_;                                         // by number, from the first on
+    std::size_t num_nodes_ = 0;
+};
+
+TransitionGraph merge(auto&& nodes, bool has_next_states, const Rollouts& rollouts) {
     const std::size_t num_steps = rollouts.num_steps();
     TransitionGraph graph;
     graph.source.assign(num_steps, none);
     graph.target.resize(num_steps);
-    Interner nodes(num_steps / 2);  // more where states are rarely seen twice
 
-    const auto state_of = [&](std::size_t step) { return key_at(states, rollouts.row[step]); };
-    const auto next_state_of = [&](std::size_t step) {
-        return has_next_states ? key_at(next_states, rollouts.row[step]) : Key();
-    };
-    // A step's source is asked for twice, by itself and by the step before it, and hashed once.
+    // A step's source is asked for twice, by itself and by the step before it, and found once.
     const auto source_of = [&](std::size_t step) {
         StateId& source = graph.source[step];
-        if (source == none) source = nodes.intern(state_of(step));
+        if (source == none) source = nodes.node(nodes.state(step));
         return source;
     };
     const auto goal = [&] {
         if (graph.goal == none) graph.goal = nodes.add_keyless();
         return graph.goal;
     };
-
-    // Texts lie anywhere, cold and in no order: without this a batch of a few thousand fresh
-    // strings takes a quarter more time.
-    constexpr std::size_t ahead = 4;
-    std::array<Key, Interner::block> coming;
     for (std::size_t step = 0; step < num_steps; ++step) {
-        if (step % coming.size() == 0 && nodes.is_beyond_cache()) {
-            const std::size_t size = std::min(coming.size(), num_steps - step);
-            for (std::size_t i = 0; i < size; ++i) coming[i] = state_of(step + i);
-            nodes.expect(std::span(coming).first(size));
-        }
-        if (step + ahead < num_steps) {
-            prefetch(state_of(step + ahead));
-            if (has_next_states) prefetch(next_state_of(step + ahead));
-        }
+        nodes.expect(step);
         source_of(step);
         StateId& target = graph.target[step];
-        const Key next = next_state_of(step);
+        const auto next = nodes.next_state(step);
         if (const StepId following = rollouts.following[step]; following != none) {
-            const bool is_linked = !has_next_states || next == state_of(index(following));
+            const bool is_linked = !has_next_states || next == nodes.state(index(following));
             if (!is_linked) ++graph.broken_links;
-            target = is_linked ? source_of(index(following)) : nodes.intern(next);
+            target = is_linked ? source_of(index(following)) : nodes.node(next);
         } else if (rollouts.is_winning(id_of(step))) {
             target = goal();
         } else {
-            target = next.is_null() ? nodes.add_keyless() : nodes.intern(next);
+            target = nodes.is_null(next) ? nodes.add_keyless() : nodes.node(next);
         }
     }
     graph.num_nodes = nodes.size();
@@ -70,11 +136,21 @@ TransitionGraph merge(const auto& states, const auto& next_states, bool has_next
 
 TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
     const bool has_next_states = batch.next_states.has_value();
-    return std::visit(
-        [&](const auto& states, const auto& next_states) {
-            return merge(states, next_states, has_next_states, rollouts);
-        },
-        batch.states, has_next_states ? *batch.next_states : batch.states);
+    const auto merge_columns = [&]<typename States, typename NextStates>(
+                                   const States& states, const NextStates& next_states) {
+        const NextStates* const given = has_next_states ? &next_states : nullptr;
+        constexpr bool is_numbered = std::is_same_v<States, NumberedKeys>;
+        if constexpr (is_numbered != std::is_same_v<NextStates, NumberedKeys>) {
+            throw std::logic_error("one of states and next_states is numbered, the other is not");
+            return TransitionGraph();
+        } else if constexpr (is_numbered) {
+            return merge(NodesByNumber(states, given, rollouts), has_next_states, rollouts);
+        } else {
+            return merge(NodesByKey(states, given, rollouts), has_next_states, rollouts);
+        }
+    };
+    return std::visit(merge_columns, batch.states,
+                      has_next_states ? *batch.next_states : batch.states);
 }
 
 Array<double> step_costs(const Batch& batch, const Rollouts& rollouts) {

@@ -35,12 +35,16 @@ void check_length(std::string_view column, const std::optional<T>& values, std::
 }
 
 void check_no_null(const Batch& batch, std::string_view name, const KeyColumn& column) {
-    const auto* keys = std::get_if<std::span<const Key>>(&column);
-    if (keys == nullptr) return;
-    for (std::size_t row = 0; row < keys->size(); ++row) {
-        if ((*keys)[row].is_null() && !is_masked(batch, row)) {
+    const auto check = [&](const auto& values, auto&& is_null) {
+        for (std::size_t row = 0; row < values.size(); ++row) {
+            if (!is_null(values[row]) || is_masked(batch, row)) continue;
             throw RowError(id_of(row), cell(name, id_of(row)) + " is null; expected a value");
         }
+    };
+    if (const auto* keys = std::get_if<std::span<const Key>>(&column)) {
+        check(*keys, [](const Key& key) { return key.is_null(); });
+    } else if (const auto* numbered = std::get_if<NumberedKeys>(&column)) {
+        check(numbered->numbers, [](std::int32_t number) { return number == none; });
     }
 }
 

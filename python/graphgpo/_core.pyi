@@ -36,6 +36,14 @@ def keys_from_objects(
     in_place: bool,
     states: KeyColumn | None,
 ) -> KeyColumn: ...
+def number_objects(
+    *,
+    states: list[Any] | tuple[Any, ...],
+    next_states: list[Any] | tuple[Any, ...] | None,
+    group_ids: KeyColumn,
+    mask: NDArray[np.bool_] | None,
+    num_threads: int,
+) -> tuple[KeyColumn, KeyColumn | None] | None: ...
 def reals_from_objects(
     *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
 ) -> NDArray[np.float64]: ...

@@ -118,7 +118,7 @@ class GraphGPOConfig:
         return with_options(cls(), _as_options(mapping))
 
 
-_FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(GraphGPOConfig))
+FIELDS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(GraphGPOConfig))
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "estimator": get_args(Estimator),
@@ -142,14 +142,14 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
 def with_options(config: GraphGPOConfig, options: Mapping[str, Any]) -> GraphGPOConfig:
     """`config` with the fields named in `options` replaced; an unknown name is a `TypeError`."""
     for name in options:
-        if name not in _FIELDS:
+        if name not in FIELDS:
             raise TypeError(f"unknown option {name!r}; {_suggestion(name)}")
     return dataclasses.replace(config, **options) if options else config
 
 
 def _suggestion(name: object) -> str:
-    close = difflib.get_close_matches(str(name), _FIELDS, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"the options are {', '.join(_FIELDS)}"
+    close = difflib.get_close_matches(str(name), FIELDS, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"the options are {', '.join(FIELDS)}"
 
 
 def _as_options(mapping: object) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def read_batch(
     edge_costs: Any,
     action_valid: Any,
     mask: Any,
+    num_threads: int,
 ) -> dict[str, Any]:
     """The row arguments of `compute_advantages`, as the core takes them."""
     given = {
@@ -49,8 +50,7 @@ def read_batch(
         "mask": mask,
     }
     plain = plain_columns(given)
-    in_place = _share_text_form(plain["states"], plain.get("next_states"))
-    columns = read_columns(plain, in_place=in_place)
+    columns = read_columns(plain, num_threads=num_threads)
     if next_states is not None:
         check_row_types(plain["states"], plain["next_states"])
         pair = comparable(columns["states"], columns["next_states"])
@@ -69,31 +69,66 @@ def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def read_columns(plain: Mapping[str, Any], *, in_place: bool) -> dict[str, Any]:
+def read_columns(plain: Mapping[str, Any], *, num_threads: int | None) -> dict[str, Any]:
     """Keys, numbers and flags of `plain_columns`; None for each that is not there.
 
-    `in_place`: text may be viewed where it lies; of such keys there are no stable ones.
+    `num_threads` is that of the call the columns are for. None: they are not for one of this
+    process, so every state is a key that has a stable one.
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, Any] = dict.fromkeys(("next_states", "group_ids", "trajectory_ids"))
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    columns["states"] = key_column("states", plain["states"], rows, in_place=in_place)
-    columns["next_states"] = None
-    if "next_states" in plain:
-        columns["next_states"] = key_column(
-            "next_states",
-            plain["next_states"],
-            rows,
-            in_place=in_place,
-            states=columns["states"],
-        )
+    numbered = None if num_threads is None else _numbered(plain, rows, num_threads)
+    columns |= numbered or _keyed(plain, rows, in_place=num_threads is not None)
     for name in ("group_ids", "trajectory_ids"):
-        columns[name] = key_column(name, plain[name], rows, is_id=True)
+        if columns[name] is None:
+            columns[name] = key_column(name, plain[name], rows, is_id=True)
     for name in ("success", "action_valid"):
         columns[name] = flag_column(name, plain.get(name), rows)
     columns["step_ids"] = integer_column("step_ids", plain.get("step_ids"), rows)
     for name in ("rewards", "episode_returns", "edge_costs"):
         columns[name] = real_column(name, plain.get(name), rows)
     return columns
+
+
+def _keyed(plain: Mapping[str, Any], mask: Mask, *, in_place: bool) -> dict[str, _core.KeyColumn]:
+    """States and next states, a key per row. `in_place`: of text, where it lies if that will do."""
+    in_place = in_place and _share_text_form(plain["states"], plain.get("next_states"))
+    states = key_column("states", plain["states"], mask, in_place=in_place)
+    if "next_states" not in plain:
+        return {"states": states}
+    next_states = key_column(
+        "next_states", plain["next_states"], mask, in_place=in_place, states=states
+    )
+    return {"states": states, "next_states": next_states}
+
+
+def _numbered(
+    plain: Mapping[str, Any], mask: Mask, num_threads: int
+) -> dict[str, _core.KeyColumn | None] | None:
+    """Lists of plain states, numbered while they are read, and the group ids that takes.
+
+    None if they are not to be read that way; what is wrong with a column is found when it is read
+    in its turn.
+    """
+    states, next_states = plain["states"], plain.get("next_states")
+    if not isinstance(states, (list, tuple)) or not isinstance(
+        next_states, (list, tuple, type(None))
+    ):
+        return None
+    try:
+        group_ids = key_column("group_ids", plain["group_ids"], mask, is_id=True)
+    except (TypeError, ValueError):
+        return None
+    columns = _core.number_objects(
+        states=states,
+        next_states=next_states,
+        group_ids=group_ids,
+        mask=mask,
+        num_threads=num_threads,
+    )
+    if columns is None:
+        return None
+    return {"states": columns[0], "next_states": columns[1], "group_ids": group_ids}
 
 
 def check_lengths(columns: dict[str, Any]) -> None:

@@ -13,7 +13,11 @@ namespace {
 Array<double> advantages(BatchBuilder builder, const Options& options) {
     const Batch batch = builder.view();
     const Groups groups = group_rows(batch);
-    return episode_advantages(batch, arrange_rollouts(batch, groups.rows.row(0)), options);
+    const Rollouts rollouts = arrange_rollouts(batch, groups.rows.row(0));
+    const EpisodeAdvantages found(batch, rollouts, options);
+    Array<double> by_step;
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) by_step.push_back(found[step]);
+    return by_step;
 }
 
 // Returns 1, 0, 1: the mean over trajectories is 2/3, the standard deviation 1/sqrt(3).

@@ -60,10 +60,15 @@ TEST(GroupNormalise, OrderDoesNotChangeABit) {
     for (std::size_t i = 0; i < order.size(); ++i) EXPECT_EQ(out_of_order[i], in_order[order[i]]);
 }
 
+double standing_of(double value, const Array<WeightedValue>& among) {
+    FoldedValues folded;
+    for (const auto& [each, count] : among) folded.add(each, count);
+    return Standing(folded, mug_options())(value);
+}
+
 TEST(GroupNormalise, CountsMayBeSplitInAnyWay) {
-    Array<WeightedValue> split = {{0.1, 1}, {0.7, 2}, {0.1, 2}, {0.7, 1}};
-    Array<WeightedValue> folded = {{0.7, 3}, {0.1, 3}};
-    EXPECT_EQ(Standing(split, mug_options())(0.7), Standing(folded, mug_options())(0.7));
+    EXPECT_EQ(standing_of(0.7, {{0.1, 1}, {0.7, 2}, {0.1, 2}, {0.7, 1}}),
+              standing_of(0.7, {{0.7, 3}, {0.1, 3}}));
 }
 
 TEST(GroupNormalise, ManyValuesAreFoldedLikeFew) {
@@ -73,7 +78,7 @@ TEST(GroupNormalise, ManyValuesAreFoldedLikeFew) {
         for (int i = 0; i < 20; ++i) split.push_back({0.1 * i, i + 1});
     }
     for (int i = 19; i >= 0; --i) folded.push_back({0.1 * i, 3 * (i + 1)});
-    EXPECT_EQ(Standing(split, mug_options())(0.7), Standing(folded, mug_options())(0.7));
+    EXPECT_EQ(standing_of(0.7, split), standing_of(0.7, folded));
 }
 
 TEST(GroupNormalise, AVarianceThatOverflowsIsAnError) {

@@ -40,9 +40,8 @@ TEST(Groups, AreNumberedByTheirFirstUnmaskedRow) {
     builder.success = {{0, 0, 0, 0, 0}};
     builder.mask = {{0, 1, 1, 0, 1}};
     const Groups groups = group_rows(builder.view());
-    EXPECT_EQ(groups.of_row, (Array<GroupId>{none, 0, 1, none, 0}));
-    ASSERT_EQ(groups.size(), 2u);
-    EXPECT_EQ(groups.rows.row(0)[1], 4);
+    EXPECT_EQ(groups.rows.offsets, (Array<std::int32_t>{0, 2, 3}));
+    EXPECT_EQ(groups.rows.items, (Array<RowId>{1, 4, 2}));
 }
 
 TEST(Rollouts, WithoutStepIdsRowOrderIsTheOrderOfSteps) {

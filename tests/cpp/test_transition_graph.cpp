@@ -34,6 +34,27 @@ TEST(TransitionGraph, MergesEqualStatesAndKeepsRepeatedEdges) {
     EXPECT_EQ(graph.broken_links, 0);
 }
 
+TEST(TransitionGraph, NumberedStatesMakeTheGraphOfTheirKeys) {
+    BatchBuilder builder = one_trajectory({"a", "b", "a", "c"}, false);
+    builder.next_states = {{"b", "d", "c", nullptr}};  // the second link is broken
+    builder.trajectory_ids = {0, 0, 0, 1};
+    const TransitionGraph expected = merge(builder);
+
+    Batch batch = builder.view();
+    const std::vector<Key> keys(14);
+    const std::vector<std::int32_t> states = {12, 10, 12, 13};
+    const std::vector<std::int32_t> next_states = {10, 11, 13, none};
+    batch.states = NumberedKeys{states, keys};
+    batch.next_states = NumberedKeys{next_states, keys};
+    const Groups groups = group_rows(batch);
+    const Rollouts rollouts = arrange_rollouts(builder.view(), groups.rows.row(0));
+    const TransitionGraph graph = merge_states(batch, rollouts);
+    EXPECT_EQ(graph.source, expected.source);
+    EXPECT_EQ(graph.target, expected.target);
+    EXPECT_EQ(graph.num_nodes, expected.num_nodes);
+    EXPECT_EQ(graph.broken_links, 1);
+}
+
 TEST(TransitionGraph, ASuccessLeadsToGoalWhateverItsNextStateSays) {
     BatchBuilder builder = one_trajectory({"a", "b"}, true);
     builder.next_states = {{"b", "a"}};

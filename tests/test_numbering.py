@@ -1,0 +1,130 @@
+"""Lists that are numbered while they are read: the answer is that of a key per row."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import graphgpo
+from graphgpo import _core, ingest
+
+FIELDS = ("advantages", "distances", "next_distances", "state_ids", "next_state_ids")
+TEXTS: list[Any] = ["hall", "Küche", "厨房 🍵", "x" * 300, "x" * 299 + "y", "7", ""]
+INTS: list[Any] = [7, 0, -(2**63), 2**63 - 1]
+
+
+def compute(**columns: Any) -> graphgpo.StepAdvantages:
+    return graphgpo.compute_advantages(**columns, num_threads=1)
+
+
+def assert_is_as_with_keys(columns: dict[str, Any]) -> None:
+    result = compute(**columns)
+    with patch.object(ingest, "_numbered", return_value=None):
+        expected = compute(**columns)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))
+    assert result.metrics == expected.metrics
+
+
+def is_numbered(**columns: Any) -> bool:
+    rows = len(columns["states"])
+    group_ids = columns.pop("group_ids", np.zeros(rows, np.int64))
+    given_columns: dict[str, Any] = {"next_states": None, "mask": None, "num_threads": 1}
+    column = ingest.key_column("group_ids", group_ids, None, is_id=True)
+    numbered = _core.number_objects(group_ids=column, **{**given_columns, **columns})
+    return numbered is not None
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> dict[str, Any]:
+    """Groups in runs; next states that are the following row's object, equal to it, or neither."""
+    lengths = draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+    rows = sum(lengths)
+    values = draw(st.sampled_from([TEXTS, INTS]))
+    any_value = st.sampled_from(values)
+    states = [draw(any_value) for _ in range(rows)]
+    kinds = draw(st.lists(st.sampled_from("oecn"), min_size=rows, max_size=rows))
+    next_states = [
+        draw(any_value)
+        if kind == "n" or row + 1 == rows
+        else states[row + 1]
+        if kind == "o"
+        else type(states[row + 1])(str(states[row + 1]).encode().decode())
+        if kind == "e"
+        else values[0]
+        for row, kind in enumerate(kinds)
+    ]
+    mask = draw(st.none() | st.lists(st.booleans(), min_size=rows, max_size=rows))
+    return {
+        "states": states,
+        "next_states": next_states,
+        "group_ids": np.repeat(np.arange(len(lengths)), lengths),
+        "trajectory_ids": np.arange(rows) // draw(st.integers(1, 7)),
+        "success": np.full(rows, draw(st.booleans())),
+        "mask": mask,
+    }
+
+
+@given(batches())
+def test_numbers_are_as_good_as_keys(columns: dict[str, Any]) -> None:
+    assert_is_as_with_keys(columns)
+    assert_is_as_with_keys({**columns, "next_states": None})
+    assert_is_as_with_keys({**columns, "states": tuple(columns["states"])})
+
+
+def test_an_object_may_end_one_group_and_begin_the_next() -> None:
+    states = ["a", "b", "c"]
+    columns = {
+        "states": states,
+        "next_states": ["b", states[2], "b"],
+        "group_ids": [0, 0, 1],
+        "trajectory_ids": [0, 0, 0],
+        "success": [False, False, False],
+    }
+    assert is_numbered(states=states, next_states=columns["next_states"])
+    assert compute(**columns).next_state_ids.tolist() == [1, 2, 4]
+    assert_is_as_with_keys(columns)
+
+
+def test_a_table_beyond_the_cache_is_asked_ahead() -> None:
+    rows = 200_000
+    assert_is_as_with_keys(
+        {
+            "states": [f"state {row * 7919 % 90_001}" for row in range(rows)],
+            "group_ids": np.zeros(rows, np.int64),
+            "trajectory_ids": np.arange(rows) // 50,
+            "success": np.arange(rows) // 50 % 2 == 0,
+        }
+    )
+
+
+def test_only_plain_values_of_groups_in_runs_are_numbered() -> None:
+    assert is_numbered(states=["a", 1, None], next_states=("a", "b", None))
+    assert not is_numbered(states=["a", b"a"])
+    assert not is_numbered(states=["a", 2**63])
+    assert not is_numbered(states=["a", "b"], next_states=["a", 1.0])
+    assert not is_numbered(states=["a", "b", "c"], group_ids=["x", "y", "x"])
+    many = ["a"] * 8192
+    assert is_numbered(states=many)
+    assert not is_numbered(states=many, num_threads=2)
+
+
+def test_a_wrong_value_is_named_before_a_wrong_group() -> None:
+    with pytest.raises(TypeError, match=r"states\[1\] is \{1\} \(set\)"):
+        compute(states=["a", {1}], group_ids=[0, 0.5], trajectory_ids=[0, 0], success=[True, True])
+
+
+def test_copies_that_disagree_are_still_quoted() -> None:
+    with pytest.raises(ValueError, match=r"states\[1\] is 'Küche' but row 0 has 'hall'"):
+        compute(
+            states=["hall", "Küche"],
+            group_ids=[0, 0],
+            trajectory_ids=[0, 0],
+            step_ids=[3, 3],
+            success=[True, True],
+        )
