@@ -113,7 +113,7 @@ EXPERIMENTS = {
     "group_size": Experiment(ABLATED, three(group_size=4) + three(group_size=16), 16),
     "entropy": Experiment(
         ("coin110", "sokoban"),
-        (*three(entropy=0.05), *three(dead_entropy=0.1)),
+        (*three(dead_entropy=0.1), arm("graphgpo", entropy=0.05)),
         16,
     ),
 }
@@ -290,6 +290,8 @@ def write_report(folder: Path) -> None:
     report.fill(page, "estimators", report.estimators_table(runs))
     for name, (pairs, settings) in CONTRASTS.items():
         report.fill(page, name, report.contrasts_table(runs, pairs, settings))
+    dead = [a.name for a in (*three(), *EXPERIMENTS["entropy"].arms)]
+    report.fill(page, "dead_groups", report.dead_groups_table(runs, dead, ("coin110", "sokoban")))
     report.write_figures(runs, ROOT / "docs" / "images")
 
 

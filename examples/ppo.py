@@ -1,8 +1,8 @@
 """What the training programs share: a small text policy, rollouts, PPO, logs and checkpoints.
 
 An environment is anything with `reset` and `step` that shows scenes (`Scene`); train_textworld.py
-and train_sokoban.py have one each and call `main`. The part to copy for a loop of your own is
-`update`: one call of `graphgpo.compute_advantages`, one of `graphgpo.torch.policy_loss`.
+and train_sokoban.py have one each and call `main`. What to copy for a loop of your own is in `Run`:
+`iterate` calls `graphgpo.compute_advantages` once, `update` calls `graphgpo.torch.policy_loss`.
 
 A run is a function of its options alone: every iteration draws from a generator of its own, made of
 seed and iteration, and rollouts advance in lockstep. So the same command gives the same numbers bit
@@ -45,7 +45,6 @@ from graphgpo.torch import policy_loss, to_tokens
 
 NUM_CHECKING_WALKS = 8
 SPAWN = multiprocessing.get_context("spawn")  # no thread of torch is forked
-CHECKPOINT_EVERY = 10  # iterations
 EVALUATION = 2**32 - 1  # in place of an iteration where a generator is made
 CURVE_METRICS = (
     "num_steps",
@@ -298,9 +297,9 @@ def cached_transitions(task: Task, max_steps: int) -> Transitions:
 def write_atomically(file: Path, content: bytes) -> None:
     """Either the whole content stands there or nothing does, whenever the program is stopped."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name, delete=False) as stream:
-        stream.write(content)
-    Path(stream.name).replace(file)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=f"{file.name}.") as beside:
+        (Path(beside) / file.name).write_bytes(content)
+        (Path(beside) / file.name).replace(file)
 
 
 def cache_folder() -> Path:
@@ -735,12 +734,9 @@ class Log:
             self.writer.add_scalar(name, value, curve[-1]["iteration"])
         for name, rows in (("curve", curve), ("seconds", seconds)):
             write_atomically(self.folder / f"{name}.csv", as_csv(rows).encode())
-        if len(curve) % CHECKPOINT_EVERY == 0:
-            self.run.save(self.checkpoint)
+        self.run.save(self.checkpoint)
 
     def close(self) -> None:
-        if self.run.curve:
-            self.run.save(self.checkpoint)
         self.writer.close()
 
 

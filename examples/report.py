@@ -35,7 +35,14 @@ ESTIMATORS = {"grpo": "GRPO", "gigpo": "GiGPO", "graphgpo": "GraphGPO"}
 COLOURS = {"grpo": "#a371f7", "gigpo": "#d29922", "graphgpo": "#2f81f7"}
 GREY = "#8b949e"  # readable on white and on GitHub's dark background
 METRICS = ("auc", "final", "iterations_to_90", "length", "held_out", "held_out_length")
-CURVES = ("success", "solution_length", "dead_groups", "singleton_share", "surprise")
+CURVES = (
+    "success",
+    "solution_length",
+    "dead_groups",
+    "singleton_share",
+    "surprise",
+    "surprise_dead_groups",
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ def _read(result: Mapping[str, Any]) -> Finished:
         "untrained": untrained["success"],
         "dead_groups": curve["dead_groups"][-NUM_FINAL:].mean(),
         "surprise": curve["surprise"][-NUM_FINAL:].mean(),
+        "surprise_dead_groups": _mean(curve["surprise_dead_groups"][-NUM_FINAL:]),
     }
     return Finished(
         result["setting"],
@@ -204,6 +212,32 @@ def estimators_table(runs: Runs) -> str:
         if not math.isnan(untrained.mean):
             rows.append(["", "untrained", "", "", "", "", interval(untrained, 2)])
     head = ["games", "", "AUC", "final", "to 90 % (seeds)", "steps to the goal", "held out"]
+    return table(head, rows)
+
+
+def dead_groups_table(runs: Runs, arms: Sequence[str], settings: Sequence[str]) -> str:
+    """How the arms end: games that are never won, and how sure the policy is in them."""
+    rows = []
+    for setting in settings:
+        seeds = runs.shared_seeds(setting, arms)
+        if len(seeds) < 2:
+            continue
+        for arm in arms:
+            final, dead, surprise = (
+                estimate(runs.values(setting, arm, metric, seeds))
+                for metric in ("final", "dead_groups", "surprise_dead_groups")
+            )
+            rows.append(
+                [
+                    f"{TITLES[setting]}, {len(seeds)} seeds" if arm == arms[0] else "",
+                    label(arm),
+                    interval(final, 2),
+                    interval(dead, 2),
+                    interval(surprise, 2),
+                    f"{int((dead.values == 0).sum())} of {len(seeds)}",
+                ]
+            )
+    head = ["games", "", "final", "dead games", "entropy there (nats)", "seeds without"]
     return table(head, rows)
 
 
