@@ -283,10 +283,17 @@ def default_comparison(folder: Path, processes: int) -> None:
 
 
 def write_report(folder: Path) -> None:
-    finished = report.read_runs(folder)
-    report.write_results(finished, ROOT / "bench" / "results" / "training", origin())
+    finished, where = report.read_runs(folder), origin()
+    report.write_results(finished, ROOT / "bench" / "results" / "training", where)
     runs = report.Runs(finished)
     page = ROOT / "docs" / "does_it_help.md"
+    report.fill(
+        page,
+        "origin",
+        f"{len(finished)} runs by `{where['command']}`, commit {where['commit']}; TextWorld "
+        f"{where['textworld']}, gym-sokoban {where['gym-sokoban']}, torch {where['torch']}, numpy "
+        f"{where['numpy']}, Python {where['python']}; {where['machine']}.",
+    )
     report.fill(page, "estimators", report.estimators_table(runs))
     for name, (pairs, settings) in CONTRASTS.items():
         report.fill(page, name, report.contrasts_table(runs, pairs, settings))

@@ -254,7 +254,7 @@ def contrasts_table(runs: Runs, pairs: Sequence[tuple[str, str]], settings: Sequ
             rows.append(
                 [
                     f"{TITLES[setting]}, {len(seeds)} seeds",
-                    f"{label(arm)} - {label(other)}",
+                    f"{label(arm)} *minus* {label(other)}",
                     signed(of["auc"], 3),
                     signed(of["final"], 2),
                     signed(of["length"], 1),
@@ -270,7 +270,8 @@ def contrasts_table(runs: Runs, pairs: Sequence[tuple[str, str]], settings: Sequ
 def label(arm: str) -> str:
     estimator, _, options = arm.partition(" ")
     title = ESTIMATORS[estimator]
-    return f"{title}, {options.replace('_', ' ')}" if options else title
+    changed = [option.replace("_", " ").replace("=", " ") for option in options.split()]
+    return ", ".join([title, *changed])
 
 
 def write_csv(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -370,17 +371,17 @@ def over_training(runs: Runs) -> Any:
     figure, panels = plt.subplots(
         len(settings), len(shown), figsize=(12.4, 2.3 * len(settings)), squeeze=False
     )
+    for axes, title in zip(panels[0], shown.values(), strict=True):
+        axes.set_title(title)
+    for axes in panels[-1]:
+        axes.set_xlabel("iteration")
     for row, setting in zip(panels, settings, strict=True):
         seeds = runs.shared_seeds(setting, ESTIMATORS)
-        for axes, (curve, title) in zip(row, shown.items(), strict=True):
+        for axes, curve in zip(row, shown, strict=True):
             for arm, name in ESTIMATORS.items():
                 band(axes, stacked(runs, setting, arm, curve, seeds), COLOURS[arm], name)
             axes.grid(True)
             axes.set_ylim(bottom=0)
-            if row is panels[0]:
-                axes.set_title(title)
-            if row is panels[-1]:
-                axes.set_xlabel("iteration")
         row[0].set_ylabel(TITLES[setting].removeprefix("Coin collector, "))
     panels[0][0].legend(loc="upper right")
     return figure
@@ -399,7 +400,8 @@ def iterations_to_90(runs: Runs) -> Any:
             where = np.where(np.isnan(values), length * 1.12, values)
             axes.scatter(i + spread, where, s=12, color=COLOURS[arm], alpha=0.8, linewidths=0)
         axes.axhline(length * 1.04, color=GREY, linewidth=0.8, linestyle=":")
-        axes.text(2.4, length * 1.12, "never", color=GREY, ha="right", va="center", fontsize=8)
+        ticks = range(0, length + 1, 10 if length < 60 else 20)
+        axes.set_yticks([*ticks, length * 1.12], [*map(str, ticks), "never"])
         axes.set_xticks(range(3), list(ESTIMATORS.values()))
         axes.set(title=TITLES[setting], ylim=(0, length * 1.2))
         axes.grid(True, axis="y")
@@ -437,12 +439,13 @@ def write_figures(runs: Runs, folder: Path) -> None:
         for name, draw in FIGURES.items():
             figure = draw(runs)
             figure.tight_layout()
-            figure.savefig(folder / f"{name}.png", dpi=110, transparent=True)
+            figure.savefig(folder / f"{name}.png", dpi=90, transparent=True)
             figure.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
             plt.close(figure)
             svg = folder / f"{name}.svg"
             # A tenth of a point is finer than any screen; the rest is weight.
-            svg.write_text(re.sub(r"(\d+\.\d)\d+", r"\1", svg.read_text()))
+            text = re.sub(r"(\d+\.\d)\d{2,}", r"\1", svg.read_text())
+            svg.write_text(text.replace(" \nL ", "L"))
 
 
 def fill(file: Path, name: str, text: str) -> None:
