@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import time
 from collections.abc import Sequence
@@ -274,10 +275,12 @@ def default_comparison(folder: Path, processes: int) -> None:
     listed = [Job("coin105", a, seed, cache=False) for seed in range(3) for a in three()]
     start = time.perf_counter()
     run_all(listed, folder, processes)
-    print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
-    finished = report.Runs(report.read_runs(folder))
-    print(report.estimators_table(finished))
-    for run in report.read_runs(folder):
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cores = (spent.ru_utime + spent.ru_stime) / 60
+    print(f"{(time.perf_counter() - start) / 60:.1f} minutes, {cores:.1f} of one core's time")
+    finished = report.read_runs(folder)
+    print(report.estimators_table(report.Runs(finished)))
+    for run in finished:
         share = run.seconds["advantages"] / sum(run.seconds.values())
         print(f"{run.arm} seed {run.seed}: {run.wall:.0f} s, {share:.3%} of it for advantages")
 
