@@ -27,6 +27,7 @@ from recorded import GAP, TOKENS, Recorded
 from tiny import byte_tokenizer
 
 import graphgpo
+from graphgpo import GraphGPOConfig
 from graphgpo.demo import load_rollouts
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as integration
@@ -192,6 +193,49 @@ def test_steps_recorded_by_hand_are_checked() -> None:
         compute(states=["hall", "kitchen"])
 
 
+def test_a_step_without_a_state_is_named() -> None:
+    steps = StepRecorder()
+    steps.add("hall")
+    steps.add(None)
+    rows = RecordedRows([steps.rollout_fields(success=False)["graphgpo"]], ["task"])
+    with pytest.raises(ValueError, match="step 1 recorded in row 0 has None for a state"):
+        compute_token_advantages(rows, torch.ones(1, 1), torch.ones(1, 1))
+
+
+def test_invalid_actions_are_penalised(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors, (columns, _) = recorded.batch()
+    penalty = {"invalid_action_penalty": 0.5}
+    result = compute_token_advantages(
+        RecordedRows(columns["graphgpo"].tolist(), columns["uid"].tolist()),
+        tensors["token_level_rewards"],
+        tensors["response_mask"],
+        penalty,
+    )
+    expected = graphgpo.compute_advantages(
+        **recorded.rollouts, action_valid=recorded.action_valid, config=penalty
+    ).advantages
+    assert not np.array_equal(expected, recorded.expected.advantages)
+    np.testing.assert_array_equal(recorded.of_steps(result), expected)
+    assert caplog.text == ""
+
+
+def test_a_penalty_needs_to_know_which_actions_were_valid(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    steps = StepRecorder()
+    steps.add("hall")
+    rows = RecordedRows(
+        [steps.rollout_fields(success=True)["graphgpo"]] * 2, ["task"] * 2, ["a", "b"]
+    )
+    compute_token_advantages(
+        rows, torch.ones(2, 1), torch.ones(2, 1), {"invalid_action_penalty": 0.5}
+    )
+    assert "invalid_action_penalty is 0.5, but no step says whether its action" in caplog.text
+    assert "Pass action_valid to StepRecorder.add" in caplog.text
+
+
 def problems(recorded: Recorded, caplog: pytest.LogCaptureFixture, **changes: Any) -> str:
     tensors, (columns, _) = recorded.batch()
     steps = [{**fields, **changes} for fields in columns["graphgpo"]]
@@ -216,6 +260,20 @@ def test_success_that_is_never_set_is_reported_once(
     assert "none of the 32 rollouts succeeded" in text
     assert f"{won} of them have a reward above 0, so success is probably never passed" in text
     assert problems(recorded, caplog, success=False).count("none of the 32") == 1
+
+
+def test_states_that_are_all_the_same_are_reported(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors, (columns, _) = recorded.batch()
+    for fields in columns["graphgpo"]:
+        fields["states"] = [""] * len(fields["states"])
+    compute_token_advantages(
+        RecordedRows(columns["graphgpo"].tolist(), columns["uid"].tolist()),
+        tensors["token_level_rewards"],
+        tensors["response_mask"],
+    )
+    assert "all steps of a prompt start in the same state" in caplog.text
 
 
 def test_groups_of_one_rollout_are_reported(
@@ -243,14 +301,10 @@ def test_tokens_outside_every_step_are_reported(caplog: pytest.LogCaptureFixture
 
 
 def test_a_reward_free_failure_is_not_called_a_mistake() -> None:
-    metrics = {
-        "graphgpo/num_groups": 2.0,
-        "graphgpo/num_trajectories": 8.0,
-        "graphgpo/groups_without_success": 2.0,
-        "graphgpo/inert": 1.0,
-        "graphgpo/singleton_share": 0.0,
-    }
-    problems = _wiring.wiring_problems(metrics, integration.ADVICE)
+    lost = graphgpo.compute_advantages(
+        ["hall", "hall"], group_ids=[0, 0], trajectory_ids=[0, 1], success=[False, False]
+    )
+    problems = _wiring.wiring_problems(lost.metrics, integration.ADVICE, GraphGPOConfig())
     assert list(problems) == ["no success"]
     assert "If the policy does solve tasks" in problems["no success"]
 
