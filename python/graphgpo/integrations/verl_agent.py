@@ -238,13 +238,13 @@ def compute_advantages(
     config = resolved_config(config, options)
     _check_active(batch)
     is_goal = _goal_rows(batch)
+    states, next_states = _states(batch, is_goal)
     trajectories = _rollout_columns(batch)
     won = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64) > 0
     step_ids = batch.non_tensor_batch.get("step_ids")
     if step_ids is None:
         _check_last_steps(is_goal, won, list(zip(*trajectories, strict=True)))
         step_ids = _order_with_goal_last(is_goal)
-    states, next_states = _states(batch, is_goal)
     result = graphgpo.compute_advantages(
         states,
         next_states,
