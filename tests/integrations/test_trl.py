@@ -88,6 +88,19 @@ class Playback:
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
+def grpo_config(folder: Path, **options: Any) -> GRPOConfig:
+    return GRPOConfig(
+        output_dir=str(folder),
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+        logging_steps=1,
+        **options,
+    )
+
+
 def make_trainer(
     folder: Path,
     rollout_func: Callable[..., Any] | None,
@@ -101,13 +114,6 @@ def make_trainer(
     torch.manual_seed(0)
     tokenizer = byte_tokenizer()
     args: dict[str, Any] = {
-        "output_dir": str(folder),
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "no",
-        "logging_steps": 1,
         "max_steps": 2,
         "learning_rate": 1e-2,
         "num_generations": GROUP,
@@ -120,7 +126,7 @@ def make_trainer(
         model=random_llama(len(tokenizer)),
         processing_class=tokenizer,
         reward_funcs=reward_funcs,
-        args=GRPOConfig(**{**args, **options}),
+        args=grpo_config(folder, **{**args, **options}),
         train_dataset=Dataset.from_dict({"prompt": prompts}),
         rollout_func=rollout_func,
         graphgpo_config=graphgpo_config,
@@ -526,13 +532,6 @@ def environment_trainer(
         return made
 
     args: dict[str, Any] = {
-        "output_dir": str(folder),
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "save_strategy": "no",
-        "logging_steps": 1,
         "max_steps": 1,
         "num_generations": len(SCRIPTS),
         "per_device_train_batch_size": len(SCRIPTS),
@@ -543,7 +542,7 @@ def environment_trainer(
         model=random_llama(len(tokenizer)),
         processing_class=tokenizer,
         reward_funcs=lambda environments, **_: [float(env.success) for env in environments],
-        args=GRPOConfig(**{**args, **options}),
+        args=grpo_config(folder, **{**args, **options}),
         train_dataset=Dataset.from_list([{"prompt": prompt}]),
         environment_factory=factory,
     )
