@@ -63,8 +63,8 @@ def wiring_problems(
         )
     elif num_steps > num_rollouts and num_states_left == num_groups:
         problems["one state"] = (
-            "all steps of a prompt start in the same state, so there is no way to go: the states "
-            f"are empty or constant. {advice.record_steps}"
+            "all steps of a prompt start in the same state, so there is no way to go: states are "
+            f"probably empty or constant. {advice.record_steps}"
         )
     elif metrics["graphgpo/inert"] == 1.0 and "single rollouts" not in problems:
         problems["no choice"] = (
