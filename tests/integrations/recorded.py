@@ -32,6 +32,7 @@ class Recorded:
         rollouts = self.rollouts
         keys = [key for key in keys if key in kept]
         self.expected = graphgpo.compute_advantages(**rollouts)
+        self.action_valid = np.random.default_rng(0).random(len(keys)) < 0.8
         self.uids: list[str] = []
         self.success: list[bool] = []
         self.recorders: list[StepRecorder] = []
@@ -42,7 +43,12 @@ class Recorded:
             recorder = StepRecorder()
             for step, row in enumerate(rows):
                 start = step * (TOKENS + GAP)
-                recorder.add(rollouts["states"][row], start=start, stop=start + TOKENS)
+                recorder.add(
+                    rollouts["states"][row],
+                    start=start,
+                    stop=start + TOKENS,
+                    action_valid=bool(self.action_valid[row]),
+                )
             self.recorders.append(recorder)
             self.uids.append(f"task_{key[0]}")
             self.success.append(bool(rollouts["success"][rows].any()))
@@ -70,6 +76,14 @@ class Recorded:
         """The advantages the rollout's tokens must get."""
         values = torch.from_numpy(self.values[rollout]).repeat_interleave(TOKENS + GAP)
         return values * self.mask(rollout)
+
+    def of_steps(self, tokens: torch.Tensor) -> NDArray[np.float32]:
+        """The other way: the value of each step, from (rollouts, T)."""
+        firsts: list[NDArray[np.float32]] = [
+            row[:: TOKENS + GAP][: len(recorder)].numpy()
+            for row, recorder in zip(tokens, self.recorders, strict=True)
+        ]
+        return np.concatenate(firsts)
 
     def batch(self, rows: NDArray[np.intp] | None = None) -> tuple[dict[str, torch.Tensor], Any]:
         """Tensors and object columns, one row per rollout, and the expected (B, T)."""

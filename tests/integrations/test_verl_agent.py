@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import graphgpo
-from graphgpo.integrations import verl_agent
+from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations.verl_agent import (
     ComplexGraph,
     compute_graph_path_returns,
@@ -22,6 +21,11 @@ from graphgpo.integrations.verl_agent import (
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.npz"))
 WIDTH = 3
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said_yet() -> None:
+    _wiring._said.clear()
 
 
 class Golden:
@@ -267,13 +271,90 @@ def test_an_unknown_mode_is_refused() -> None:
         advantages(batch, torch.zeros(3), mode="median")
 
 
-def test_a_success_no_step_leads_to_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    next_states = np.array(["kitchen", "sink", "hall"], dtype=object)
-    batch = tiny_batch(HALL, next_states)
-    with caplog.at_level(logging.WARNING):
-        returns = compute_graph_path_returns(batch, {}, 0.1, False)
-    assert "no next_obs is 'success'" in caplog.text
-    assert len(set(returns.tolist())) == 1
+# ---- wrong wiring ---------------------------------------------------------------------------
+
+
+def dropped_in(batch: Any) -> None:
+    step_returns(batch, 0.1)
+
+
+def in_one_call(batch: Any) -> None:
+    verl_agent.compute_advantages(batch)
+
+
+both_ways = pytest.mark.parametrize("compute", [dropped_in, in_one_call])
+
+
+@both_ways
+def test_good_wiring_is_silent(
+    golden: Golden, compute: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    compute(golden.batch())
+    assert caplog.text == ""
+
+
+@both_ways
+def test_groups_of_one_rollout_are_reported(
+    golden: Golden, compute: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    golden.columns["uid"] = golden.traj_uid
+    compute(golden.batch())
+    compute(golden.batch())
+    num_rollouts = len(set(golden.traj_uid))
+    assert caplog.text.count(f"each of the {num_rollouts} prompts has one rollout") == 1
+    assert "Set env.rollout.n to 4 or more; if it is, the rollouts of a task do not" in caplog.text
+
+
+@both_ways
+def test_success_that_is_never_set_is_reported(
+    golden: Golden, compute: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    golden.columns["next_obs"] = golden.text("next_state")
+    golden.columns["episode_rewards"] = np.zeros(len(golden.uid))
+    compute(golden.batch())
+    assert f"none of the {len(set(golden.traj_uid))} rollouts succeeded" in caplog.text
+    assert "If the policy does solve tasks, success is never" in caplog.text
+
+
+def test_a_success_no_step_leads_to_is_reported(
+    golden: Golden, caplog: pytest.LogCaptureFixture
+) -> None:
+    golden.columns["next_obs"] = golden.text("next_state")
+    dropped_in(golden.batch())
+    num_won = len(set(golden.traj_uid[golden.columns["episode_rewards"] > 0]))
+    assert f"{num_won} of them have a reward above 0, so success is probably never" in caplog.text
+    assert "write next_obs = 'success' into the last step of every success" in caplog.text
+
+
+@both_ways
+@pytest.mark.parametrize("name", ["anchor_obs", "next_obs"])
+def test_missing_states_are_named(golden: Golden, compute: Any, name: str) -> None:
+    golden.columns[name][[2, 5]] = None
+    message = (
+        f"{name} is None in 2 of {len(golden.uid)} rows .* row 2.*anchor_obs and next_obs must"
+    )
+    with pytest.raises(ValueError, match=message):
+        compute(golden.batch())
+
+
+@both_ways
+def test_states_that_are_all_the_same_are_reported(
+    golden: Golden, compute: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    golden.columns["anchor_obs"][:] = ""
+    compute(golden.batch())
+    assert "all steps of a prompt start in the same state" in caplog.text
+
+
+def test_a_penalty_needs_to_know_which_actions_were_valid(
+    golden: Golden, caplog: pytest.LogCaptureFixture
+) -> None:
+    verl_agent.compute_advantages(golden.batch(), invalid_action_penalty=0.5)
+    assert caplog.text == ""
+    del golden.columns["is_action_valid"]
+    verl_agent.compute_advantages(golden.batch(), invalid_action_penalty=0.5)
+    assert "invalid_action_penalty is 0.5, but no step says whether its action" in caplog.text
+    assert "Put is_action_valid into non_tensor_batch" in caplog.text
 
 
 def test_the_success_is_found_without_the_text_where_steps_are_numbered() -> None:

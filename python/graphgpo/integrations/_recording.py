@@ -21,7 +21,7 @@ EXTRA_FIELD = "graphgpo"
 
 UNTIL_END = np.iinfo(np.int64).max  # a stop of None: spans are clipped to the response
 
-_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops")
+_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops", "action_valid")
 
 
 class StepRecorder:
@@ -51,20 +51,30 @@ class StepRecorder:
         self._states: list[Any] = []
         self._starts: list[int] = []
         self._stops: list[int | None] = []
+        self._action_valid: list[bool | None] = []
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def add(self, state: Any, *, start: int = 0, stop: int | None = None) -> None:
+    def add(
+        self,
+        state: Any,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        action_valid: bool | None = None,
+    ) -> None:
         """A step from `state`, written as response tokens start..stop-1 (None: all that follow).
 
         A state is anything `graphgpo.compute_advantages` takes as one, as the environment shows it
         before the step: what two rollouts must share to be in the same situation, so no step
-        counter and no history.
+        counter and no history. `action_valid` False: the environment could not make sense of the
+        action; it costs `invalid_action_penalty`. None, not known, counts as valid.
         """
         self._states.append(state)
         self._starts.append(start)
         self._stops.append(stop)
+        self._action_valid.append(action_valid)
 
     def rollout_fields(self, *, success: bool, final_state: Any = None) -> dict[str, Any]:
         """Fields of the one row of the rollout.
@@ -92,6 +102,7 @@ class StepRecorder:
             "next_states": next_states[first:stop],
             "starts": self._starts[first:stop],
             "stops": self._stops[first:stop],
+            "action_valid": self._action_valid[first:stop],
         }
 
 
@@ -107,6 +118,9 @@ class RecordedSteps(NamedTuple):
     success: NDArray[np.bool_]
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
+    action_valid: Sequence[bool]
+    knows_action_valid: bool
+    """Whether any step says if its action was valid."""
 
 
 def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
@@ -115,7 +129,7 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
     Raises
     ------
     ValueError
-        If a row has no recorded steps, saying how to record them.
+        If a row has no recorded steps, or a step no state, saying how to record them.
     """
     missing = [row for row, steps in by_row.items() if not isinstance(steps, Mapping)]
     if missing:
@@ -130,6 +144,7 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
         for name in _STEP_COLUMNS
     }
     stops = [UNTIL_END if stop is None else stop for stop in columns["stops"]]
+    action_valid = columns["action_valid"]
     counts = [len(steps["states"]) for steps in by_row.values()]
     success = np.array([steps["success"] for steps in by_row.values()], dtype=bool)
     return RecordedSteps(
@@ -140,6 +155,8 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
         success=np.repeat(success, counts),
         starts=np.array(columns["starts"], dtype=np.int64),
         stops=np.array(stops, dtype=np.int64),
+        action_valid=[True if flag is None else flag for flag in action_valid],
+        knows_action_valid=any(flag is not None for flag in action_valid),
     )
 
 
@@ -155,22 +172,24 @@ def _check_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> None:
         raise ValueError(
             f"the steps recorded in row {row} have columns of different lengths: {lengths}"
         )
+    for step, state in zip(steps["step_ids"], steps["states"], strict=True):
+        if state is None:
+            raise ValueError(
+                f"step {step} recorded in row {row} has None for a state; expected what the "
+                f"environment showed before it. {advice.record_steps}"
+            )
 
 
 def on_tokens(
-    step_values: Column, steps: RecordedSteps, response_mask: torch.Tensor, *, first_row: int = 0
+    step_values: Column, steps: RecordedSteps, response_mask: torch.Tensor
 ) -> torch.Tensor:
-    """(B, T) float32: the value of its step on every token the policy wrote, 0 elsewhere.
-
-    `response_mask` (B, T) is of the rows first_row..first_row+B-1 of the batch; steps of other
-    rows are ignored.
-    """
+    """(B, T) float32: the value of its step on every token the policy wrote, 0 elsewhere."""
     from graphgpo.torch import spans_to_tokens
 
     num_rows, width = response_mask.shape
     tokens = spans_to_tokens(
         step_values,
-        rows=steps.rows - first_row,
+        rows=steps.rows,
         starts=steps.starts,
         stops=steps.stops,
         shape=(num_rows, width),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import graphgpo
-from graphgpo.config import Estimator
+from graphgpo.config import GraphGPOConfig
 
 logger = logging.getLogger(__name__)
 
@@ -24,27 +24,32 @@ class Advice:
     record_steps: str
     set_success: str
     more_rollouts: str
+    mark_invalid: str
 
 
 def wiring_problems(
     metrics: Mapping[str, float],
     advice: Advice,
+    config: GraphGPOConfig,
     *,
-    estimator: Estimator = "graphgpo",
     num_rewarded: int = 0,
+    knows_action_valid: bool = False,
 ) -> dict[str, str]:
     """What looks wrongly connected about a batch, in plain words by a short name.
 
-    `metrics` of `graphgpo.compute_advantages`; `num_rewarded`: rollouts with an outcome above 0.
+    `metrics` of `graphgpo.compute_advantages` with `config`; `num_rewarded`: rollouts with an
+    outcome above 0; `knows_action_valid`: steps say whether their action was valid.
     """
     problems = {}
     num_groups, num_rollouts = metrics["graphgpo/num_groups"], metrics["graphgpo/num_trajectories"]
+    num_steps = metrics["graphgpo/num_steps"]
+    num_states_left = round(num_steps * (1.0 - metrics["graphgpo/merge_ratio"]))
     if num_rollouts and num_rollouts == num_groups:
         problems["single rollouts"] = (
             f"each of the {num_groups:.0f} prompts has one rollout, so there is nothing to compare "
             f"and every advantage is 0. {advice.more_rollouts}"
         )
-    if estimator == "grpo":
+    if config.estimator == "grpo":
         pass  # it credits whole rollouts, so no step advantage is right
     elif num_groups and metrics["graphgpo/groups_without_success"] == num_groups:
         problems["no success"] = (
@@ -56,6 +61,11 @@ def wiring_problems(
                 else f"If the policy does solve tasks, success is never {advice.set_success}"
             )
         )
+    elif num_steps > num_rollouts and num_states_left == num_groups:
+        problems["one state"] = (
+            "all steps of a prompt start in the same state, so there is no way to go: states are "
+            f"probably empty or constant. {advice.record_steps}"
+        )
     elif metrics["graphgpo/inert"] == 1.0 and "single rollouts" not in problems:
         problems["no choice"] = (
             "no step advantage differs from 0 although rollouts succeeded: "
@@ -63,6 +73,11 @@ def wiring_problems(
             "If that is most of them, states that should be equal probably differ, by a step "
             "counter, a timestamp or the history (see docs/state_key.md); if not, no state has a "
             "better and a worse way on, as when all rollouts are the same"
+        )
+    if config.invalid_action_penalty > 0.0 and not knows_action_valid:
+        problems["no flags"] = (
+            f"invalid_action_penalty is {config.invalid_action_penalty:g}, but no step says "
+            f"whether its action was valid, so none is penalised. {advice.mark_invalid}"
         )
     if metrics.get("graphgpo/tokens_without_step"):
         problems["tokens without step"] = (

@@ -18,17 +18,18 @@ from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from trl import GRPOTrainer
 
-import graphgpo
+from graphgpo.advantages import compute_advantages
 from graphgpo.config import GraphGPOConfig
+from graphgpo.distributed import compute_advantages_across_ranks
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
-    RecordedSteps,
     StepRecorder,
     num_tokens_without_step,
     on_tokens,
     recorded_steps,
 )
 from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
+from graphgpo.keys import state_key
 
 __all__ = ["EXTRA_FIELD", "GraphGPOMixin", "GraphGPOTrainer", "StepRecorder"]
 
@@ -44,6 +45,7 @@ ADVICE = Advice(
     ),
     set_success="passed to StepRecorder (with environments: their `success` is never True)",
     more_rollouts="Set num_generations to 4 or more; if it is, most rollouts record no step",
+    mark_invalid="Pass action_valid to StepRecorder.add (with environments: leave it at 0)",
 )
 
 
@@ -106,36 +108,43 @@ class GraphGPOMixin:
         if rows is None:  # TRL has put what rollout_func returned into the inputs
             rows = [row.get(EXTRA_FIELD) for row in inputs]
 
-        mine = _on_every_rank(lambda: _keyed_rows(rows, response_mask))
-        ranks: list[_KeyedRows] = gather_object([mine])
+        steps = _on_every_rank(lambda: recorded_steps(dict(enumerate(rows)), ADVICE))
+        without_step = num_tokens_without_step(steps, response_mask)
+        ranks: list[tuple[int, int]] = gather_object([(len(rows), without_step)])
+        rows_before = sum(num_rows for num_rows, _ in ranks[: self.accelerator.process_index])
+        rollouts = rows_before + steps.rows  # numbered over all ranks
         is_training = self.model.training
+        group_size = self.num_generations if is_training else self.num_generations_eval
         outcomes = _outcomes(generation.rewards, self.reward_weights)
-        steps = _steps_of_all(ranks)
-        result = graphgpo.compute_advantages(
+        compute = compute_advantages_across_ranks if len(ranks) > 1 else compute_advantages
+        result = compute(
             steps.states,
             steps.next_states,
-            group_ids=steps.rows
-            // (self.num_generations if is_training else self.num_generations_eval),
-            trajectory_ids=steps.rows,
+            group_ids=rollouts // group_size,
+            trajectory_ids=rollouts,
             step_ids=steps.step_ids,
             success=steps.success,
-            episode_returns=outcomes[steps.rows],
+            episode_returns=outcomes[rollouts],
+            action_valid=steps.action_valid,
             # A rollout that no reward function scored is left out, as TRL does.
-            mask=~np.isnan(outcomes[steps.rows]),
+            mask=~np.isnan(outcomes[rollouts]),
             config=self.graphgpo_config,
         )
-        first_row = sum(rank.num_rows for rank in ranks[: self.accelerator.process_index])
-        output["advantages"] = on_tokens(result, steps, response_mask, first_row=first_row)
+        output["advantages"] = on_tokens(result, steps, response_mask)
 
-        without_step = sum(rank.num_tokens_without_step for rank in ranks)
-        metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
+        num_without_step = sum(without_step for _, without_step in ranks)
+        metrics = {**result.metrics, "graphgpo/tokens_without_step": float(num_without_step)}
         for name, value in metrics.items():
             self._metrics["train" if is_training else "eval"][name].append(value)
         if is_training and self.accelerator.is_main_process:
-            num_rewarded = int((outcomes > 0).sum())
-            estimator = self.graphgpo_config.estimator
             say_once(
-                wiring_problems(metrics, ADVICE, estimator=estimator, num_rewarded=num_rewarded)
+                wiring_problems(
+                    metrics,
+                    ADVICE,
+                    self.graphgpo_config,
+                    num_rewarded=int((outcomes > 0).sum()),
+                    knows_action_valid=steps.knows_action_valid,
+                )
             )
         return output
 
@@ -168,7 +177,7 @@ class GraphGPOMixin:
         try:
             look = [
                 _Situation(
-                    graphgpo.state_key(self.environment_state(environment)),
+                    state_key(self.environment_state(environment)),
                     self.environment_success(environment),
                 )
                 for environment in self.environments or []
@@ -201,42 +210,6 @@ class _Generation:
 
     rewards: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
     """(rows of all ranks, reward functions)."""
-
-
-class _KeyedRows(NamedTuple):
-    """What ranks tell each other about their rows: integers, whatever the states are."""
-
-    num_rows: int
-    num_tokens_without_step: int
-    steps: RecordedSteps
-
-
-def _keyed_rows(rows: Sequence[Any], response_mask: torch.Tensor) -> _KeyedRows:
-    steps = recorded_steps(dict(enumerate(rows)), ADVICE)
-    known = [state for state in steps.next_states if state is not None]
-    next_keys = iter(graphgpo.state_keys(known).tolist())
-    keyed = steps._replace(
-        states=graphgpo.state_keys(steps.states).tolist(),
-        next_states=[None if state is None else next(next_keys) for state in steps.next_states],
-    )
-    return _KeyedRows(len(rows), num_tokens_without_step(steps, response_mask), keyed)
-
-
-def _steps_of_all(ranks: Sequence[_KeyedRows]) -> RecordedSteps:
-    """The steps of all ranks, rows numbered through."""
-    parts = [rank.steps for rank in ranks]
-    first_rows = np.cumsum([0, *(rank.num_rows for rank in ranks[:-1])])
-    return RecordedSteps(
-        rows=np.concatenate(
-            [part.rows + first for part, first in zip(parts, first_rows, strict=True)]
-        ),
-        step_ids=np.concatenate([part.step_ids for part in parts]),
-        states=[key for part in parts for key in part.states],
-        next_states=[key for part in parts for key in part.next_states],
-        success=np.concatenate([part.success for part in parts]),
-        starts=np.concatenate([part.starts for part in parts]),
-        stops=np.concatenate([part.stops for part in parts]),
-    )
 
 
 def _outcomes(rewards: torch.Tensor, weights: torch.Tensor) -> NDArray[np.float64]:

@@ -69,6 +69,7 @@ ADVICE = Advice(
         "Set actor_rollout_ref.rollout.n to 4 or more; if it is, the rollouts of a prompt do not "
         "share a uid"
     ),
+    mark_invalid="Pass action_valid to StepRecorder.add",
 )
 
 
@@ -134,6 +135,7 @@ def compute_token_advantages(
         step_ids=steps.step_ids,
         success=steps.success,
         episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
+        action_valid=steps.action_valid,
         config=config,
     )
     is_real = response_mask.new_zeros(num_rows)
@@ -142,7 +144,13 @@ def compute_token_advantages(
     rows.metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
     num_rewarded = sum(outcome > 0 for _, outcome in last_steps.values())
     say_once(
-        wiring_problems(rows.metrics, ADVICE, estimator=config.estimator, num_rewarded=num_rewarded)
+        wiring_problems(
+            rows.metrics,
+            ADVICE,
+            config,
+            num_rewarded=num_rewarded,
+            knows_action_valid=steps.knows_action_valid,
+        )
     )
     return on_tokens(result, steps, response_mask)
 

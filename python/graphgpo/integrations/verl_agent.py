@@ -14,8 +14,8 @@ step, ids and observations in `non_tensor_batch`. Nothing of verl-agent is impor
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,16 +23,33 @@ import torch
 from numpy.typing import NDArray
 
 import graphgpo
+from graphgpo.advantages import resolved_config
 from graphgpo.config import GraphGPOConfig
+from graphgpo.integrations._wiring import Advice, say_once, wiring_problems
 from graphgpo.torch import to_tokens
-
-logger = logging.getLogger(__name__)
 
 GOAL_TEXT = "success"
 """What the recipe's rollout loop writes into `next_obs` of the last step of a successful rollout,
 and what its graph takes for the goal."""
 
 Mode = Literal["mean_std_norm", "mean_norm"]
+_ADVICE = Advice(
+    record_steps=(
+        "anchor_obs and next_obs must be what the environment shows before and after the step"
+    ),
+    set_success="shown by episode_rewards, which must be above 0 for it",
+    more_rollouts=(
+        "Set env.rollout.n to 4 or more; if it is, the rollouts of a task do not share a uid"
+    ),
+    mark_invalid="Put is_action_valid into non_tensor_batch",
+)
+_ADVICE_BY_TEXT = replace(
+    _ADVICE,
+    set_success=(
+        "written down: use the rollout loop of the GraphGPO recipe, or write next_obs = "
+        f"{GOAL_TEXT!r} into the last step of every success"
+    ),
+)
 _NORMALIZATION = {"mean_std_norm": "mean_std", "mean_norm": "mean"}
 
 
@@ -91,7 +108,7 @@ def compute_graph_path_returns(
     ----------
     batch
         A `DataProto`, one row per step, in any order. Read from `non_tensor_batch`: `uid`,
-        `anchor_obs`, `next_obs`, and if there `active_masks`, `episode_rewards`.
+        `traj_uid`, `anchor_obs`, `next_obs`, and if there `active_masks`, `episode_rewards`.
     Gs
         What `ComplexGraph.from_data` returned. Only there for the signature.
     gamma
@@ -106,7 +123,7 @@ def compute_graph_path_returns(
     """
     _check_active(batch)
     is_goal = _goal_rows(batch)
-    _warn_without_goal(batch, is_goal)
+    config = GraphGPOConfig(omega=gamma, exponent="progress" if normalize_distance else "recipe")
     # Every row a rollout of its own: with next_obs given the graph is the same, and neither the
     # order of the rows nor repeated ones can change it.
     result = graphgpo.compute_advantages(
@@ -114,9 +131,9 @@ def compute_graph_path_returns(
         group_ids=_column(batch, "uid"),
         trajectory_ids=np.arange(len(is_goal)),
         success=is_goal,
-        omega=gamma,
-        exponent="progress" if normalize_distance else "recipe",
+        config=config,
     )
+    _say_problems(batch, result.metrics, _ADVICE_BY_TEXT, config)
     return torch.as_tensor(result.edge_returns, dtype=torch.float32, device=_device(batch))
 
 
@@ -218,15 +235,16 @@ def compute_advantages(
     config, options
         As for `graphgpo.compute_advantages`.
     """
+    config = resolved_config(config, options)
     _check_active(batch)
     is_goal = _goal_rows(batch)
-    trajectories = (_column(batch, "uid").tolist(), _column(batch, "traj_uid").tolist())
+    states, next_states = _states(batch, is_goal)
+    trajectories = _rollout_columns(batch)
     won = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64) > 0
     step_ids = batch.non_tensor_batch.get("step_ids")
     if step_ids is None:
         _check_last_steps(is_goal, won, list(zip(*trajectories, strict=True)))
         step_ids = _order_with_goal_last(is_goal)
-    states, next_states = _states(batch, is_goal)
     result = graphgpo.compute_advantages(
         states,
         next_states,
@@ -237,8 +255,8 @@ def compute_advantages(
         episode_returns=np.asarray(_column(batch, "episode_rewards"), dtype=np.float64),
         action_valid=batch.non_tensor_batch.get("is_action_valid"),
         config=config,
-        **options,
     )
+    _say_problems(batch, result.metrics, _ADVICE, config)
     tokens = to_tokens(result, batch.batch["response_mask"])
     batch.batch["advantages"] = tokens
     batch.batch["returns"] = tokens
@@ -273,25 +291,36 @@ def _goal_rows(batch: Any) -> NDArray[np.bool_]:
     return np.array([isinstance(state, str) and state == GOAL_TEXT for state in column], dtype=bool)
 
 
-def _warn_without_goal(batch: Any, is_goal: NDArray[np.bool_]) -> None:
-    rewards = batch.non_tensor_batch.get("episode_rewards")
-    if rewards is None or is_goal.any():
-        return
-    num_won = int((np.asarray(rewards, dtype=np.float64) > 0).sum())
-    if num_won:
-        logger.warning(
-            "graphgpo: %d steps belong to rollouts with episode_rewards > 0, but no next_obs is "
-            "%r: nothing leads to the goal and every step advantage is 0. Use the rollout loop of "
-            "the GraphGPO recipe, or write next_obs = %r into the last step of every success",
-            num_won,
-            GOAL_TEXT,
-            GOAL_TEXT,
-        )
+def _say_problems(
+    batch: Any, metrics: Mapping[str, float], advice: Advice, config: GraphGPOConfig
+) -> None:
+    rewards = batch.non_tensor_batch.get("episode_rewards", np.zeros(len(_column(batch, "uid"))))
+    won = np.asarray(rewards, dtype=np.float64) > 0
+    names = list(zip(*_rollout_columns(batch), strict=True))
+    problems = wiring_problems(
+        {**metrics, "graphgpo/num_trajectories": float(len(set(names)))},
+        advice,
+        config,
+        num_rewarded=len({names[row] for row in np.flatnonzero(won)}),
+        knows_action_valid="is_action_valid" in batch.non_tensor_batch,
+    )
+    say_once(problems)
+
+
+def _rollout_columns(batch: Any) -> tuple[list[Any], list[Any]]:
+    return _column(batch, "uid").tolist(), _column(batch, "traj_uid").tolist()
 
 
 def _states(batch: Any, is_goal: NDArray[np.bool_]) -> tuple[list[Any], list[Any]]:
-    states = _as_states(_column(batch, "anchor_obs"))
-    targets = _as_states(_column(batch, "next_obs"))
+    columns = {name: _as_states(_column(batch, name)) for name in ("anchor_obs", "next_obs")}
+    for name, column in columns.items():
+        missing = [row for row, state in enumerate(column) if state is None]
+        if missing:
+            raise ValueError(
+                f"{name} is None in {len(missing)} of {len(column)} rows (the first is row "
+                f"{missing[0]}), so GraphGPO has no graph to work on. {_ADVICE.record_steps}"
+            )
+    states, targets = columns.values()
     return states, [None if won else target for won, target in zip(is_goal, targets, strict=True)]
 
 
