@@ -496,7 +496,6 @@ def test_the_v1_trainer_needs_its_estimator(ray_trainer: ModuleType) -> None:
 
 
 @needs_verl
-@pytest.mark.skipif(not HAS_PLUGIN, reason="this graphgpo is installed without its entry point")
 def test_verl_loads_the_plugin_with_plugins_off_where_it_is_named_as_a_module() -> None:
     program = """
         import verl, sys
