@@ -2,8 +2,8 @@
 //
 // Every value is read once, compared with those of its group, and let go: no key per row, no
 // reference to every object, and no second visit to memory that is cold by then. All of it happens
-// under the GIL, so calls that have several threads to work with gather keys instead
-// (objects.cpp) and compare them later, without it.
+// under the GIL; gathering keys (objects.cpp), to compare them later and without it, holds the GIL
+// about as long, because cold objects are what takes the time.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -18,7 +18,6 @@
 
 #include "encoder.hpp"
 #include "graphgpo/interner.hpp"
-#include "graphgpo/pipeline.hpp"
 #include "graphgpo/prefetch.hpp"
 #include "key_column.hpp"
 
@@ -162,15 +161,14 @@ class Numbering {
     std::shared_ptr<NumberedValues> values_ = std::make_shared<NumberedValues>();
 };
 
-// Nothing where numbering is not for these columns: a value is not plain, a group comes back after
-// another one, or several threads are better used later.
+// Nothing where numbering is not for these columns: a value is not plain, or a group comes back
+// after another one.
 std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_objects(
     const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
-    const std::optional<Column<bool>>& mask, std::size_t num_threads) {
+    const std::optional<Column<bool>>& mask) {
     const auto state_objects = elements(states);
     std::optional<std::span<PyObject* const>> next_objects;
     if (!next_states.is_none()) next_objects = elements(next_states);
-    if (useful_threads(num_threads, state_objects.size()) > 1) return std::nullopt;
     if (num_rows(group_ids.view()) != state_objects.size()) return std::nullopt;
     const Mask masked(mask);
     Numbering numbering(state_objects, next_objects, masked);
@@ -198,7 +196,7 @@ std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_o
 
 void bind_numbering(py::module_& module) {
     module.def("number_objects", &number_objects, py::kw_only(), "states"_a, "next_states"_a,
-               "group_ids"_a, "mask"_a, "num_threads"_a);
+               "group_ids"_a, "mask"_a);
 }
 
 }  // namespace graphgpo::bindings

@@ -33,7 +33,6 @@ def read_batch(
     edge_costs: Any,
     action_valid: Any,
     mask: Any,
-    num_threads: int,
 ) -> dict[str, Any]:
     """The row arguments of `compute_advantages`, as the core takes them."""
     given = {
@@ -58,7 +57,7 @@ def read_batch(
 
     columns: dict[str, Any] = dict.fromkeys(given)
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    columns |= _numbered(plain, rows, num_threads) or _keyed(plain, rows)
+    columns |= _numbered(plain, rows) or _keyed(plain, rows)
     for name in ("group_ids", "trajectory_ids"):
         if columns[name] is None:
             columns[name] = key_column(name, plain[name], rows, is_id=True)
@@ -87,9 +86,7 @@ def _keyed(plain: dict[str, Any], mask: Mask) -> dict[str, _core.KeyColumn]:
     return {"states": states, "next_states": next_states}
 
 
-def _numbered(
-    plain: dict[str, Any], mask: Mask, num_threads: int
-) -> dict[str, _core.KeyColumn | None] | None:
+def _numbered(plain: dict[str, Any], mask: Mask) -> dict[str, _core.KeyColumn | None] | None:
     """Lists of plain states, numbered while they are read, and the group ids that takes.
 
     None if they are not to be read that way; what is wrong with a column is found when it is read
@@ -109,7 +106,6 @@ def _numbered(
         next_states=next_states,
         group_ids=group_ids,
         mask=mask,
-        num_threads=num_threads,
     )
     if columns is None:
         return None
