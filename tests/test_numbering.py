@@ -111,6 +111,13 @@ def test_only_plain_values_of_groups_in_runs_are_numbered() -> None:
     assert not is_numbered(states=["a", "b", "c"], group_ids=["x", "y", "x"])
 
 
+def test_lists_of_other_lengths_are_left_to_those_who_say_so() -> None:
+    assert not is_numbered(states=["a", "b"], next_states=["a"])
+    assert not is_numbered(states=["a", "b"], group_ids=[0])
+    with pytest.raises(TypeError, match="expected a list or tuple"):
+        is_numbered(states="ab")
+
+
 def test_a_wrong_value_is_named_before_a_wrong_group() -> None:
     with pytest.raises(TypeError, match=r"states\[1\] is \{1\} \(set\)"):
         compute(states=["a", {1}], group_ids=[0, 0.5], trajectory_ids=[0, 0], success=[True, True])

@@ -29,6 +29,9 @@ namespace {
 
 // A list or tuple. No Python code runs while it is read, so that it stays as it is.
 std::span<PyObject* const> elements(const py::object& values) {
+    if (PyList_Check(values.ptr()) == 0 && PyTuple_Check(values.ptr()) == 0) {
+        throw py::type_error("expected a list or tuple");
+    }
     return {PySequence_Fast_ITEMS(values.ptr()),
             static_cast<std::size_t>(PySequence_Fast_GET_SIZE(values.ptr()))};
 }
@@ -75,6 +78,11 @@ class Numbering {
 
   private:
     static constexpr std::size_t block = Interner::block;
+
+    struct Unsettled {
+        Key key;  // null where the object is the following state
+        PyObject* object = nullptr;
+    };
 
     // In a rollout loop the state after a step and the state before the following one are the same
     // object, which is read once.
@@ -149,11 +157,6 @@ class Numbering {
     bool has_next_states_;
     std::span<PyObject* const> next_states_;
     const Mask* mask_;
-    struct Unsettled {
-        Key key;  // null where the object is the following state
-        PyObject* object = nullptr;
-    };
-
     Interner known_{0};
     Unsettled unsettled_;
     std::vector<std::int32_t> numbers_;
@@ -161,25 +164,29 @@ class Numbering {
     std::shared_ptr<NumberedValues> values_ = std::make_shared<NumberedValues>();
 };
 
-// Nothing where numbering is not for these columns: a value is not plain, or a group comes back
-// after another one.
+// Nothing where numbering is not for these columns: a value is not plain, a group comes back after
+// another one, there may be more values than numbers, or a list has changed since its length was
+// checked.
 std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_objects(
     const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
     const std::optional<Column<bool>>& mask) {
     const auto state_objects = elements(states);
     std::optional<std::span<PyObject* const>> next_objects;
     if (!next_states.is_none()) next_objects = elements(next_states);
-    if (num_rows(group_ids.view()) != state_objects.size()) return std::nullopt;
+    const std::size_t rows = state_objects.size();
+    const bool is_of_one_length =
+        num_rows(group_ids.view()) == rows && (!next_objects || next_objects->size() == rows);
+    if (!is_of_one_length || rows > max_rows / 2) return std::nullopt;
     const Mask masked(mask);
     Numbering numbering(state_objects, next_objects, masked);
     Interner groups(0);
     const auto read_groups = [&](const auto& ids) {
         std::size_t end = 0;
-        for (std::size_t begin = 0; begin < state_objects.size(); begin = end) {
+        for (std::size_t begin = 0; begin < rows; begin = end) {
             end = begin + 1;
             if (masked.hides(begin)) continue;
             const Key group = key_at(ids, id_of(begin));
-            for (; end < state_objects.size(); ++end) {
+            for (; end < rows; ++end) {
                 if (!masked.hides(end) && key_at(ids, id_of(end)) != group) break;
             }
             const std::size_t num_groups = groups.size();
