@@ -33,9 +33,9 @@ REPORTS = {
     "--repeat 11 --opponent vectorised_batch vectorised",
     "containers": "--workload alfworld_like --kind list_shared object string_dtype fixed_width "
     "arrow_large arrow_view arrow_dictionary polars --repeat 7 --opponent vectorised",
-    "threads": "--workload large million --kind list_linked arrow keys --threads 2 --repeat 5 "
+    "threads": "--workload large million --kind list_linked arrow keys --threads 2 --repeat 3 "
     "--opponent",
-    "memory": "--workload large million giant_group --kind list arrow keys --memory --repeat 1 "
+    "memory": "--workload million giant_group --kind list arrow keys --memory --repeat 1 "
     "--opponent",
     "ten_million": "--workload million ten_million --kind keys --repeat 3 --opponent",
     "scaling": "--scaling --kind list --repeat 3",

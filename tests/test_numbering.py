@@ -34,7 +34,7 @@ def assert_is_as_with_keys(columns: dict[str, Any]) -> None:
 def is_numbered(**columns: Any) -> bool:
     rows = len(columns["states"])
     group_ids = columns.pop("group_ids", np.zeros(rows, np.int64))
-    given_columns: dict[str, Any] = {"next_states": None, "mask": None, "num_threads": 1}
+    given_columns: dict[str, Any] = {"next_states": None, "mask": None}
     column = ingest.key_column("group_ids", group_ids, None, is_id=True)
     numbered = _core.number_objects(group_ids=column, **{**given_columns, **columns})
     return numbered is not None
@@ -109,9 +109,13 @@ def test_only_plain_values_of_groups_in_runs_are_numbered() -> None:
     assert not is_numbered(states=["a", 2**63])
     assert not is_numbered(states=["a", "b"], next_states=["a", 1.0])
     assert not is_numbered(states=["a", "b", "c"], group_ids=["x", "y", "x"])
-    many = ["a"] * 8192
-    assert is_numbered(states=many)
-    assert not is_numbered(states=many, num_threads=2)
+
+
+def test_lists_of_other_lengths_are_left_to_those_who_say_so() -> None:
+    assert not is_numbered(states=["a", "b"], next_states=["a"])
+    assert not is_numbered(states=["a", "b"], group_ids=[0])
+    with pytest.raises(TypeError, match="expected a list or tuple"):
+        is_numbered(states="ab")
 
 
 def test_a_wrong_value_is_named_before_a_wrong_group() -> None:

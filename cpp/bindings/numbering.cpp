@@ -2,8 +2,8 @@
 //
 // Every value is read once, compared with those of its group, and let go: no key per row, no
 // reference to every object, and no second visit to memory that is cold by then. All of it happens
-// under the GIL, so calls that have several threads to work with gather keys instead
-// (objects.cpp) and compare them later, without it.
+// under the GIL; gathering keys (objects.cpp), to compare them later and without it, holds the GIL
+// about as long, because cold objects are what takes the time.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -18,7 +18,6 @@
 
 #include "encoder.hpp"
 #include "graphgpo/interner.hpp"
-#include "graphgpo/pipeline.hpp"
 #include "graphgpo/prefetch.hpp"
 #include "key_column.hpp"
 
@@ -30,6 +29,9 @@ namespace {
 
 // A list or tuple. No Python code runs while it is read, so that it stays as it is.
 std::span<PyObject* const> elements(const py::object& values) {
+    if (PyList_Check(values.ptr()) == 0 && PyTuple_Check(values.ptr()) == 0) {
+        throw py::type_error("expected a list or tuple");
+    }
     return {PySequence_Fast_ITEMS(values.ptr()),
             static_cast<std::size_t>(PySequence_Fast_GET_SIZE(values.ptr()))};
 }
@@ -76,6 +78,11 @@ class Numbering {
 
   private:
     static constexpr std::size_t block = Interner::block;
+
+    struct Unsettled {
+        Key key;  // null where the object is the following state
+        PyObject* object = nullptr;
+    };
 
     // In a rollout loop the state after a step and the state before the following one are the same
     // object, which is read once.
@@ -150,11 +157,6 @@ class Numbering {
     bool has_next_states_;
     std::span<PyObject* const> next_states_;
     const Mask* mask_;
-    struct Unsettled {
-        Key key;  // null where the object is the following state
-        PyObject* object = nullptr;
-    };
-
     Interner known_{0};
     Unsettled unsettled_;
     std::vector<std::int32_t> numbers_;
@@ -163,25 +165,28 @@ class Numbering {
 };
 
 // Nothing where numbering is not for these columns: a value is not plain, a group comes back after
-// another one, or several threads are better used later.
+// another one, there may be more values than numbers, or a list has changed since its length was
+// checked.
 std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_objects(
     const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
-    const std::optional<Column<bool>>& mask, std::size_t num_threads) {
+    const std::optional<Column<bool>>& mask) {
     const auto state_objects = elements(states);
     std::optional<std::span<PyObject* const>> next_objects;
     if (!next_states.is_none()) next_objects = elements(next_states);
-    if (useful_threads(num_threads, state_objects.size()) > 1) return std::nullopt;
-    if (num_rows(group_ids.view()) != state_objects.size()) return std::nullopt;
+    const std::size_t rows = state_objects.size();
+    const bool is_of_one_length =
+        num_rows(group_ids.view()) == rows && (!next_objects || next_objects->size() == rows);
+    if (!is_of_one_length || rows > max_rows / 2) return std::nullopt;
     const Mask masked(mask);
     Numbering numbering(state_objects, next_objects, masked);
     Interner groups(0);
     const auto read_groups = [&](const auto& ids) {
         std::size_t end = 0;
-        for (std::size_t begin = 0; begin < state_objects.size(); begin = end) {
+        for (std::size_t begin = 0; begin < rows; begin = end) {
             end = begin + 1;
             if (masked.hides(begin)) continue;
             const Key group = key_at(ids, id_of(begin));
-            for (; end < state_objects.size(); ++end) {
+            for (; end < rows; ++end) {
                 if (!masked.hides(end) && key_at(ids, id_of(end)) != group) break;
             }
             const std::size_t num_groups = groups.size();
@@ -198,7 +203,7 @@ std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_o
 
 void bind_numbering(py::module_& module) {
     module.def("number_objects", &number_objects, py::kw_only(), "states"_a, "next_states"_a,
-               "group_ids"_a, "mask"_a, "num_threads"_a);
+               "group_ids"_a, "mask"_a);
 }
 
 }  // namespace graphgpo::bindings

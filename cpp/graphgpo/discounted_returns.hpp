@@ -9,8 +9,8 @@
 
 namespace graphgpo {
 
-// By step: R_t = r_t + gamma * R_(t+1) along the trajectory. r comes from `rewards` or, absent, is
-// success_reward on the winning last step and 0 elsewhere.
+// By step, to `returns`: R_t = r_t + gamma * R_(t+1) along the trajectory. r comes from `rewards`
+// or, absent, is success_reward on the winning last step and 0 elsewhere.
 void write_discounted_returns(const Batch& batch, const Rollouts& rollouts, const Options& options,
                               std::span<double> returns);
 

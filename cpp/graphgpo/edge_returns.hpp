@@ -32,7 +32,8 @@ class Powers {
     double table_end_;
 };
 
-// By step: success_reward * omega ** e, with e = d(target) + c ("paper"), d(target) + c - 1
+// By step, to `returns`: success_reward * omega ** e, with e = d(target) + c ("paper"), d(target) +
+// c - 1
 // ("recipe") or d(target) - d(source) + c ("progress"). Throws `std::invalid_argument` when a
 // negative exponent (costs below 1 under "recipe") makes one larger than a double holds.
 void write_edge_returns(const TransitionGraph& graph, std::span<const double> costs,

@@ -19,16 +19,23 @@ constexpr std::size_t sample_size = 80;
 
 bool is_long(const Key& key) { return !key.is_word() && key.bytes().size() > 2 * sample_size; }
 
+// Every block under words of its own, none waits for another: two thirds of the instructions of
+// hashing a copy of the sample. In the host's byte order, because the hash stays in this process.
 std::uint64_t hash_sample(const Key& key, const HashSecret& secret) {
+    const auto& [k0, k1, k2, k3, k4] = secret.words;
     const std::string_view bytes = key.bytes();
+    const auto block = [&](std::size_t at, std::uint64_t a, std::uint64_t b) {
+        std::array<std::uint64_t, 2> words;
+        std::memcpy(words.data(), bytes.data() + at, sizeof words);
+        return fold(words[0] ^ a, words[1] ^ b);
+    };
     const std::size_t third = bytes.size() / 3;
-    std::array<char, sample_size> sample;
-    std::memcpy(sample.data(), bytes.data(), 16);
-    std::memcpy(sample.data() + 16, bytes.data() + third, 16);
-    std::memcpy(sample.data() + 32, bytes.data() + 2 * third, 16);
-    std::memcpy(sample.data() + 48, bytes.data() + bytes.size() - 32, 32);
     const std::uint64_t kind_and_size = static_cast<std::uint64_t>(key.kind()) | bytes.size() << 8;
-    return hash_bytes(sample.data(), sample_size, kind_and_size, secret);
+    const std::uint64_t blocks = block(0, k0, k1) ^ std::rotl(block(third, k1, k2), 11) ^
+                                 std::rotl(block(2 * third, k2, k3), 23) ^
+                                 std::rotl(block(bytes.size() - 32, k3, k4), 37) ^
+                                 std::rotl(block(bytes.size() - 16, k4, k0), 51);
+    return fold(blocks ^ k2, kind_and_size ^ k3);
 }
 
 }  // namespace

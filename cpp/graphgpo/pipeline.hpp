@@ -15,9 +15,6 @@
 
 namespace graphgpo {
 
-// How many of `num_threads` there is work for.
-[[nodiscard]] std::size_t useful_threads(std::size_t num_threads, std::size_t num_rows) noexcept;
-
 // Throws `std::invalid_argument` (`RowError` where a row is to blame) for a batch or an option the
 // method is not defined for; the columns then hold anything. Groups are worked on apart, on up to
 // `options.num_threads` threads; the result has the same bits for any number. O(rows) expected with

@@ -42,7 +42,6 @@ def number_objects(
     next_states: list[Any] | tuple[Any, ...] | None,
     group_ids: KeyColumn,
     mask: NDArray[np.bool_] | None,
-    num_threads: int,
 ) -> tuple[KeyColumn, KeyColumn | None] | None: ...
 def reals_from_objects(
     *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str

@@ -103,7 +103,6 @@ def compute_advantages(
     if config.gamma is None:
         fields["gamma"] = DEFAULT_GIGPO_GAMMA
 
-    threads = thread_limit(num_threads)
     columns = read_batch(
         states,
         next_states,
@@ -116,9 +115,8 @@ def compute_advantages(
         edge_costs=edge_costs,
         action_valid=action_valid,
         mask=mask,
-        num_threads=threads,
     )
-    credit = _core.compute_advantages(**columns, **fields, num_threads=threads)
+    credit = _core.compute_advantages(**columns, **fields, num_threads=thread_limit(num_threads))
     return StepAdvantages(**credit)
 
 

@@ -250,7 +250,7 @@ def _read(
         thread_limit(settings["num_threads"])
         options = dataclasses.asdict(resolved_config(settings["config"], settings["options"]))
     plain = plain_columns(given)
-    columns = read_columns(plain, num_threads=None)
+    columns = read_columns(plain, stable=True)
     read = {name: column for name, column in columns.items() if column is not None}
     check_lengths(read)
     if "next_states" in plain:

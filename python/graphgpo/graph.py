@@ -140,7 +140,6 @@ def build_graph(
         edge_costs=edge_costs,
         action_valid=action_valid,
         mask=mask,
-        num_threads=thread_limit(None),
     )
     arrays = _core.build_graph(**columns, num_threads=thread_limit(None))
     kinds = arrays.pop("node_kinds").tolist()

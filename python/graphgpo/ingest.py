@@ -33,7 +33,6 @@ def read_batch(
     edge_costs: Any,
     action_valid: Any,
     mask: Any,
-    num_threads: int,
 ) -> dict[str, Any]:
     """The row arguments of `compute_advantages`, as the core takes them."""
     given = {
@@ -50,7 +49,7 @@ def read_batch(
         "mask": mask,
     }
     plain = plain_columns(given)
-    columns = read_columns(plain, num_threads=num_threads)
+    columns = read_columns(plain, stable=False)
     if next_states is not None:
         check_row_types(plain["states"], plain["next_states"])
         pair = comparable(columns["states"], columns["next_states"])
@@ -69,16 +68,16 @@ def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def read_columns(plain: Mapping[str, Any], *, num_threads: int | None) -> dict[str, Any]:
+def read_columns(plain: Mapping[str, Any], *, stable: bool) -> dict[str, Any]:
     """Keys, numbers and flags of `plain_columns`; None for each that is not there.
 
-    `num_threads` is that of the call the columns are for. None: they are not for one of this
-    process, so every state is a key that has a stable one.
+    `stable`: every state is a key that has a stable one, for other processes. Otherwise it may be a
+    number, or text viewed where it lies.
     """
     columns: dict[str, Any] = dict.fromkeys(("next_states", "group_ids", "trajectory_ids"))
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    numbered = None if num_threads is None else _numbered(plain, rows, num_threads)
-    columns |= numbered or _keyed(plain, rows, in_place=num_threads is not None)
+    numbered = None if stable else _numbered(plain, rows)
+    columns |= numbered or _keyed(plain, rows, in_place=not stable)
     for name in ("group_ids", "trajectory_ids"):
         if columns[name] is None:
             columns[name] = key_column(name, plain[name], rows, is_id=True)
@@ -102,9 +101,7 @@ def _keyed(plain: Mapping[str, Any], mask: Mask, *, in_place: bool) -> dict[str,
     return {"states": states, "next_states": next_states}
 
 
-def _numbered(
-    plain: Mapping[str, Any], mask: Mask, num_threads: int
-) -> dict[str, _core.KeyColumn | None] | None:
+def _numbered(plain: Mapping[str, Any], mask: Mask) -> dict[str, _core.KeyColumn | None] | None:
     """Lists of plain states, numbered while they are read, and the group ids that takes.
 
     None if they are not to be read that way; what is wrong with a column is found when it is read
@@ -124,7 +121,6 @@ def _numbered(
         next_states=next_states,
         group_ids=group_ids,
         mask=mask,
-        num_threads=num_threads,
     )
     if columns is None:
         return None
