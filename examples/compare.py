@@ -277,9 +277,9 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def default_comparison(folder: Path, processes: int) -> None:
-    """Three estimators, three seeds, through TextWorld itself; what a user tries first."""
-    listed = [Job("coin105", a, seed, cache=False) for seed in range(3) for a in three()]
+def default_comparison(folder: Path, processes: int, seeds: int) -> None:
+    """Three estimators through TextWorld itself; what a user tries first."""
+    listed = [Job("coin105", arm, seed, cache=False) for seed in range(seeds) for arm in three()]
     start = time.perf_counter()
     run_all(listed, folder, processes)
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -287,9 +287,7 @@ def default_comparison(folder: Path, processes: int) -> None:
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes, {cores:.1f} of one core's time")
     finished = report.read_runs(folder)
     print(report.estimators_table(report.Runs(finished)))
-    for run in finished:
-        share = run.seconds["advantages"] / sum(run.seconds.values())
-        print(f"{run.arm} seed {run.seed}: {run.wall:.0f} s, {share:.3%} of it for advantages")
+    print(report.cost_table(finished))
 
 
 def write_report(folder: Path) -> None:
@@ -311,6 +309,7 @@ def write_report(folder: Path) -> None:
     report.fill(page, "alone", report.dead_groups_table(runs, alone, ("coin110",)))
     tried = list(dict.fromkeys(arm for pair in CONTRASTS["remedies"][0] for arm in pair))
     report.fill(page, "dead_groups", report.dead_groups_table(runs, tried, ("coin110",)))
+    report.fill(page, "cost", report.cost_table(report.read_runs(folder / "uncached")))
     report.write_figures(runs, ROOT / "docs" / "images")
 
 
@@ -330,7 +329,7 @@ def main() -> None:
         listed = jobs(names, arguments.setting, arguments.seeds)
         run_all(listed, arguments.runs, arguments.processes)
     else:
-        default_comparison(arguments.runs / "uncached", arguments.processes)
+        default_comparison(arguments.runs / "uncached", arguments.processes, arguments.seeds or 3)
 
 
 if __name__ == "__main__":

@@ -285,6 +285,19 @@ def contrasts_table(runs: Runs, pairs: Sequence[tuple[str, str]], settings: Sequ
     return table(head, without_repetition(rows))
 
 
+def cost_table(runs: Sequence[Finished]) -> str:
+    """Seconds of a run, and what they were spent on."""
+    rows = []
+    for arm, title in ESTIMATORS.items():
+        of_arm = [run for run in runs if run.arm == arm]
+        if of_arm:
+            spent = {name: sum(run.seconds[name] for run in of_arm) for name in of_arm[0].seconds}
+            shares = [f"{seconds / sum(spent.values()):.2%}" for seconds in spent.values()]
+            wall = np.mean([run.wall for run in of_arm])
+            rows.append([title, str(len(of_arm)), f"{wall:.0f}", *shares])
+    return table(["", "runs", "seconds a run", "rollouts", "advantages", "update"], rows)
+
+
 def without_repetition(rows: Sequence[list[str]]) -> list[list[str]]:
     """The first column only where it changes."""
     before = ["", *(row[0] for row in rows)]
