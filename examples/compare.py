@@ -53,6 +53,11 @@ def setting(name: str, seed: int) -> Setting:
     if name == "coin105_own_games":
         own = train_textworld.coin_collector(105, 8, 0, first_seed=101 + 8 * seed)
         return Setting(own, max_steps=25, iterations=30)
+    if name.startswith("coin110_game"):
+        alone = train_textworld.coin_collector(
+            110, 1, 0, first_seed=int(name.removeprefix("coin110_game"))
+        )
+        return Setting(alone, max_steps=50, iterations=60)
     level = int(name.removeprefix("coin"))
     iterations = 60 if level == 110 else 30
     problem = train_textworld.coin_collector(level, 8, 8)
@@ -92,9 +97,12 @@ def three(**options: Any) -> tuple[Arm, ...]:
     return tuple(arm(estimator, **options) for estimator in ESTIMATORS)
 
 
+ALONE = tuple(f"coin110_game{game}" for game in range(1, 9))  # the games of coin110, one by one
+
 EXPERIMENTS = {
-    "estimators": Experiment(("coin103", "coin105", "coin110", "sokoban"), three(), 32),
-    "own_games": Experiment(("coin105_own_games",), three(), 16),
+    "estimators": Experiment(("coin103", "coin105", "coin110", "sokoban"), three(), 8),
+    "alone": Experiment(ALONE, three(), 8),
+    "own_games": Experiment(("coin105_own_games",), three(), 8),
     "scale": Experiment(
         ABLATED,
         tuple(
@@ -103,22 +111,21 @@ EXPERIMENTS = {
             for scale in ("relative", "absolute")
             if (omega, scale) != (0.1, "relative")  # the default
         ),
-        16,
+        8,
     ),
     "step_only": Experiment(
         ABLATED,
         (arm("gigpo", episode_weight=0.0), arm("graphgpo", episode_weight=0.0)),
-        16,
+        8,
     ),
-    "kl": Experiment(ABLATED, three(kl_coef=0.05), 16),
-    "group_size": Experiment(ABLATED, three(group_size=4) + three(group_size=16), 16),
+    "kl": Experiment(ABLATED, three(kl_coef=0.05), 8),
+    "group_size": Experiment(ABLATED, three(group_size=4) + three(group_size=16), 8),
     "entropy": Experiment(
-        ("coin110", "sokoban"),
+        ("coin110",),
         (*three(dead_entropy=0.1), arm("graphgpo", entropy=0.05)),
-        16,
+        8,
     ),
 }
-
 
 CONTRASTS = {
     "paired": (
@@ -162,16 +169,16 @@ CONTRASTS = {
         ],
         ABLATED,
     ),
-    "entropy": (
+    "remedies": (
         [
-            ("graphgpo entropy=0.05", "graphgpo"),
-            ("grpo dead_entropy=0.1", "grpo"),
-            ("gigpo dead_entropy=0.1", "gigpo"),
             ("graphgpo dead_entropy=0.1", "graphgpo"),
-            ("graphgpo dead_entropy=0.1", "grpo"),
-            ("graphgpo dead_entropy=0.1", "grpo dead_entropy=0.1"),
+            ("graphgpo entropy=0.05", "graphgpo"),
+            ("graphgpo kl_coef=0.05", "graphgpo"),
+            ("graphgpo group_size=16", "graphgpo"),
+            ("gigpo dead_entropy=0.1", "gigpo"),
+            ("grpo dead_entropy=0.1", "grpo"),
         ],
-        ("coin110", "sokoban"),
+        ("coin110",),
     ),
 }
 
@@ -190,7 +197,7 @@ class Job:
         return folder / self.setting / self.arm.name.replace(" ", ",") / f"seed{self.seed}.json"
 
 
-def jobs(experiments: list[str], settings: list[str], seeds: int | None) -> list[Job]:
+def jobs(experiments: list[str], settings: list[str] | None, seeds: int | None) -> list[Job]:
     """Of all experiments, seed by seed."""
     listed = []
     for seed in range(max(seeds or e.seeds for e in EXPERIMENTS.values())):
@@ -198,7 +205,7 @@ def jobs(experiments: list[str], settings: list[str], seeds: int | None) -> list
             experiment = EXPERIMENTS[name]
             if seed < (seeds or experiment.seeds):
                 for place in experiment.settings:
-                    if place in settings:
+                    if not settings or place in settings:
                         listed += [Job(place, arm, seed, cache=True) for arm in experiment.arms]
     return list(dict.fromkeys(listed))
 
@@ -270,9 +277,9 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def default_comparison(folder: Path, processes: int) -> None:
-    """Three estimators, three seeds, through TextWorld itself; what a user tries first."""
-    listed = [Job("coin105", a, seed, cache=False) for seed in range(3) for a in three()]
+def default_comparison(folder: Path, processes: int, seeds: int) -> None:
+    """Three estimators through TextWorld itself; what a user tries first."""
+    listed = [Job("coin105", arm, seed, cache=False) for seed in range(seeds) for arm in three()]
     start = time.perf_counter()
     run_all(listed, folder, processes)
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -280,15 +287,13 @@ def default_comparison(folder: Path, processes: int) -> None:
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes, {cores:.1f} of one core's time")
     finished = report.read_runs(folder)
     print(report.estimators_table(report.Runs(finished)))
-    for run in finished:
-        share = run.seconds["advantages"] / sum(run.seconds.values())
-        print(f"{run.arm} seed {run.seed}: {run.wall:.0f} s, {share:.3%} of it for advantages")
+    print(report.cost_table(finished))
 
 
 def write_report(folder: Path) -> None:
     finished, where = report.read_runs(folder), origin()
     report.write_results(finished, ROOT / "bench" / "results" / "training", where)
-    runs = report.Runs(finished)
+    runs = report.Runs([*finished, *report.games_alone(finished, "coin110", ALONE)])
     page = ROOT / "docs" / "does_it_help.md"
     report.fill(
         page,
@@ -300,15 +305,18 @@ def write_report(folder: Path) -> None:
     report.fill(page, "estimators", report.estimators_table(runs))
     for name, (pairs, settings) in CONTRASTS.items():
         report.fill(page, name, report.contrasts_table(runs, pairs, settings))
-    dead = [a.name for a in (*three(), *EXPERIMENTS["entropy"].arms)]
-    report.fill(page, "dead_groups", report.dead_groups_table(runs, dead, ("coin110", "sokoban")))
+    alone = [*ESTIMATORS, *(f"{estimator} games=alone" for estimator in ESTIMATORS)]
+    report.fill(page, "alone", report.dead_groups_table(runs, alone, ("coin110",)))
+    tried = list(dict.fromkeys(arm for pair in CONTRASTS["remedies"][0] for arm in pair))
+    report.fill(page, "dead_groups", report.dead_groups_table(runs, tried, ("coin110",)))
+    report.fill(page, "cost", report.cost_table(report.read_runs(folder / "uncached")))
     report.write_figures(runs, ROOT / "docs" / "images")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--experiment", nargs="+", choices=[*EXPERIMENTS, "all"])
-    parser.add_argument("--setting", nargs="+", choices=report.TITLES, help="only these")
+    parser.add_argument("--setting", nargs="+", help="only these, such as coin105")
     parser.add_argument("--seeds", type=int, help="only the first so many")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time")
     parser.add_argument("--runs", type=Path, default=ppo.cache_folder() / "runs")
@@ -318,10 +326,10 @@ def main() -> None:
         write_report(arguments.runs)
     elif arguments.experiment:
         names = list(EXPERIMENTS) if "all" in arguments.experiment else arguments.experiment
-        listed = jobs(names, arguments.setting or list(report.TITLES), arguments.seeds)
+        listed = jobs(names, arguments.setting, arguments.seeds)
         run_all(listed, arguments.runs, arguments.processes)
     else:
-        default_comparison(arguments.runs / "uncached", arguments.processes)
+        default_comparison(arguments.runs / "uncached", arguments.processes, arguments.seeds or 3)
 
 
 if __name__ == "__main__":

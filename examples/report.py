@@ -24,6 +24,7 @@ import matplotlib.pyplot as plt
 
 NUM_RESAMPLES = 10_000
 NUM_FINAL = 5  # iterations, at the end of a run, whose mean is called final
+FEWEST_SEEDS = 4  # of an arm, to stand in a table
 TITLES = {
     "coin103": "Coin collector, 3 rooms away",
     "coin105": "Coin collector, 5 rooms away",
@@ -92,6 +93,33 @@ def _read(result: Mapping[str, Any]) -> Finished:
     )
 
 
+def games_alone(runs: Sequence[Finished], together: str, settings: Sequence[str]) -> list[Finished]:
+    """Runs of one game each, gathered to one run of the setting that has them together.
+
+    A metric is the mean over the games for which it is a number.
+    """
+    by_run: dict[tuple[str, int], list[Finished]] = {}
+    for run in runs:
+        if run.setting in settings:
+            by_run.setdefault((run.arm, run.seed), []).append(run)
+    return [
+        Finished(
+            together,
+            f"{arm} games=alone",
+            seed,
+            {"success": np.mean([game.curve["success"] for game in games], axis=0)},
+            {
+                name: _mean(np.array([game.metrics[name] for game in games]))
+                for name in games[0].metrics
+            },
+            {},
+            sum(game.wall for game in games),
+        )
+        for (arm, seed), games in by_run.items()
+        if len(games) == len(settings)
+    ]
+
+
 def _mean(values: NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else math.nan
@@ -153,8 +181,8 @@ class Runs:
         return estimate(m - t for m, t in zip(mine, theirs, strict=True))
 
     def settings(self, arms: Sequence[str]) -> list[str]:
-        """In which all arms have been run with at least two seeds."""
-        return [name for name in TITLES if len(self.shared_seeds(name, arms)) > 1]
+        """In which all arms have enough seeds."""
+        return [name for name in TITLES if len(self.shared_seeds(name, arms)) >= FEWEST_SEEDS]
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -219,41 +247,33 @@ def dead_groups_table(runs: Runs, arms: Sequence[str], settings: Sequence[str]) 
     """How the arms end: games that are never won, and how sure the policy is in them."""
     rows = []
     for setting in settings:
-        seeds = runs.shared_seeds(setting, arms)
-        if len(seeds) < 2:
-            continue
         for arm in arms:
+            seeds = runs.shared_seeds(setting, [arm])
+            if len(seeds) < FEWEST_SEEDS:
+                continue
             final, dead, surprise = (
                 estimate(runs.values(setting, arm, metric, seeds))
                 for metric in ("final", "dead_groups", "surprise_dead_groups")
             )
-            rows.append(
-                [
-                    f"{TITLES[setting]}, {len(seeds)} seeds" if arm == arms[0] else "",
-                    label(arm),
-                    interval(final, 2),
-                    interval(dead, 2),
-                    interval(surprise, 2),
-                    f"{int((dead.values == 0).sum())} of {len(seeds)}",
-                ]
-            )
-    head = ["games", "", "final", "dead games", "entropy there (nats)", "seeds without"]
-    return table(head, rows)
+            numbers = [interval(final, 2), interval(dead, 2), interval(surprise, 2)]
+            rows.append([TITLES[setting], str(len(seeds)), label(arm), *numbers])
+    head = ["games", "seeds", "", "final", "dead games", "entropy there (nats)"]
+    return table(head, without_repetition(rows))
 
 
 def contrasts_table(runs: Runs, pairs: Sequence[tuple[str, str]], settings: Sequence[str]) -> str:
-    """One row per setting and pair of arms, over the seeds that all arms have."""
+    """One row per setting and pair of arms, over the seeds that both arms have."""
     rows = []
-    arms = list(dict.fromkeys(arm for pair in pairs for arm in pair))
     for setting in settings:
         for arm, other in pairs:
-            seeds = runs.shared_seeds(setting, arms)
-            if len(seeds) < 2:
+            seeds = runs.shared_seeds(setting, [arm, other])
+            if len(seeds) < FEWEST_SEEDS:
                 continue
             of = {m: runs.difference(setting, arm, other, m, seeds) for m in METRICS}
             rows.append(
                 [
-                    f"{TITLES[setting]}, {len(seeds)} seeds",
+                    TITLES[setting],
+                    str(len(seeds)),
                     f"{label(arm)} *minus* {label(other)}",
                     signed(of["auc"], 3),
                     signed(of["final"], 2),
@@ -261,10 +281,27 @@ def contrasts_table(runs: Runs, pairs: Sequence[tuple[str, str]], settings: Sequ
                     signed(of["held_out"], 2),
                 ]
             )
-    for row, before in zip(rows[:0:-1], rows[-2::-1], strict=True):
-        if row[0] == before[0]:
-            row[0] = ""
-    return table(["games", "", "AUC", "final", "steps to the goal", "held out"], rows)
+    head = ["games", "seeds", "", "AUC", "final", "steps to the goal", "held out"]
+    return table(head, without_repetition(rows))
+
+
+def cost_table(runs: Sequence[Finished]) -> str:
+    """Seconds of a run, and what they were spent on."""
+    rows = []
+    for arm, title in ESTIMATORS.items():
+        of_arm = [run for run in runs if run.arm == arm]
+        if of_arm:
+            spent = {name: sum(run.seconds[name] for run in of_arm) for name in of_arm[0].seconds}
+            shares = [f"{seconds / sum(spent.values()):.2%}" for seconds in spent.values()]
+            wall = np.mean([run.wall for run in of_arm])
+            rows.append([title, str(len(of_arm)), f"{wall:.0f}", *shares])
+    return table(["", "runs", "seconds a run", "rollouts", "advantages", "update"], rows)
+
+
+def without_repetition(rows: Sequence[list[str]]) -> list[list[str]]:
+    """The first column only where it changes."""
+    before = ["", *(row[0] for row in rows)]
+    return [["" if row[0] == b else row[0], *row[1:]] for row, b in zip(rows, before, strict=False)]
 
 
 def label(arm: str) -> str:
@@ -409,16 +446,15 @@ def iterations_to_90(runs: Runs) -> Any:
     return figure
 
 
-def dead_entropy(runs: Runs) -> Any:
-    """The sparse game, with and without more exploration where nothing was won."""
-    remedy = " dead_entropy=0.1"
-    arms = [arm + extra for arm in ESTIMATORS for extra in ("", remedy)]
-    seeds = runs.shared_seeds("coin110", arms)
+def games_apart(runs: Runs) -> Any:
+    """The sparse games, trained together by one policy and each by a policy of its own."""
     figure, panels = plt.subplots(1, 3, figsize=(9.6, 2.9), sharey=True)
     for axes, (arm, title) in zip(panels, ESTIMATORS.items(), strict=True):
-        for name, colour, style in ((arm, GREY, "--"), (arm + remedy, COLOURS[arm], "-")):
-            curves = stacked(runs, "coin110", name, "success", seeds)
-            band(axes, curves, colour, "dead entropy .1" if remedy in name else "default", style)
+        alone = f"{arm} games=alone"
+        for name, colour, style in ((arm, GREY, "--"), (alone, COLOURS[arm], "-")):
+            seeds = runs.shared_seeds("coin110", [name])
+            shown = "a policy each" if name == alone else "one policy for all games"
+            band(axes, stacked(runs, "coin110", name, "success", seeds), colour, shown, style)
         axes.set(title=f"{title}, 10 rooms away", xlabel="iteration", ylim=(0, 1.02))
         axes.grid(True)
         axes.legend(loc="upper left")
@@ -430,7 +466,7 @@ FIGURES = {
     "training_curves": learning_curves,
     "training_metrics": over_training,
     "training_to_90": iterations_to_90,
-    "training_dead_entropy": dead_entropy,
+    "training_apart": games_apart,
 }
 
 

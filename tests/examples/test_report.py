@@ -58,3 +58,15 @@ def test_numbers_are_written_as_in_the_tables() -> None:
     assert report.label("graphgpo omega=0.5 epsilon_scale=absolute") == (
         "GraphGPO, omega 0.5, epsilon scale absolute"
     )
+
+
+def test_games_trained_apart_are_one_run_once_all_are_finished() -> None:
+    def game(number: int, seed: int, final: float) -> Finished:
+        curve = {"success": np.array([0.0, final])}
+        return Finished(f"game{number}", "gigpo", seed, curve, {"final": final}, {}, 1.0)
+
+    runs = [game(1, 0, 0.5), game(2, 0, 1.0), game(1, 1, 0.5)]
+    [together] = report.games_alone(runs, "games", ["game1", "game2"])
+    assert (together.setting, together.arm, together.seed) == ("games", "gigpo games=alone", 0)
+    assert together.metrics == {"final": 0.75}
+    assert together.curve["success"].tolist() == [0.0, 0.75]
