@@ -48,6 +48,7 @@ class DeviceError : public std::runtime_error {
 };
 
 enum class ElementType : std::uint8_t {
+    none,  // there is no column
     boolean,
     int8,
     int16,
@@ -63,13 +64,13 @@ enum class ElementType : std::uint8_t {
     float64,
 };
 
-// One value per row, in device memory. Not given: `data` is null.
+// One value per row, in device memory.
 struct Column {
     const void* data = nullptr;
-    ElementType type = ElementType::int64;
+    ElementType type = ElementType::none;
     std::int64_t stride = 1;  // in elements
 
-    [[nodiscard]] bool is_given() const noexcept { return data != nullptr; }
+    [[nodiscard]] bool is_given() const noexcept { return type != ElementType::none; }
 };
 
 // `graphgpo::Batch` in device memory. Ids, keys and step ids are integers; flags are bools, or
