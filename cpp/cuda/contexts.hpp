@@ -1,7 +1,8 @@
 // Threads that work on one thing together: what a kernel written once is run by.
 //
-// A context has `each(begin, end, body)`, which shares indices out among its threads; `sync(where)`,
-// after which every thread sees what all wrote before it; and `is_first()`, true of one thread.
+// A context has `each(begin, end, body)`, which shares indices out among its threads;
+// `sync(where)`, after which every thread sees what all wrote before it; and `is_first()`, true of
+// one thread.
 #pragma once
 
 #include <cstdint>

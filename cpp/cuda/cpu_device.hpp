@@ -28,9 +28,7 @@ class DeviceBase {
     [[nodiscard]] static void* allocate(std::size_t bytes) {
         return ::operator new(bytes, std::align_val_t{256});
     }
-    static void release(void* memory) noexcept {
-        ::operator delete(memory, std::align_val_t{256});
-    }
+    static void release(void* memory) noexcept { ::operator delete(memory, std::align_val_t{256}); }
     static void copy_to_host(void* to, const void* from, std::size_t bytes) {
         std::memcpy(to, from, bytes);
     }

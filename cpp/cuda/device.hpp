@@ -37,8 +37,8 @@ class Device : private DeviceBase {
     template <typename T>
     [[nodiscard]] T* array(std::int64_t size) {
         static_assert(std::is_trivially_copyable_v<T>);
-        const std::size_t bytes = static_cast<std::size_t>(std::max<std::int64_t>(size, 1)) *
-                                  sizeof(T);
+        const std::size_t bytes =
+            static_cast<std::size_t>(std::max<std::int64_t>(size, 1)) * sizeof(T);
         held_.reserve(held_.size() + 1);
         void* const memory = take(bytes);
         held_.push_back({memory, bytes});

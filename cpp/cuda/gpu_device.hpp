@@ -46,8 +46,8 @@ namespace graphgpo::cuda {
 inline void check(cudaError_t error) {
     if (error == cudaSuccess) return;
     (void)cudaGetLastError();  // an error that is not sticky must not be reported twice
-    throw DeviceError(status_of(error), std::string(cudaGetErrorName(error)) + ": " +
-                                            cudaGetErrorString(error));
+    throw DeviceError(status_of(error),
+                      std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error));
 }
 
 // The calling thread's device, until the end of a scope.

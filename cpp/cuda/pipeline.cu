@@ -1,10 +1,9 @@
 // The device pipeline for a GPU.
-#include "cuda/pipeline.hpp"
-
 #include <cuda_runtime.h>
 
 #include <string>
 
+#include "cuda/pipeline.hpp"
 #include "cuda/pipeline_impl.hpp"
 
 namespace graphgpo::cuda {
@@ -20,8 +19,8 @@ DeviceReport status(int device) {
         return failure(error);
     }
     if (device < 0 || device >= num_devices) {
-        return {Status::no_device, "device " + std::to_string(device) + " does not exist; there are " +
-                                       std::to_string(num_devices)};
+        return {Status::no_device, "device " + std::to_string(device) +
+                                       " does not exist; there are " + std::to_string(num_devices)};
     }
     cudaDeviceProp properties{};
     if (const cudaError_t error = cudaGetDeviceProperties(&properties, device);

@@ -112,8 +112,8 @@ struct Queue {
 
 struct RunReport {
     Metrics metrics;
-    std::size_t workspace_bytes = 0;   // the most that was held at once
-    std::int64_t launches = 0;         // of own kernels, sorts and scans
+    std::size_t workspace_bytes = 0;    // the most that was held at once
+    std::int64_t launches = 0;          // of own kernels, sorts and scans
     std::int64_t synchronisations = 0;  // waits for the stream
 };
 

@@ -127,10 +127,11 @@ struct Start {
                                       std::int64_t num_rows, const Findings* findings) {
     const Device::Scope scope(device);
     auto* const start = device.array<Start>(1);
-    device.each(1, GRAPHGPO_EACH(std::int64_t) {
-        start->totals = sorted.counts[num_rows - 1];
-        start->findings = *findings;
-    });
+    device.each(
+        1, GRAPHGPO_EACH(std::int64_t) {
+            start->totals = sorted.counts[num_rows - 1];
+            start->findings = *findings;
+        });
     return device.read(start);
 }
 
@@ -174,20 +175,19 @@ inline void write_masked(Device& device, std::int64_t num_rows, const DeviceAdva
         measure_distances(device, columns, rollouts, graph, edges, sizes, large, found);
     const StepScores scores =
         score_steps(device, columns, rollouts, graph, distances, options, found);
-    const double* const of_episodes =
-        episode_advantages(device, columns, rollouts, options, found);
+    const double* const of_episodes = episode_advantages(device, columns, rollouts, options, found);
     const StepCredit credit =
         combine(device, totals.steps, scores.advantages, of_episodes, options, found);
     write_results(device, batch.num_rows, rollouts, graph, distances, scores.returns, credit,
                   results);
-    const Outcome outcome = read_outcome(device, columns, rollouts, targets, graph, edges,
-                                         distances, credit, found);
+    const Outcome outcome =
+        read_outcome(device, columns, rollouts, targets, graph, edges, distances, credit, found);
     if (outcome.findings != nothing_found) refuse(device, columns, options);
     return report(device, metrics_of(outcome, totals, batch.num_rows));
 }
 
 RunReport compute_advantages(const DeviceBatch& batch, const Options& options,
-                                    const DeviceAdvantages& results, const Queue& queue) {
+                             const DeviceAdvantages& results, const Queue& queue) {
     if (batch.num_rows > static_cast<std::int64_t>(max_rows)) {
         throw std::invalid_argument("states has " + std::to_string(batch.num_rows) +
                                     " rows; expected at most 2147483646 (2**31 - 2)");

@@ -103,9 +103,9 @@ GRAPHGPO_HD inline double atomic_min(double* at, double value) {
     const double seen = atomic_load(at);
     if (!(value < seen)) return seen;
 #ifdef __CUDA_ARCH__
-    return __longlong_as_double(
-        static_cast<long long>(atomicMin(reinterpret_cast<unsigned long long*>(at),
-                                         static_cast<unsigned long long>(__double_as_longlong(value)))));
+    return __longlong_as_double(static_cast<long long>(
+        atomicMin(reinterpret_cast<unsigned long long*>(at),
+                  static_cast<unsigned long long>(__double_as_longlong(value)))));
 #else
     return atomic_replace_if(at, value, [](double a, double b) { return a < b; });
 #endif

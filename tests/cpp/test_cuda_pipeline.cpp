@@ -1,312 +1,284 @@
-// The device pipeline, played by the CPU, against the core.
+// The device pipeline, played by the CPU, against the core: the same integers, the same bits, the
+// same words for what is wrong.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "cuda/pipeline.hpp"
-#include "graphgpo/pipeline.hpp"
+#include "cuda_batches.hpp"
 
 namespace graphgpo {
 namespace {
 
-// Columns of integer states a test owns, seen by the core and by the device.
-struct Rows {
-    std::vector<std::int64_t> states;
-    std::optional<std::vector<std::int64_t>> next_states = {};
-    std::optional<std::vector<std::uint8_t>> next_state_known = {};
-    std::vector<std::int64_t> group_ids;
-    std::vector<std::int64_t> trajectory_ids;
-    std::optional<std::vector<std::uint8_t>> success = {};
-    std::optional<std::vector<std::int64_t>> step_ids = {};
-    std::optional<std::vector<double>> rewards = {};
-    std::optional<std::vector<double>> episode_returns = {};
-    std::optional<std::vector<double>> edge_costs = {};
-    std::optional<std::vector<std::uint8_t>> action_valid = {};
-    std::optional<std::vector<std::uint8_t>> mask = {};
-
-    // Views this object: keep it alive and unchanged.
-    [[nodiscard]] Batch on_host() {
-        Batch batch{.states = std::span<const std::int64_t>(states),
-                    .group_ids = std::span<const std::int64_t>(group_ids),
-                    .trajectory_ids = std::span<const std::int64_t>(trajectory_ids),
-                    .success = success,
-                    .step_ids = step_ids,
-                    .rewards = rewards,
-                    .episode_returns = episode_returns,
-                    .edge_costs = edge_costs,
-                    .action_valid = action_valid,
-                    .mask = mask};
-        if (next_states) {
-            next_keys.clear();
-            for (std::size_t row = 0; row < next_states->size(); ++row) {
-                const bool is_known = !next_state_known || (*next_state_known)[row] != 0;
-                next_keys.push_back(is_known ? Key::integer((*next_states)[row]) : Key());
-            }
-            batch.next_states = std::span<const Key>(next_keys);
-        }
-        return batch;
-    }
-
-    [[nodiscard]] cuda::DeviceBatch on_device() const {
-        using cuda::ElementType;
-        const auto column = [](const auto& values, ElementType type) -> cuda::Column {
-            return {.data = values.data(), .type = type};
-        };
-        const auto optional = [&](const auto& values, ElementType type) -> cuda::Column {
-            return values ? column(*values, type) : cuda::Column{};
-        };
-        return {.num_rows = std::ssize(states),
-                .state_keys = column(states, ElementType::int64),
-                .next_state_keys = optional(next_states, ElementType::int64),
-                .next_state_known = optional(next_state_known, ElementType::boolean),
-                .group_ids = column(group_ids, ElementType::int64),
-                .trajectory_ids = column(trajectory_ids, ElementType::int64),
-                .success = optional(success, ElementType::boolean),
-                .step_ids = optional(step_ids, ElementType::int64),
-                .rewards = optional(rewards, ElementType::float64),
-                .episode_returns = optional(episode_returns, ElementType::float64),
-                .edge_costs = optional(edge_costs, ElementType::float64),
-                .action_valid = optional(action_valid, ElementType::boolean),
-                .mask = optional(mask, ElementType::boolean)};
-    }
-
-    std::vector<Key> next_keys = {};
-};
-
-struct Run {
-    StepAdvantages credit;
-    cuda::RunReport report;
-};
-
-Run run_on_device(const cuda::DeviceBatch& batch, const Options& options) {
-    const auto rows = static_cast<std::size_t>(batch.num_rows);
-    Run run;
-    StepAdvantages& to = run.credit;
-    // Whatever is not written shows.
-    for (auto* column : {&to.advantages, &to.step_advantages, &to.episode_advantages}) {
-        column->assign(rows, 99);
-    }
-    for (auto* column : {&to.edge_returns, &to.distances, &to.next_distances}) {
-        column->assign(rows, 99);
-    }
-    for (auto* column : {&to.state_ids, &to.next_state_ids}) column->assign(rows, 99);
-    run.report = cuda::compute_advantages(batch, options,
-                                          {.advantages = to.advantages.data(),
-                                           .step_advantages = to.step_advantages.data(),
-                                           .episode_advantages = to.episode_advantages.data(),
-                                           .edge_returns = to.edge_returns.data(),
-                                           .distances = to.distances.data(),
-                                           .next_distances = to.next_distances.data(),
-                                           .state_ids = to.state_ids.data(),
-                                           .next_state_ids = to.next_state_ids.data()},
-                                          {});
-    to.metrics = run.report.metrics;
-    return run;
-}
-
-template <typename T>
-void expect_same_bits(const std::vector<T>& values, const std::vector<T>& expected,
-                      const char* column) {
-    ASSERT_EQ(values.size(), expected.size());
-    for (std::size_t row = 0; row < values.size(); ++row) {
-        const bool both_nan = values[row] != values[row] && expected[row] != expected[row];
-        ASSERT_TRUE(both_nan || values[row] == expected[row])
-            << column << "[" << row << "]: " << values[row] << " against " << expected[row];
-    }
-}
-
-// On the CPU the device's arithmetic is the core's, in the same order: floats agree to the bit.
-void expect_same(const StepAdvantages& credit, const StepAdvantages& expected) {
-    expect_same_bits(credit.state_ids, expected.state_ids, "state_ids");
-    expect_same_bits(credit.next_state_ids, expected.next_state_ids, "next_state_ids");
-    expect_same_bits(credit.distances, expected.distances, "distances");
-    expect_same_bits(credit.next_distances, expected.next_distances, "next_distances");
-    expect_same_bits(credit.edge_returns, expected.edge_returns, "edge_returns");
-    expect_same_bits(credit.step_advantages, expected.step_advantages, "step_advantages");
-    expect_same_bits(credit.episode_advantages, expected.episode_advantages, "episode_advantages");
-    expect_same_bits(credit.advantages, expected.advantages, "advantages");
-    for (std::size_t i = 0; i < expected.metrics.size(); ++i) {
-        const auto& [name, value] = expected.metrics[i];
-        // Sums are added in another order than the core's.
-        EXPECT_NEAR(credit.metrics[i].second, value, 1e-6 * std::max(1.0, std::abs(value))) << name;
-    }
-}
-
-Options options_of(std::uint64_t seed) {
-    std::mt19937_64 random(seed);
-    const auto pick = [&](auto... choices) {
-        const std::array values{choices...};
-        return values[random() % values.size()];
-    };
-    return {.estimator = pick(Estimator::graphgpo, Estimator::graphgpo, Estimator::gigpo,
-                              Estimator::grpo),
-            .omega = pick(0.1, 0.5, 0.9),
-            .success_reward = pick(1.0, 10.0),
-            .exponent = pick(Exponent::paper, Exponent::recipe, Exponent::progress),
-            .normalization = pick(Normalization::mean_std, Normalization::mean),
-            .epsilon = 1e-6,
-            .epsilon_scale = pick(EpsilonScale::relative, EpsilonScale::absolute),
-            .step_weight = pick(1.0, 0.5),
-            .episode_weight = pick(1.0, 0.0),
-            .episode_weighting = pick(EpisodeWeighting::trajectory, EpisodeWeighting::step),
-            .invalid_action_penalty = pick(0.0, 0.1),
-            .gamma = 0.95,
-            .num_threads = 1};
-}
-
-// Random walks over few states: every branch often. Rows come in any order where step ids are given,
-// some of them twice, some masked.
-Rows random_rows(std::uint64_t seed, std::int64_t num_groups) {
-    std::mt19937_64 random(seed);
-    const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random() % n); };
-    const auto chance = [&](std::uint64_t percent) { return random() % 100 < percent; };
-    struct Row {
-        std::int64_t state, next_state, group, trajectory, step;
-        bool known, success, valid, kept;
-        double reward, episode_return, cost;
-    };
-    std::vector<Row> rows;
-    const bool has_step_ids = chance(70);
-    const std::int64_t num_states = 1 + below(12);
-    const std::int64_t success_percent = below(101);
-    for (std::int64_t g = 0; g < num_groups; ++g) {
-        const std::int64_t trajectories = 1 + below(6);
-        for (std::int64_t t = 0; t < trajectories; ++t) {
-            const std::int64_t length = 1 + below(9);
-            const bool succeeds = chance(static_cast<std::uint64_t>(success_percent));
-            const bool is_flagged_throughout = chance(50);
-            const auto episode_return = static_cast<double>(below(3));
-            const std::int64_t first_step = below(7) - 3;
-            const std::int64_t group_id = (g * 7919 + 13) % 101 - 50;
-            std::int64_t state = below(static_cast<std::uint64_t>(num_states)) - 3;
-            for (std::int64_t i = 0; i < length; ++i) {
-                const bool is_last = i == length - 1;
-                const std::int64_t following = below(static_cast<std::uint64_t>(num_states)) - 3;
-                const bool is_broken = chance(10);
-                rows.push_back({.state = state,
-                                .next_state = is_broken ? following + 1 : following,
-                                .group = group_id,
-                                .trajectory = 5 - t,
-                                .step = first_step + i,
-                                .known = !is_last || chance(60),
-                                .success = succeeds && (is_last || is_flagged_throughout),
-                                .valid = chance(70),
-                                .kept = true,
-                                .reward = static_cast<double>(below(5)) - 1.5,
-                                .episode_return = episode_return,
-                                .cost = 0.1 * static_cast<double>(1 + below(12))});
-                state = following;
-            }
-        }
-    }
-    if (has_step_ids) {
-        const std::size_t originals = rows.size();
-        for (std::size_t i = 0; i < originals; ++i) {
-            if (chance(10)) rows.push_back(rows[i]);
-        }
-        std::shuffle(rows.begin(), rows.end(), random);
-    }
-    const bool has_mask = chance(40);
-    if (has_mask) {
-        // Whole trajectories, so that those left have no gap; garbage in between.
-        const std::int64_t masked_trajectory = below(7);
-        for (Row& row : rows) row.kept = row.trajectory != masked_trajectory;
-        for (std::size_t i = 0; i < rows.size(); i += 5) {
-            Row garbage = rows[i];
-            garbage.kept = false;
-            garbage.cost = std::numeric_limits<double>::quiet_NaN();
-            garbage.reward = garbage.cost;
-            rows.insert(rows.begin() + static_cast<std::ptrdiff_t>(i), garbage);
-        }
-    }
-
-    Rows columns;
-    if (chance(60)) {
-        columns.next_states.emplace();
-        if (chance(70)) columns.next_state_known.emplace();
-    }
-    if (has_step_ids) columns.step_ids.emplace();
-    if (has_mask) columns.mask.emplace();
-    columns.success.emplace();
-    if (chance(50)) columns.rewards.emplace();
-    if (chance(50)) columns.episode_returns.emplace();
-    if (chance(50)) columns.edge_costs.emplace();
-    if (chance(50)) columns.action_valid.emplace();
-    for (const Row& row : rows) {
-        columns.states.push_back(row.state);
-        columns.group_ids.push_back(row.group);
-        columns.trajectory_ids.push_back(row.trajectory);
-        columns.success->push_back(row.success ? 1 : 0);
-        if (columns.next_states) columns.next_states->push_back(row.next_state);
-        if (columns.next_state_known) columns.next_state_known->push_back(row.known ? 1 : 0);
-        if (columns.step_ids) columns.step_ids->push_back(row.step);
-        if (columns.rewards) columns.rewards->push_back(row.reward);
-        if (columns.episode_returns) columns.episode_returns->push_back(row.episode_return);
-        if (columns.edge_costs) columns.edge_costs->push_back(row.cost);
-        if (columns.action_valid) columns.action_valid->push_back(row.valid ? 1 : 0);
-        if (columns.mask) columns.mask->push_back(row.kept ? 1 : 0);
-    }
-    return columns;
-}
-
-void expect_agreement(Rows& rows, const Options& options) {
-    std::optional<StepAdvantages> expected;
-    std::string expected_error;
-    try {
-        expected = compute_advantages(rows.on_host(), options);
-    } catch (const std::invalid_argument& error) {
-        expected_error = error.what();
-    }
-    try {
-        const Run run = run_on_device(rows.on_device(), options);
-        ASSERT_TRUE(expected) << "the core refuses: " << expected_error;
-        expect_same(run.credit, *expected);
-        EXPECT_LE(run.report.workspace_bytes,
-                  cuda::workspace_bytes_fixed +
-                      rows.states.size() * cuda::workspace_bytes_per_row);
-    } catch (const std::invalid_argument& error) {
-        EXPECT_EQ(error.what(), expected_error);
-    }
-}
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity();
 
 TEST(CudaPipeline, AgreesWithTheCoreOnRandomBatches) {
+    int accepted = 0;
     for (std::uint64_t seed = 0; seed < 600; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         Rows rows = random_rows(seed, 1 + static_cast<std::int64_t>(seed % 5));
-        expect_agreement(rows, options_of(seed));
-        if (HasFatalFailure() || HasNonfatalFailure()) break;
+        accepted += expect_agreement(rows, options_of(seed)) ? 1 : 0;
+        if (testing::Test::HasFailure()) break;
     }
+    EXPECT_GE(accepted, 400);
 }
 
 TEST(CudaPipeline, AgreesOnAnyNumberOfThreads) {
-    for (std::uint64_t seed = 0; seed < 20; ++seed) {
-        for (const std::size_t threads : {2u, 3u}) {
-            SCOPED_TRACE("seed " + std::to_string(seed));
-            Rows rows = random_rows(seed, 4);
-            Options options = options_of(seed);
-            options.num_threads = threads;
-            expect_agreement(rows, options);
-        }
+    for (std::uint64_t seed = 0; seed < 40; ++seed) {
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        Rows rows = random_rows(seed, 4);
+        Options options = options_of(seed);
+        options.num_threads = 2 + seed % 3;
+        expect_agreement(rows, options);
     }
+}
+
+// hall 0, kitchen 1, kitchen with mug 2, sink 3, bedroom 4, fridge open 5.
+Rows mug_rows() {
+    return {
+        .states = {0, 1, 2, 0, 4, 0, 1, 0, 1, 5, 1, 2},
+        .next_states = {{1, 2, 3, 4, 0, 1, 5, 1, 5, 1, 2, 3}},
+        .group_ids = std::vector<std::int64_t>(12, 7),
+        .trajectory_ids = {1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3},
+        .success = {{1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1}},
+    };
+}
+
+Options mug_options() {
+    Options options = options_of(0);
+    options.estimator = Estimator::graphgpo;
+    options.omega = 0.5;
+    options.success_reward = 1;
+    options.exponent = Exponent::paper;
+    options.normalization = Normalization::mean_std;
+    options.epsilon_scale = EpsilonScale::relative;
+    options.step_weight = options.episode_weight = 1;
+    options.episode_weighting = EpisodeWeighting::trajectory;
+    options.invalid_action_penalty = 0;
+    return options;
+}
+
+TEST(CudaPipeline, GivesTheWorkedExample) {
+    const DeviceRun run = run_on_device(mug_rows().on_device(), mug_options());
+    EXPECT_EQ(run.credit.distances, (std::vector<double>{3, 2, 1, 3, 4, 3, 2, 3, 2, 3, 2, 1}));
+    EXPECT_EQ(run.credit.next_distances, (std::vector<double>{2, 1, 0, 4, 3, 2, 3, 2, 3, 2, 1, 0}));
+    const std::vector<float> expected{0.5F,   0.866F, 0,      -1.5F, 0,      0.5F,
+                                      -.866F, 0.5F,   -.866F, 0,     0.866F, 0};
+    for (std::size_t row = 0; row < 12; ++row) {
+        EXPECT_NEAR(run.credit.step_advantages[row], expected[row], 1e-3) << row;
+    }
+}
+
+TEST(CudaPipeline, WaitsThreeTimes) {
+    const DeviceRun run = run_on_device(mug_rows().on_device(), mug_options());
+    EXPECT_EQ(run.report.synchronisations, 3);
+    EXPECT_GT(run.report.launches, 3);
 }
 
 TEST(CudaPipeline, AnEmptyBatchIsAResultOfLengthZero) {
     Rows rows;
     rows.success.emplace();
-    expect_agreement(rows, options_of(0));
+    EXPECT_TRUE(expect_agreement(rows, mug_options()));
 }
 
 TEST(CudaPipeline, ABatchOfMaskedRowsHasNoCredit) {
-    Rows rows = random_rows(1, 2);
-    rows.mask = std::vector<std::uint8_t>(rows.states.size(), 0);
-    expect_agreement(rows, options_of(0));
+    Rows rows = mug_rows();
+    rows.mask = std::vector<std::uint8_t>(12, 0);
+    EXPECT_TRUE(expect_agreement(rows, mug_options()));
+}
+
+TEST(CudaPipeline, KeysAndIdsMayBeAnyInt64) {
+    Rows rows = mug_rows();
+    for (auto* column : {&rows.states, &*rows.next_states}) {
+        for (std::int64_t& key : *column) key = key % 2 == 0 ? INT64_MIN + key : INT64_MAX - key;
+    }
+    for (std::int64_t& id : rows.group_ids) id = INT64_MIN;
+    for (std::int64_t& id : rows.trajectory_ids) id = id == 1 ? INT64_MAX : -id;
+    EXPECT_TRUE(expect_agreement(rows, mug_options()));
+}
+
+// A walk of groups of thousands of steps, which the whole grid searches, among small ones.
+Rows large_groups(bool has_costs) {
+    std::mt19937_64 random(3);
+    Rows rows;
+    rows.success.emplace();
+    if (has_costs) rows.edge_costs.emplace();
+    for (std::int64_t g = 0; g < 6; ++g) {
+        const std::int64_t steps = g % 2 == 0 ? 12000 : 50;
+        // A corridor with doors: some nodes are thousands of steps away.
+        std::int64_t state = 0;
+        for (std::int64_t i = 0; i < steps; ++i) {
+            rows.states.push_back(state);
+            rows.group_ids.push_back(g);
+            rows.trajectory_ids.push_back(i / 1500);
+            rows.success->push_back(i % 1500 == 1499 || i == steps - 1 ? 1 : 0);
+            if (has_costs) {
+                rows.edge_costs->push_back(0.1 * static_cast<double>(1 + random() % 30));
+            }
+            state = random() % 8 == 0 ? static_cast<std::int64_t>(random() % 4000) : state + 1;
+        }
+    }
+    return rows;
+}
+
+TEST(CudaPipeline, LargeGroupsAreSearchedByTheWholeGrid) {
+    for (const bool has_costs : {false, true}) {
+        for (const std::size_t threads : {1u, 3u}) {
+            Rows rows = large_groups(has_costs);
+            Options options = mug_options();
+            options.num_threads = threads;
+            EXPECT_TRUE(expect_agreement(rows, options));
+        }
+    }
+}
+
+TEST(CudaPipeline, ColumnsOfAnyTypeAndStrideAreRead) {
+    Rows rows = mug_rows();
+    rows.rewards = std::vector<double>{0, 0.5, 1, -2, 3, 0, 0, 0.25, 1, 1, 1, -0.125};
+    rows.step_ids = std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4};
+    const DeviceRun expected = run_on_device(rows.on_device(), mug_options());
+
+    const std::vector<std::int32_t> states(rows.states.begin(), rows.states.end());
+    const std::vector<std::uint64_t> groups(rows.group_ids.begin(), rows.group_ids.end());
+    const std::vector<std::int8_t> steps(rows.step_ids->begin(), rows.step_ids->end());
+    const std::vector<float> success(rows.success->begin(), rows.success->end());
+    std::vector<std::uint16_t> trajectories;
+    for (const std::int64_t id : rows.trajectory_ids) {
+        trajectories.push_back(static_cast<std::uint16_t>(id));
+        trajectories.push_back(999);
+    }
+    std::vector<std::uint16_t> halves;
+    std::vector<std::uint16_t> bfloats;
+    for (const double reward : *rows.rewards) {
+        const auto single = static_cast<float>(reward);
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &single, sizeof(bits));
+        bfloats.push_back(static_cast<std::uint16_t>(bits >> 16));
+        const auto exponent = static_cast<std::uint32_t>((bits >> 23 & 0xff) - 127 + 15);
+        const std::uint32_t half = (bits >> 16 & 0x8000) | exponent << 10 | (bits >> 13 & 0x3ff);
+        halves.push_back(static_cast<std::uint16_t>(reward == 0 ? 0 : half));
+    }
+    using cuda::ElementType;
+    cuda::DeviceBatch batch = rows.on_device();
+    batch.state_keys = {.data = states.data(), .type = ElementType::int32};
+    batch.group_ids = {.data = groups.data(), .type = ElementType::uint64};
+    batch.trajectory_ids = {.data = trajectories.data(), .type = ElementType::uint16, .stride = 2};
+    batch.step_ids = {.data = steps.data(), .type = ElementType::int8};
+    batch.success = {.data = success.data(), .type = ElementType::float32};
+    for (const auto& [values, type] :
+         {std::pair(&halves, ElementType::float16), std::pair(&bfloats, ElementType::bfloat16)}) {
+        batch.rewards = {.data = values->data(), .type = type};
+        expect_same(run_on_device(batch, mug_options()).credit, expected.credit);
+    }
+}
+
+std::string error_of(const cuda::DeviceBatch& batch, const Options& options = mug_options()) {
+    return word_of([&](Word&) { (void)run_on_device(batch, options); }).error;
+}
+
+TEST(CudaPipeline, ValuesNoFlagOrKeyCanHaveAreNamed) {
+    Rows rows = mug_rows();
+    std::vector<float> success(12, 0);
+    success[4] = 0.5;
+    success[7] = 2;
+    cuda::DeviceBatch batch = rows.on_device();
+    batch.success = {.data = success.data(), .type = cuda::ElementType::float32};
+    EXPECT_EQ(error_of(batch), "success[4] is 0.5 (float); expected a bool, or exactly 0 or 1");
+    std::vector<std::uint8_t> mask(12, 1);
+    mask[4] = 0;
+    batch.mask = {.data = mask.data(), .type = cuda::ElementType::boolean};
+    EXPECT_EQ(error_of(batch), "success[7] is 2.0 (float); expected a bool, or exactly 0 or 1");
+
+    batch = rows.on_device();
+    std::vector<std::uint64_t> keys(rows.states.begin(), rows.states.end());
+    keys[3] = UINT64_MAX;
+    batch.state_keys = {.data = keys.data(), .type = cuda::ElementType::uint64};
+    EXPECT_EQ(error_of(batch),
+              "states[3] is 18446744073709551615 (int); expected an int an int64 can hold");
+}
+
+TEST(CudaPipeline, RefusesWhatTheCoreRefusesInTheSameWords) {
+    std::mt19937_64 random(11);
+    const auto below = [&](std::size_t n) { return random() % n; };
+    int refused = 0;
+    for (std::uint64_t seed = 0; seed < 600; ++seed) {
+        SCOPED_TRACE("seed " + std::to_string(seed));
+        Rows rows = random_rows(seed, 1 + static_cast<std::int64_t>(seed % 4));
+        Options options = options_of(seed);
+        const std::size_t num_rows = rows.states.size();
+        for (std::size_t faults = 1 + below(3); faults > 0 && num_rows > 0; --faults) {
+            const std::size_t row = below(num_rows);
+            switch (below(13)) {
+                case 0:
+                    if (rows.rewards) (*rows.rewards)[row] = below(2) == 0 ? nan : infinity;
+                    break;
+                case 1:
+                    if (rows.episode_returns) (*rows.episode_returns)[row] = -infinity;
+                    break;
+                case 2:
+                    if (rows.edge_costs) (*rows.edge_costs)[row] = below(2) == 0 ? 0 : -1;
+                    break;
+                case 3:
+                    if (rows.step_ids) (*rows.step_ids)[row] += 100;
+                    break;
+                case 4:
+                    (*rows.success)[row] = 1;
+                    break;
+                case 5:
+                    if (rows.next_state_known) (*rows.next_state_known)[row] = 0;
+                    break;
+                case 6:
+                    if (rows.episode_returns) (*rows.episode_returns)[row] += 1;
+                    break;
+                case 7:
+                    rows.states[row] += 1;
+                    break;
+                case 8:
+                    if (rows.action_valid) (*rows.action_valid)[row] ^= 1;
+                    break;
+                case 9:
+                    if (rows.edge_costs) (*rows.edge_costs)[row] = 1.7e308;
+                    break;
+                case 10:
+                    if (rows.rewards) (*rows.rewards)[row] = below(2) == 0 ? 1.7e308 : 1e200;
+                    break;
+                case 11:
+                    if (rows.episode_returns) {
+                        const auto trajectory = rows.trajectory_ids[row];
+                        for (std::size_t r = 0; r < num_rows; ++r) {
+                            if (rows.trajectory_ids[r] != trajectory) continue;
+                            (*rows.episode_returns)[r] = 1e300;
+                        }
+                    }
+                    break;
+                default:
+                    if (below(4) == 0) options.step_weight = 1e60;
+                    if (below(8) == 0) rows.success.emplace(num_rows, std::uint8_t{1});
+                    if (below(8) == 0) options.omega = 1.5;
+            }
+        }
+        refused += expect_agreement(rows, options) ? 0 : 1;
+        if (testing::Test::HasFailure()) break;
+    }
+    EXPECT_GE(refused, 300);
+}
+
+TEST(CudaPipeline, SuccessMayBeAbsentForGrpoOnly) {
+    Rows rows = mug_rows();
+    rows.success.reset();
+    Options options = mug_options();
+    EXPECT_FALSE(expect_agreement(rows, options));
+    options.estimator = Estimator::grpo;
+    EXPECT_FALSE(expect_agreement(rows, options));
+    rows.rewards = std::vector<double>(12, 0.5);
+    EXPECT_TRUE(expect_agreement(rows, options));
 }
 
 }  // namespace
