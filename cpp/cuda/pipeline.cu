@@ -49,4 +49,13 @@ void release(void* memory, const Queue& queue) noexcept {
     }
 }
 
+int device_of(const void* memory) {
+    cudaPointerAttributes attributes{};
+    check(cudaPointerGetAttributes(&attributes, memory));
+    if (attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged) {
+        return attributes.device;
+    }
+    throw DeviceError(Status::failed, "expected device memory, but the address is the host's");
+}
+
 }  // namespace graphgpo::cuda

@@ -128,6 +128,8 @@ inline constexpr std::size_t workspace_bytes_fixed = std::size_t{16} << 20;
 // for the metrics, after which all columns are written. Workspace comes from the device's
 // stream-ordered pool and goes back to it.
 //
+// Of an empty batch nothing is read or written: pointers may be null.
+//
 // Throws what `graphgpo::compute_advantages` throws, with the same text: the device notices that
 // something is wrong with a batch, then the columns are copied to the host and the core says what.
 // Throws `DeviceError` for what is wrong with the device.
@@ -151,5 +153,9 @@ void state_keys(const DeviceRows& rows, std::int64_t* keys, const Queue& queue);
 void release(void* memory, const Queue& queue) noexcept;
 void copy_to_host(void* to, const void* from, std::size_t bytes, const Queue& queue);
 void copy_to_device(void* to, const void* from, std::size_t bytes, const Queue& queue);
+void wait(const Queue& queue);
+
+// The device whose memory this is. Throws `DeviceError` for the host's.
+[[nodiscard]] int device_of(const void* memory);
 
 }  // namespace graphgpo::cuda

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <concepts>
+#include <array>
+#include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -35,12 +37,23 @@ namespace graphgpo::cuda {
     return outline;
 }
 
+// As Python's repr: the shortest digits that read back, an exponent only for the very small and
+// large.
+[[nodiscard]] inline std::string python_float(double value) {
+    const double size = std::abs(value);
+    const bool is_plain = size == 0 || (size >= 1e-4 && size < 1e16);
+    std::array<char, 64> text{};
+    const auto format = is_plain ? std::chars_format::fixed : std::chars_format::scientific;
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), value, format).ptr;
+    std::string digits(text.data(), end);
+    if (is_plain && digits.find('.') == std::string::npos) digits += ".0";
+    return digits;
+}
+
 // A number as Python writes it, and its type there.
 [[nodiscard]] inline std::string describe_element(const Column& column, std::int64_t row) {
     if (kind_of(column.type) == 'f') {
-        std::string text = describe(with_element(column, row, ReadReal()));
-        if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
-        return text + " (float)";
+        return python_float(with_element(column, row, ReadReal())) + " (float)";
     }
     const std::int64_t value = with_element(column, row, ReadInteger());
     return (with_element(column, row, IsOutsideInt64())
@@ -208,5 +221,7 @@ void copy_to_host(void* to, const void* from, std::size_t bytes, const Queue& qu
 void copy_to_device(void* to, const void* from, std::size_t bytes, const Queue& queue) {
     Device(queue, 1).copy_to_device(to, from, bytes);
 }
+
+void wait(const Queue& queue) { Device(queue, 1).wait(); }
 
 }  // namespace graphgpo::cuda

@@ -176,6 +176,7 @@ void state_keys(const DeviceRows& rows, std::int64_t* keys, const Queue& queue) 
     const std::string header = array_header(kind_of(rows.type), item_size, rows.row_shape);
     const std::uint64_t seed = hash_bytes(
         header.data(), header.size(), static_cast<std::uint64_t>(KeyKind::array), kStableSecret);
+    if (rows.num_rows == 0) return;
     Device device(queue, 1);
     auto* const nan_row = device.filled<RowId>(1, INT32_MAX);
     hash_rows(device, rows, row_bytes, seed, keys, nan_row);

@@ -195,6 +195,21 @@ TEST(CudaPipeline, ValuesNoFlagOrKeyCanHaveAreNamed) {
     mask[4] = 0;
     batch.mask = {.data = mask.data(), .type = cuda::ElementType::boolean};
     EXPECT_EQ(error_of(batch), "success[7] is 2.0 (float); expected a bool, or exactly 0 or 1");
+    for (const auto& [value, text] : {std::pair(nan, "nan"),
+                                      {-infinity, "-inf"},
+                                      {1e5, "100000.0"},
+                                      {1e16, "1e+16"},
+                                      {-2.5e-5, "-2.5e-05"}}) {
+        std::vector<double> flags(12, 0);
+        flags[7] = value;
+        batch.success = {.data = flags.data(), .type = cuda::ElementType::float64};
+        EXPECT_EQ(error_of(batch), "success[7] is " + std::string(text) +
+                                       " (float); expected a bool, or exactly 0 or 1");
+    }
+    std::vector<std::int16_t> valid(12, -1);
+    batch = rows.on_device();
+    batch.action_valid = {.data = valid.data(), .type = cuda::ElementType::int16};
+    EXPECT_EQ(error_of(batch), "action_valid[0] is -1 (int); expected a bool, or exactly 0 or 1");
 
     batch = rows.on_device();
     std::vector<std::uint64_t> keys(rows.states.begin(), rows.states.end());

@@ -66,6 +66,11 @@ TEST(CudaRowKeys, AreTheCoresForEveryTypeAndLength) {
     }
 }
 
+TEST(CudaRowKeys, NoRowsHaveNoKeys) {
+    const std::vector<std::int64_t> shape{2};
+    cuda::state_keys({.data = nullptr, .num_rows = 0, .row_shape = shape}, nullptr, {});
+}
+
 TEST(CudaRowKeys, ShapeIsPartOfAState) {
     const std::vector<float> values{1, 2, 3, 4};
     const auto key_of = [&](std::vector<std::int64_t> shape) {
