@@ -132,14 +132,13 @@ void bind_device(py::module_& module) {
         py::kw_only(), "device"_a);
 
     module.def(
-        "device_of", [](std::uintptr_t pointer) { return pointer == 0 ? -1 : 0; }, py::kw_only(),
-        "pointer"_a);
+        "device_of", [](std::uintptr_t pointer) { return cuda::device_of(pointer_of(pointer)); },
+        py::kw_only(), "pointer"_a);
     module.def(
         "wait",
         [](int device, std::uintptr_t stream) {
-            char nothing = 0;
             const py::gil_scoped_release release;
-            cuda::copy_to_host(&nothing, &nothing, 0, queue_of(device, stream));
+            cuda::wait(queue_of(device, stream));
         },
         py::kw_only(), "device"_a, "stream"_a);
 
