@@ -6,6 +6,7 @@
 #include <thrust/scan.h>
 #include <thrust/sort.h>
 #include <thrust/system/cpp/execution_policy.h>
+#include <thrust/system_error.h>
 
 #include <barrier>
 #include <cstdint>
@@ -19,6 +20,10 @@
 #include "cuda/search.hpp"
 
 namespace graphgpo::cuda {
+
+[[nodiscard]] inline DeviceError device_error(const thrust::system_error& error) {
+    return {Status::failed, error.what()};
+}
 
 class DeviceBase {
   public:

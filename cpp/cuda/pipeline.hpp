@@ -125,8 +125,8 @@ inline constexpr std::size_t workspace_bytes_fixed = std::size_t{16} << 20;
 // and do not depend on how the device schedules its threads.
 //
 // Waits for the stream three times: for the sizes of the batch, for the number of its states, and
-// for the metrics, after which all columns are written. Workspace comes from the device's
-// stream-ordered pool and goes back to it.
+// for the metrics, after which all columns are written. Workspace is stream-ordered and goes back
+// to a pool of the library's own.
 //
 // Of an empty batch nothing is read or written: pointers may be null.
 //

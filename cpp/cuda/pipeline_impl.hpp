@@ -209,7 +209,11 @@ RunReport compute_advantages(const DeviceBatch& batch, const Options& options,
         check_options(options, outline(batch));
         return {.metrics = graphgpo::metrics_of({}, 0)};
     }
-    return run(batch, options, results, queue, large_group);
+    try {
+        return run(batch, options, results, queue, large_group);
+    } catch (const thrust::system_error& error) {
+        throw device_error(error);
+    }
 }
 
 void* allocate(std::size_t bytes, const Queue& queue) {
