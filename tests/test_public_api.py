@@ -21,7 +21,7 @@ import graphgpo
 from graphgpo import _core
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-MODULES = ["advantages", "config", "graph", "keys", "reference", "result", "torch"]
+MODULES = ["advantages", "config", "cuda", "graph", "keys", "reference", "result", "torch"]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
