@@ -923,34 +923,57 @@ def test_a_module_that_cannot_be_loaded_is_a_status(monkeypatch: pytest.MonkeyPa
     )
 
 
-@pytest.mark.parametrize("name", ["driver_missing", "no_device", "out_of_memory", "failed"])
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        (
+            "driver_missing",
+            "no NVIDIA driver, or one older than the CUDA that graphgpo was built with",
+        ),
+        ("no_device", "no such GPU, or a hidden one"),
+        ("unsupported_architecture", "graphgpo was built for other GPUs than this one"),
+        ("out_of_memory", "the GPU has not enough memory left"),
+        ("failed", "CUDA failed"),
+    ],
+)
 def test_what_is_wrong_with_the_device_is_a_device_error_with_its_status(
-    monkeypatch: pytest.MonkeyPatch, name: str
+    monkeypatch: pytest.MonkeyPatch, name: Any, meaning: str
 ) -> None:
     class NativeError(RuntimeError):
         pass
 
     def fail(**arguments: Any) -> Any:
-        raise NativeError(name, "the reason")
+        raise NativeError(name, "as CUDA has it")
 
+    rows = SimpleNamespace(pointer=0, dtype="int64", shape=(3, 2), strides=None)
     module: Any = SimpleNamespace(
         DEVICE_TYPE=1,
         DeviceError=NativeError,
-        status=lambda device: (name, f"the reason on {device}"),
-        TensorView=lambda capsule: SimpleNamespace(
-            pointer=0, dtype="int64", shape=(3, 2), strides=None, device=(1, 0)
-        ),
+        status=lambda device: (name, f"GPU {device}"),
+        TensorView=lambda capsule: rows,
         Memory=fail,
     )
     monkeypatch.setitem(sys.modules, "graphgpo._cuda", module)
-    assert cuda.status(2) == cuda.Status(name, "the reason on 2")  # type: ignore[arg-type]
+    assert cuda.status(2) == cuda.Status(name, f"{meaning} (GPU 2)")
     assert not cuda.is_available(2)
     with pytest.raises(cuda.DeviceError) as caught:
         cuda.state_keys(np.zeros((3, 2), int))
-    assert caught.value.status == cuda.Status(name, "the reason")  # type: ignore[arg-type]
-    assert str(caught.value) == "the reason"
+    assert caught.value.status == cuda.Status(name, f"{meaning} (as CUDA has it)")
+    assert str(caught.value) == f"{meaning} (as CUDA has it)"
     again = pickle.loads(pickle.dumps(caught.value))
-    assert (again.status, str(again)) == (caught.value.status, "the reason")
+    assert (again.status, str(again)) == (caught.value.status, str(caught.value))
+
+
+def test_errors_that_are_not_the_devices_stay_as_they_are(
+    twin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**arguments: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    broken: Any = SimpleNamespace(**{**vars(twin), "state_keys": fail})
+    monkeypatch.setitem(sys.modules, "graphgpo._cuda", broken)
+    with pytest.raises(RuntimeError, match=r"^a bug$"):
+        cuda.state_keys(np.zeros((3, 2), int))
 
 
 def test_a_device_that_does_not_exist_is_a_status(device: Any) -> None:

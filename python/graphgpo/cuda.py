@@ -53,6 +53,13 @@ _NOT_BUILT = (
     "graphgpo was built without CUDA: build it with `pip install . -C "
     "cmake.define.GRAPHGPO_CUDA=ON`, or call .cpu() on the tensors"
 )
+_MEANINGS = {
+    "driver_missing": "no NVIDIA driver, or one older than the CUDA that graphgpo was built with",
+    "no_device": "no such GPU, or a hidden one",
+    "unsupported_architecture": "graphgpo was built for other GPUs than this one",
+    "out_of_memory": "the GPU has not enough memory left",
+    "failed": "CUDA failed",
+}
 _ALIGNMENT = 256  # of every result column, as DLPack asks for
 _DLPACK_DEVICES = {1: "cpu", 2: "cuda", 3: "cuda_host", 10: "rocm", 13: "cuda_managed"}
 
@@ -86,10 +93,9 @@ def status(device: int = 0) -> Status:
     True
     """
     try:
-        name, reason = _extension().status(device=device)
+        return _status(*_extension().status(device=device))
     except DeviceError as error:
         return error.status
-    return Status(name, reason)
 
 
 def is_available(device: int = 0) -> bool:
@@ -397,9 +403,11 @@ def is_device_array(values: object) -> bool:
     """Whether `values` is an array in the memory of a GPU, found out without importing anything."""
     if isinstance(values, (list, tuple, np.ndarray)):
         return False
-    if _is_tensor(values):
-        return str(values.device.type) == "cuda"  # type: ignore[attr-defined]
-    return hasattr(values, "__cuda_array_interface__")
+    return _is_cuda_tensor(values) or hasattr(values, "__cuda_array_interface__")
+
+
+def _is_cuda_tensor(values: Any) -> bool:
+    return _is_tensor(values) and values.device.type == "cuda"
 
 
 def _extension() -> Any:
@@ -422,7 +430,12 @@ def _device_errors() -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, _extension().DeviceError):
             raise
-        raise DeviceError(Status(*error.args)) from None
+        raise DeviceError(_status(*error.args)) from None
+
+
+def _status(name: StatusName, reason: str) -> Status:
+    """What the native module reports, with the meaning of its name."""
+    return Status(name, f"{_MEANINGS[name]} ({reason})" if name in _MEANINGS else reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,7 +537,7 @@ def _queue(given: Mapping[str, Any], stream: Any) -> _Queue:
                 f"{name} is on {_device_name(other)}; expected {_device_name(place)}, the device "
                 f"of {first}"
             )
-    if stream is None and _is_tensor(given[first]) and given[first].device.type == "cuda":
+    if stream is None and _is_cuda_tensor(given[first]):
         stream = sys.modules["torch"].cuda.current_stream(given[first].device)
     return _Queue(device=place[1], stream=0 if stream is None else _handle(stream), keeps=stream)
 

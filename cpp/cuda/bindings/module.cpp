@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -107,10 +108,8 @@ void bind_device(py::module_& module) {
     module.attr("DEVICE_TYPE") = GRAPHGPO_DEVICE_TYPE;
 
     // Its arguments: the status, the message.
-    static py::handle device_error =
-        PyErr_NewException((std::string(py::str(module.attr("__name__"))) + ".DeviceError").c_str(),
-                           PyExc_RuntimeError, nullptr);
-    module.attr("DeviceError") = device_error;
+    static const py::handle device_error =
+        py::exception<cuda::DeviceError>(module, "DeviceError", PyExc_RuntimeError).release();
     py::register_local_exception_translator([](std::exception_ptr error) {
         try {
             if (error) std::rethrow_exception(std::move(error));
