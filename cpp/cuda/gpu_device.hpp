@@ -58,19 +58,24 @@ inline void check(cudaError_t error) {
     return {status_of(static_cast<cudaError_t>(error.code().value())), error.what()};
 }
 
-// The calling thread's device, until the end of a scope.
+// The calling thread's device, until the end of a scope. One that is current already is left alone:
+// to set it, even to what it is, would initialise it.
 class CurrentDevice {
   public:
     explicit CurrentDevice(int device) {
         check(cudaGetDevice(&before_));
-        check(cudaSetDevice(device));
+        is_other_ = device != before_;
+        if (is_other_) check(cudaSetDevice(device));
     }
-    ~CurrentDevice() { (void)cudaSetDevice(before_); }
+    ~CurrentDevice() {
+        if (is_other_) (void)cudaSetDevice(before_);
+    }
     CurrentDevice(const CurrentDevice&) = delete;
     CurrentDevice& operator=(const CurrentDevice&) = delete;
 
   private:
     int before_ = 0;
+    bool is_other_ = false;
 };
 
 // Workspace comes from a pool of the library's own, one per device, made at the first use and never

@@ -117,6 +117,10 @@ struct RunReport {
     std::int64_t synchronisations = 0;  // waits for the stream
 };
 
+// Two nodes a row have to fit 32 bits; at 174 bytes a row or more no device has memory for more
+// rows.
+inline constexpr std::int64_t max_device_rows = std::int64_t{1} << 30;
+
 // At most this much workspace is held at once, temporary storage of sorts included.
 inline constexpr std::size_t workspace_bytes_per_row = 256;
 inline constexpr std::size_t workspace_bytes_fixed = std::size_t{16} << 20;

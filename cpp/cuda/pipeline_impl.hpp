@@ -201,9 +201,9 @@ inline void write_masked(Device& device, std::int64_t num_rows, const DeviceAdva
 
 RunReport compute_advantages(const DeviceBatch& batch, const Options& options,
                              const DeviceAdvantages& results, const Queue& queue) {
-    if (batch.num_rows > static_cast<std::int64_t>(max_rows)) {
+    if (batch.num_rows > max_device_rows) {
         throw std::invalid_argument("states has " + std::to_string(batch.num_rows) +
-                                    " rows; expected at most 2147483646 (2**31 - 2)");
+                                    " rows; expected at most 1073741824 (2**30) on a device");
     }
     if (batch.num_rows == 0) {
         check_options(options, outline(batch));

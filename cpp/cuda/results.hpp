@@ -84,21 +84,17 @@ struct PartTally {
 };
 
 // Floating-point sums that do not depend on the device: index i always goes to lane i % lanes, and
-// lanes are added in one order. Reads of neighbouring lanes are neighbours in memory.
-inline constexpr std::int64_t tally_lanes = 1 << 14;
-inline constexpr std::int64_t lanes_per_fold = 128;
+// lanes are added in one order, eight to one until one is left. Reads of neighbouring lanes are
+// neighbours in memory.
+inline constexpr std::int64_t tally_lanes = 1 << 15;
 
 inline void fold_lanes(Device& device, PartTally* lanes) {
-    static_assert(tally_lanes % lanes_per_fold == 0);
-    constexpr std::int64_t folds = tally_lanes / lanes_per_fold;
-    device.each(
-        folds, GRAPHGPO_EACH(std::int64_t f) {
-            for (std::int64_t i = 1; i < lanes_per_fold; ++i) lanes[f].add(lanes[f + i * folds]);
-        });
-    device.each(
-        1, GRAPHGPO_EACH(std::int64_t) {
-            for (std::int64_t f = 1; f < folds; ++f) lanes[0].add(lanes[f]);
-        });
+    for (std::int64_t left = tally_lanes / 8; left > 0; left /= 8) {
+        device.each(
+            left, GRAPHGPO_EACH(std::int64_t lane) {
+                for (std::int64_t i = 1; i < 8; ++i) lanes[lane].add(lanes[lane + i * left]);
+            });
+    }
 }
 
 // What the host reads at the end.

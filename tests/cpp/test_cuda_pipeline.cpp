@@ -21,13 +21,13 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 TEST(CudaPipeline, AgreesWithTheCoreOnRandomBatches) {
     int accepted = 0;
-    for (std::uint64_t seed = 0; seed < 600; ++seed) {
+    for (std::uint64_t seed = 0; seed < 400; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         Rows rows = random_rows(seed, 1 + static_cast<std::int64_t>(seed % 5));
         accepted += expect_agreement(rows, options_of(seed)) ? 1 : 0;
         if (testing::Test::HasFailure()) break;
     }
-    EXPECT_GE(accepted, 400);
+    EXPECT_GE(accepted, 300);
 }
 
 TEST(CudaPipeline, AgreesOnAnyNumberOfThreads) {
@@ -86,6 +86,14 @@ TEST(CudaPipeline, AnEmptyBatchIsAResultOfLengthZero) {
     Rows rows;
     rows.success.emplace();
     EXPECT_TRUE(expect_agreement(rows, mug_options()));
+}
+
+TEST(CudaPipeline, RowsBeyondThirtyBitsAreRefusedUnread) {
+    cuda::DeviceBatch batch = mug_rows().on_device();
+    batch.num_rows = (std::int64_t{1} << 30) + 1;
+    const auto text =
+        word_of([&](Word&) { (void)cuda::compute_advantages(batch, mug_options(), {}, {}); }).error;
+    EXPECT_EQ(text, "states has 1073741825 rows; expected at most 1073741824 (2**30) on a device");
 }
 
 TEST(CudaPipeline, ABatchOfMaskedRowsHasNoCredit) {
@@ -223,7 +231,7 @@ TEST(CudaPipeline, RefusesWhatTheCoreRefusesInTheSameWords) {
     std::mt19937_64 random(11);
     const auto below = [&](std::size_t n) { return random() % n; };
     int refused = 0;
-    for (std::uint64_t seed = 0; seed < 600; ++seed) {
+    for (std::uint64_t seed = 0; seed < 400; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         Rows rows = random_rows(seed, 1 + static_cast<std::int64_t>(seed % 4));
         Options options = options_of(seed);
@@ -282,7 +290,7 @@ TEST(CudaPipeline, RefusesWhatTheCoreRefusesInTheSameWords) {
         refused += expect_agreement(rows, options) ? 0 : 1;
         if (testing::Test::HasFailure()) break;
     }
-    EXPECT_GE(refused, 300);
+    EXPECT_GE(refused, 200);
 }
 
 TEST(CudaPipeline, SuccessMayBeAbsentForGrpoOnly) {
