@@ -28,6 +28,7 @@ from batches import Columns, options, random_walks, rollouts, with_padding
 from conftest import DEVICES
 from devices import Arrays, to_arrays, to_device, to_host
 from graphgpo import cuda
+from graphgpo.torch import to_tokens
 
 
 def walks(seed: int = 0) -> Arrays:
@@ -349,6 +350,12 @@ def test_a_result_copied_to_the_host_is_its_advantages(device: Any) -> None:
     assert repr(result.advantages).startswith(f"DeviceArray(shape=({len(advantages)},), dtype=fl")
     with pytest.raises(ValueError, match="a DeviceArray is not on the host; expected copy=None"):
         np.asarray(result.advantages, copy=False)
+
+
+def test_a_result_goes_to_the_tokens_as_it_is(device: Any) -> None:
+    columns: dict[str, Any] = {name: to_device(values) for name, values in good().items()}
+    tokens = to_tokens(cuda.compute_advantages(**columns), torch.ones(3, 2))
+    np.testing.assert_allclose(tokens[:, 1].numpy(), on_cpu(good()).advantages, atol=1e-6)
 
 
 def test_capsules_nobody_takes_are_freed(twin: Any) -> None:

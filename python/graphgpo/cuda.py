@@ -286,8 +286,6 @@ def credit(
     next_states: Any,
     *,
     next_state_known: Any = None,
-    config: GraphGPOConfig | Mapping[str, Any] | None,
-    stream: Any = None,
     group_ids: Any,
     trajectory_ids: Any,
     success: Any,
@@ -297,6 +295,8 @@ def credit(
     edge_costs: Any,
     action_valid: Any,
     mask: Any,
+    config: GraphGPOConfig | Mapping[str, Any] | None,
+    stream: Any = None,
     **options: Any,
 ) -> DeviceAdvantages:
     """`compute_advantages` under the argument names of `graphgpo.compute_advantages`."""
@@ -598,7 +598,7 @@ def _view_by_dlpack(name: str, values: Any, queue: _Queue) -> _View:
         except TypeError:  # older than DLPack 1
             capsule = values.__dlpack__(stream=stream)
         view = extension.TensorView(capsule=capsule)
-    except (BufferError, RuntimeError, ValueError) as error:  # sparse, read-only, of odd types, ...
+    except (BufferError, ValueError) as error:  # sparse, conjugated, on another device, ...
         raise TypeError(f"{name} cannot be read by DLPack: {error}") from error
     strides = _compact_strides(view.shape) if view.strides is None else view.strides
     return _View(view.pointer, view.dtype, view.shape, strides, view)

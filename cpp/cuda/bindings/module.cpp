@@ -141,7 +141,9 @@ void bind_device(py::module_& module) {
         },
         py::kw_only(), "device"_a, "stream"_a);
 
-    py::class_<Memory>(module, "Memory")
+    py::class_<Memory>(module, "Memory", py::is_final(),
+                       py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type)),
+                       "Device memory, given back with the object.")
         .def(py::init<std::size_t, int, std::uintptr_t, py::object>(), py::kw_only(), "bytes"_a,
              "device"_a, "stream"_a, "keeps"_a)
         .def_property_readonly("pointer", &Memory::pointer)

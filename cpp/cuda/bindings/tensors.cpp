@@ -163,7 +163,9 @@ py::object to_capsule(std::uintptr_t pointer, const Dtype& dtype, std::vector<st
 cuda::ElementType element_type(std::string_view dtype) { return dtype_named(dtype).element; }
 
 void bind_tensors(py::module_& module) {
-    py::class_<TensorView>(module, "TensorView")
+    py::class_<TensorView>(module, "TensorView", py::is_final(),
+                           py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type)),
+                           "A tensor out of a DLPack capsule.")
         .def(py::init<py::handle>(), py::kw_only(), "capsule"_a)
         .def_property_readonly("pointer", &TensorView::pointer)
         .def_property_readonly("dtype", &TensorView::dtype)
