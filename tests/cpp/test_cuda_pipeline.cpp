@@ -118,8 +118,9 @@ Rows large_groups(bool has_costs) {
     Rows rows;
     rows.success.emplace();
     if (has_costs) rows.edge_costs.emplace();
-    for (std::int64_t g = 0; g < 6; ++g) {
-        const std::int64_t steps = g % 2 == 0 ? 12000 : 50;
+    std::int64_t g = 0;
+    // 8192 is the most that a block searches.
+    for (const std::int64_t steps : {12000, 50, 8192, 8193, 8194, 50}) {
         // A corridor with doors: some nodes are thousands of steps away.
         std::int64_t state = 0;
         for (std::int64_t i = 0; i < steps; ++i) {
@@ -132,6 +133,7 @@ Rows large_groups(bool has_costs) {
             }
             state = random() % 8 == 0 ? static_cast<std::int64_t>(random() % 4000) : state + 1;
         }
+        ++g;
     }
     return rows;
 }
