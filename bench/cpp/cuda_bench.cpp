@@ -115,13 +115,10 @@ bool measure(std::size_t groups, std::size_t all_threads) {
                                    .next_distances = expected.next_distances,
                                    .state_ids = expected.state_ids,
                                    .next_state_ids = expected.next_state_ids};
-    const auto cpu_seconds = [&](std::size_t threads) {
-        return seconds_of(threads == 1 ? processor_clock : wall_clock, [&] {
-            (void)compute_advantages(batch, paper_options(threads), columns);
-        });
+    const auto call_with = [&](std::size_t threads) {
+        return [&, threads] { (void)compute_advantages(batch, paper_options(threads), columns); };
     };
-    const double one_thread = cpu_seconds(1);
-    const double all = all_threads == 1 ? one_thread : cpu_seconds(all_threads);
+    const double one_thread = seconds_of(processor_clock, call_with(1));
 
     const DeviceArray keys(workload.codes.data(), rows * 8);
     const DeviceArray group_ids(workload.group_ids.data(), rows * 8);
@@ -167,14 +164,16 @@ bool measure(std::size_t groups, std::size_t all_threads) {
     const double expected_h100 = expected_seconds(
         h100, static_cast<double>(rows), nodes, static_cast<double>(report.launches),
         static_cast<double>(report.synchronisations), rounds);
-    std::printf("| %zu | %zu | %.3f | %.3f | %.0f | %.3f | %.1f | %.1f |", rows, groups,
-                1e3 * one_thread, 1e3 * all, bytes / 1e6, 1e3 * expected_h100,
-                one_thread / expected_h100, all / expected_h100);
+    std::printf("| %zu | %zu | %.3f | %.0f | %.0f | %.2f | %.1f |", rows, groups, 1e3 * one_thread,
+                1e9 * one_thread / static_cast<double>(rows), bytes / 1e6, 1e3 * expected_h100,
+                one_thread / expected_h100);
     if (has_gpu) {
+        const double all = seconds_of(wall_clock, call_with(all_threads));
         const double seconds = seconds_of(wall_clock, [&] { (void)on_device(); });
         const double peak = peak_bytes_per_second();
-        std::printf(" %.3f | %.0f | %.0f | %.1f |", 1e3 * seconds, bytes / seconds / 1e9,
-                    peak == 0 ? 0 : 100 * bytes / seconds / peak, one_thread / seconds);
+        std::printf(" %.3f | %.3f | %.0f | %.0f | %.1f | %.1f |", 1e3 * all, 1e3 * seconds,
+                    bytes / seconds / 1e9, peak == 0 ? 0 : 100 * bytes / seconds / peak,
+                    one_thread / seconds, all / seconds);
     }
     std::printf("\n");
     std::fflush(stdout);
@@ -188,18 +187,22 @@ int run(std::size_t most_groups) {
         return 1;
     }
     const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+    if (has_gpu) {
+        std::printf("Measured on %s, peak %.0f GB/s.\n", device.reason.c_str(),
+                    peak_bytes_per_second() / 1e9);
+    }
+    std::printf("MB moved and the time on an %s are computed, not measured.\n\n", h100.name);
     std::printf(
-        "Device: %s; peak %.0f GB/s. CPU: 1 and %zu threads. Bytes and the time on an %s "
-        "are computed, not measured.\n\n",
-        device.reason.c_str(), peak_bytes_per_second() / 1e9, threads, h100.name);
-    std::printf(
-        "| rows | groups | CPU, 1 thread, ms | CPU, %zu threads, ms | MB moved, computed | "
-        "%s, computed, ms | x 1 thread, computed | x %zu threads, computed |",
-        threads, h100.name, threads);
-    if (has_gpu) std::printf(" device, ms | GB/s | %% of peak | x 1 thread |");
-    std::printf("\n|---|---|---|---|---|---|---|---|");
-    if (has_gpu) std::printf("---|---|---|---|");
-    std::printf("\n");
+        "| rows | groups | CPU, 1 thread, ms | ns a row | MB moved, computed | "
+        "%s, computed, ms | times faster, computed |",
+        h100.name);
+    if (has_gpu) {
+        std::printf(
+            " CPU, %zu threads, ms | device, ms | GB/s | %% of peak | x 1 thread | "
+            "x %zu threads |",
+            threads, threads);
+    }
+    std::printf("\n|---|---|---|---|---|---|---|%s\n", has_gpu ? "---|---|---|---|---|---|" : "");
     bool all_agree = true;
     for (std::size_t groups = 1; groups <= most_groups; groups *= 4) {
         all_agree = measure(groups, threads) && all_agree;
