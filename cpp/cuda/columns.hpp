@@ -160,17 +160,18 @@ enum Readable : std::uint8_t {
 struct ReadableColumn {
     const char* name;  // the core's
     Column DeviceBatch::* column;
+    bool is_flag;
 };
 inline constexpr std::array<ReadableColumn, 9> readable_columns{{
-    {"mask", &DeviceBatch::mask},
-    {"states", &DeviceBatch::state_keys},
-    {"next_states", &DeviceBatch::next_state_keys},
-    {"next_state_known", &DeviceBatch::next_state_known},
-    {"group_ids", &DeviceBatch::group_ids},
-    {"trajectory_ids", &DeviceBatch::trajectory_ids},
-    {"success", &DeviceBatch::success},
-    {"action_valid", &DeviceBatch::action_valid},
-    {"step_ids", &DeviceBatch::step_ids},
+    {"mask", &DeviceBatch::mask, true},
+    {"states", &DeviceBatch::state_keys, false},
+    {"next_states", &DeviceBatch::next_state_keys, false},
+    {"next_state_known", &DeviceBatch::next_state_known, true},
+    {"group_ids", &DeviceBatch::group_ids, false},
+    {"trajectory_ids", &DeviceBatch::trajectory_ids, false},
+    {"success", &DeviceBatch::success, true},
+    {"action_valid", &DeviceBatch::action_valid, true},
+    {"step_ids", &DeviceBatch::step_ids, false},
 }};
 
 // What the stages found wrong; in device memory.

@@ -295,6 +295,48 @@ TEST(CudaPipeline, RefusesWhatTheCoreRefusesInTheSameWords) {
     EXPECT_GE(refused, 200);
 }
 
+TEST(CudaPipeline, CopiesThatDisagreeInAnyColumnAreRefused) {
+    const auto copied = [] {
+        Rows rows = mug_rows();
+        rows.step_ids = std::vector<std::int64_t>{0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4};
+        rows.next_state_known = std::vector<std::uint8_t>(12, 1);
+        rows.rewards = std::vector<double>(12, 1);
+        rows.episode_returns = std::vector<double>(12, 1);
+        rows.edge_costs = std::vector<double>(12, 1);
+        rows.action_valid = std::vector<std::uint8_t>(12, 1);
+        const auto repeat_last = [](auto& values) { values.push_back(values.back()); };
+        repeat_last(rows.states);
+        repeat_last(*rows.next_states);
+        repeat_last(*rows.next_state_known);
+        repeat_last(rows.group_ids);
+        repeat_last(rows.trajectory_ids);
+        repeat_last(*rows.success);
+        repeat_last(*rows.step_ids);
+        repeat_last(*rows.rewards);
+        repeat_last(*rows.episode_returns);
+        repeat_last(*rows.edge_costs);
+        repeat_last(*rows.action_valid);
+        return rows;
+    };
+    Rows agreeing = copied();
+    EXPECT_TRUE(expect_agreement(agreeing, mug_options()));
+    for (const std::size_t row : {11u, 12u}) {
+        const auto expect_refusal = [&](auto&& change) {
+            Rows rows = copied();
+            change(rows);
+            EXPECT_FALSE(expect_agreement(rows, mug_options()));
+        };
+        expect_refusal([&](Rows& rows) { rows.states[row] = 77; });
+        expect_refusal([&](Rows& rows) { (*rows.next_states)[row] = 77; });
+        expect_refusal([&](Rows& rows) { (*rows.next_state_known)[row] = 0; });
+        expect_refusal([&](Rows& rows) { (*rows.success)[row] = 0; });
+        expect_refusal([&](Rows& rows) { (*rows.rewards)[row] = 2; });
+        expect_refusal([&](Rows& rows) { (*rows.episode_returns)[row] = 2; });
+        expect_refusal([&](Rows& rows) { (*rows.edge_costs)[row] = 2; });
+        expect_refusal([&](Rows& rows) { (*rows.action_valid)[row] = 0; });
+    }
+}
+
 TEST(CudaPipeline, SuccessMayBeAbsentForGrpoOnly) {
     Rows rows = mug_rows();
     rows.success.reset();
