@@ -316,14 +316,12 @@ inline constexpr std::int32_t large_group = 8192;
         rollouts.totals.steps, GRAPHGPO_EACH(std::int64_t step) {
             const GroupId group = rollouts.group[step];
             const double source = distances.to_goal[graph.source[step]];
-            const double target = distances.to_goal[graph.target[step]];
             if (is_finite(source)) atomic_max(&farthest[group], source);
-            // Its sum with the cost, at least, is more than a double holds.
-            if (is_finite(target) && !is_finite(source)) atomic_or(findings, invalid_batch);
             atomic_max(&dearest[group], cost_of(columns, rollouts, step));
         });
     device.each(
         num_groups, GRAPHGPO_EACH(std::int64_t g) {
+            // A distance that overflowed was offered by a finite one and is no more than this sum.
             distances.unreachable[g] = farthest[g] + dearest[g];
             if (!is_finite(distances.unreachable[g] + dearest[g]))
                 atomic_or(findings, invalid_batch);
