@@ -295,6 +295,31 @@ TEST(CudaPipeline, RefusesWhatTheCoreRefusesInTheSameWords) {
     EXPECT_GE(refused, 200);
 }
 
+TEST(CudaPipeline, NumbersThatOverflowAreRefused) {
+    // One trajectory: its return is compared with none.
+    Rows rows = mug_rows();
+    rows.trajectory_ids.assign(12, 1);
+    rows.success.emplace(12, std::uint8_t{1});
+    rows.next_states.reset();
+    EXPECT_TRUE(expect_agreement(rows, mug_options()));
+    rows.rewards = std::vector<double>(12, 1.7e308);
+    EXPECT_FALSE(expect_agreement(rows, mug_options()));
+
+    // success_reward * omega ** (0 + 0.001 - 1), where no state has two edges.
+    rows = {.states = {1, 1},
+            .group_ids = {0, 1},
+            .trajectory_ids = {0, 0},
+            .success = {{1, 1}},
+            .edge_costs = {{1, 1}}};
+    Options options = mug_options();
+    options.exponent = Exponent::recipe;
+    options.omega = 1e-308;
+    options.success_reward = 1e3;
+    EXPECT_TRUE(expect_agreement(rows, options));
+    (*rows.edge_costs)[1] = 0.001;
+    EXPECT_FALSE(expect_agreement(rows, options));
+}
+
 TEST(CudaPipeline, CopiesThatDisagreeInAnyColumnAreRefused) {
     const auto copied = [] {
         Rows rows = mug_rows();
