@@ -199,14 +199,13 @@ class ColumnReader {
         auto* const values = device_->array<std::int64_t>(num_rows_);
         const auto* const mask = mask_;
         RowId* const unreadable_row = &findings_->unreadable_rows[which];
-        device_->each(
-            num_rows_, GRAPHGPO_EACH(std::int64_t row) {
-                values[row] = with_element(column, row, ReadInteger());
-                const bool is_masked = mask != nullptr && mask[row] == 0;
-                if (with_element(column, row, IsOutsideInt64()) && !is_masked) {
-                    atomic_min(unreadable_row, static_cast<RowId>(row));
-                }
-            });
+        device_->each(num_rows_, [=] GRAPHGPO_GPU(std::int64_t row) {
+            values[row] = with_element(column, row, ReadInteger());
+            const bool is_masked = mask != nullptr && mask[row] == 0;
+            if (with_element(column, row, IsOutsideInt64()) && !is_masked) {
+                atomic_min(unreadable_row, static_cast<RowId>(row));
+            }
+        });
         return values;
     }
 
@@ -216,10 +215,9 @@ class ColumnReader {
             return static_cast<const double*>(column.data);
         }
         auto* const values = device_->array<double>(num_rows_);
-        device_->each(
-            num_rows_, GRAPHGPO_EACH(std::int64_t row) {
-                values[row] = with_element(column, row, ReadReal());
-            });
+        device_->each(num_rows_, [=] GRAPHGPO_GPU(std::int64_t row) {
+            values[row] = with_element(column, row, ReadReal());
+        });
         return values;
     }
 
@@ -232,14 +230,13 @@ class ColumnReader {
         auto* const values = device_->array<std::uint8_t>(num_rows_);
         const auto* const mask = mask_;
         RowId* const unreadable_row = &findings_->unreadable_rows[which];
-        device_->each(
-            num_rows_, GRAPHGPO_EACH(std::int64_t row) {
-                values[row] = with_element(column, row, ReadReal()) != 0 ? 1 : 0;
-                const bool is_masked = mask != nullptr && mask[row] == 0;
-                if (!with_element(column, row, IsFlag()) && !is_masked) {
-                    atomic_min(unreadable_row, static_cast<RowId>(row));
-                }
-            });
+        device_->each(num_rows_, [=] GRAPHGPO_GPU(std::int64_t row) {
+            values[row] = with_element(column, row, ReadReal()) != 0 ? 1 : 0;
+            const bool is_masked = mask != nullptr && mask[row] == 0;
+            if (!with_element(column, row, IsFlag()) && !is_masked) {
+                atomic_min(unreadable_row, static_cast<RowId>(row));
+            }
+        });
         return values;
     }
 
@@ -253,11 +250,10 @@ class ColumnReader {
 
 [[nodiscard]] inline Columns read_columns(Device& device, const DeviceBatch& batch,
                                           Findings* findings) {
-    device.each(
-        1, GRAPHGPO_EACH(std::int64_t) {
-            findings->bits = nothing_found;
-            for (RowId& row : findings->unreadable_rows) row = INT32_MAX;
-        });
+    device.each(1, [=] GRAPHGPO_GPU(std::int64_t) {
+        findings->bits = nothing_found;
+        for (RowId& row : findings->unreadable_rows) row = INT32_MAX;
+    });
     ColumnReader reader(device, batch, findings);
     reader.read_mask();
     return {.num_rows = batch.num_rows,
@@ -281,16 +277,15 @@ inline void check_values(Device& device, const Columns& columns, std::uint32_t* 
         columns.edge_costs == nullptr) {
         return;
     }
-    device.each(
-        columns.num_rows, GRAPHGPO_EACH(std::int64_t row) {
-            if (columns.is_masked(row)) return;
-            const bool is_valid =
-                (columns.rewards == nullptr || is_finite(columns.rewards[row])) &&
-                (columns.episode_returns == nullptr || is_finite(columns.episode_returns[row])) &&
-                (columns.edge_costs == nullptr ||
-                 (is_finite(columns.edge_costs[row]) && columns.edge_costs[row] > 0));
-            if (!is_valid) atomic_or(findings, invalid_value);
-        });
+    device.each(columns.num_rows, [=] GRAPHGPO_GPU(std::int64_t row) {
+        if (columns.is_masked(row)) return;
+        const bool is_valid =
+            (columns.rewards == nullptr || is_finite(columns.rewards[row])) &&
+            (columns.episode_returns == nullptr || is_finite(columns.episode_returns[row])) &&
+            (columns.edge_costs == nullptr ||
+             (is_finite(columns.edge_costs[row]) && columns.edge_costs[row] > 0));
+        if (!is_valid) atomic_or(findings, invalid_value);
+    });
 }
 
 }  // namespace graphgpo::cuda

@@ -39,16 +39,15 @@ struct Penalty {
     const Exponent kind = options.exponent;
     const double omega = options.omega;
     const double success_reward = options.success_reward;
-    device.each(
-        rollouts.totals.steps, GRAPHGPO_EACH(std::int64_t step) {
-            const GroupId group = rollouts.group[step];
-            double exponent = distances.of(graph.target[step], group);
-            if (kind == Exponent::progress) exponent -= distances.of(graph.source[step], group);
-            exponent += cost_of(columns, rollouts, step);
-            if (kind == Exponent::recipe) exponent -= 1;
-            returns[step] = success_reward * pow(omega, exponent);
-            if (!is_finite(returns[step])) atomic_or(findings, invalid_batch);
-        });
+    device.each(rollouts.totals.steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        const GroupId group = rollouts.group[step];
+        double exponent = distances.of(graph.target[step], group);
+        if (kind == Exponent::progress) exponent -= distances.of(graph.source[step], group);
+        exponent += cost_of(columns, rollouts, step);
+        if (kind == Exponent::recipe) exponent -= 1;
+        returns[step] = success_reward * pow(omega, exponent);
+        if (!is_finite(returns[step])) atomic_or(findings, invalid_batch);
+    });
     return returns;
 }
 
@@ -61,16 +60,14 @@ struct Penalty {
     const Device::Scope scope(device);
     auto* const smallest = device.filled<double>(graph.most_nodes, infinity);
     const double omega = options.omega;
-    device.each(
-        rollouts.totals.steps, GRAPHGPO_EACH(std::int64_t step) {
-            returns[step] = distances.of(graph.target[step], rollouts.group[step]) +
-                            cost_of(columns, rollouts, step);
-            atomic_min(&smallest[graph.source[step]], returns[step]);
-        });
-    device.each(
-        rollouts.totals.steps, GRAPHGPO_EACH(std::int64_t step) {
-            returns[step] = pow(omega, returns[step] - smallest[graph.source[step]]);
-        });
+    device.each(rollouts.totals.steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        returns[step] = distances.of(graph.target[step], rollouts.group[step]) +
+                        cost_of(columns, rollouts, step);
+        atomic_min(&smallest[graph.source[step]], returns[step]);
+    });
+    device.each(rollouts.totals.steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        returns[step] = pow(omega, returns[step] - smallest[graph.source[step]]);
+    });
     return returns;
 }
 
@@ -80,22 +77,21 @@ struct Penalty {
     auto* const returns = device.array<double>(rollouts.totals.steps);
     const double gamma = options.gamma;
     const double success_reward = options.success_reward;
-    device.each(
-        rollouts.totals.trajectories, GRAPHGPO_EACH(std::int64_t t) {
-            double to_go = 0;
-            for (std::int32_t i = rollouts.trajectory_offsets[t + 1];
-                 i-- > rollouts.trajectory_offsets[t];) {
-                const StepId step = rollouts.step_of_sequence[i];
-                double reward = 0;
-                if (columns.rewards != nullptr) {
-                    reward = columns.rewards[rollouts.row[step]];
-                } else if (rollouts.following[step] == none && rollouts.succeeded[t] != 0) {
-                    reward = success_reward;
-                }
-                to_go = reward + gamma * to_go;
-                returns[step] = to_go;
+    device.each(rollouts.totals.trajectories, [=] GRAPHGPO_GPU(std::int64_t t) {
+        double to_go = 0;
+        for (std::int32_t i = rollouts.trajectory_offsets[t + 1];
+             i-- > rollouts.trajectory_offsets[t];) {
+            const StepId step = rollouts.step_of_sequence[i];
+            double reward = 0;
+            if (columns.rewards != nullptr) {
+                reward = columns.rewards[rollouts.row[step]];
+            } else if (rollouts.following[step] == none && rollouts.succeeded[t] != 0) {
+                reward = success_reward;
             }
-        });
+            to_go = reward + gamma * to_go;
+            returns[step] = to_go;
+        }
+    });
     return returns;
 }
 
@@ -126,19 +122,17 @@ struct StepScores {
                     : device.array<double>(num_steps);
     auto* const peers = device.array<std::int32_t>(num_steps);
     const auto nobody = static_cast<std::int32_t>(graph.most_nodes);
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            if (!is_relative) scores[step] = returns[step];
-            if (penalty.is_in_force()) scores[step] -= penalty.of(rollouts.row[step]);
-            const bool is_compared = !needs_goal || graph.goal[rollouts.group[step]] != none;
-            peers[step] = is_compared ? graph.source[step] : nobody;
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        if (!is_relative) scores[step] = returns[step];
+        if (penalty.is_in_force()) scores[step] -= penalty.of(rollouts.row[step]);
+        const bool is_compared = !needs_goal || graph.goal[rollouts.group[step]] != none;
+        peers[step] = is_compared ? graph.source[step] : nobody;
+    });
     const Standing* const standings =
         compare(device, {num_steps, peers, scores, nullptr}, graph.most_nodes, options, findings);
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            if (peers[step] != nobody) advantages[step] = standings[peers[step]].of(scores[step]);
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        if (peers[step] != nobody) advantages[step] = standings[peers[step]].of(scores[step]);
+    });
     return {returns, advantages};
 }
 
@@ -146,25 +140,24 @@ struct StepScores {
 [[nodiscard]] inline double* trajectory_returns(Device& device, const Columns& columns,
                                                 const Rollouts& rollouts, std::uint32_t* findings) {
     auto* const returns = device.array<double>(rollouts.totals.trajectories);
-    device.each(
-        rollouts.totals.trajectories, GRAPHGPO_EACH(std::int64_t t) {
-            const std::int32_t begin = rollouts.trajectory_offsets[t];
-            const auto row_at = [=](std::int32_t i) {
-                return rollouts.row[rollouts.step_of_sequence[i]];
-            };
-            double sum = 0;
-            if (columns.episode_returns != nullptr) {
-                sum = columns.episode_returns[row_at(begin)];
-            } else if (columns.rewards != nullptr) {
-                for (std::int32_t i = begin; i < rollouts.trajectory_offsets[t + 1]; ++i) {
-                    sum += columns.rewards[row_at(i)];
-                }
-            } else {
-                sum = rollouts.succeeded[t];
+    device.each(rollouts.totals.trajectories, [=] GRAPHGPO_GPU(std::int64_t t) {
+        const std::int32_t begin = rollouts.trajectory_offsets[t];
+        const auto row_at = [=](std::int32_t i) {
+            return rollouts.row[rollouts.step_of_sequence[i]];
+        };
+        double sum = 0;
+        if (columns.episode_returns != nullptr) {
+            sum = columns.episode_returns[row_at(begin)];
+        } else if (columns.rewards != nullptr) {
+            for (std::int32_t i = begin; i < rollouts.trajectory_offsets[t + 1]; ++i) {
+                sum += columns.rewards[row_at(i)];
             }
-            returns[t] = sum;
-            if (!is_finite(sum)) atomic_or(findings, invalid_batch);
-        });
+        } else {
+            sum = rollouts.succeeded[t];
+        }
+        returns[t] = sum;
+        if (!is_finite(sum)) atomic_or(findings, invalid_batch);
+    });
     return returns;
 }
 
@@ -184,35 +177,33 @@ struct StepScores {
     const Compared compared{size, device.array<std::int32_t>(size), device.array<double>(size),
                             by_step ? device.array<std::int32_t>(size) : nullptr};
     const std::int32_t nobody = rollouts.totals.groups;
-    device.each(
-        num_trajectories, GRAPHGPO_EACH(std::int64_t t) {
-            const GroupId group = rollouts.group_of_trajectory[t];
-            compared.value[t] = returns[t];
-            compared.peers[t] = group;
-            if (!by_step) return;
-            std::int32_t penalised = 0;
-            const std::int32_t end = rollouts.trajectory_offsets[t + 1];
-            for (std::int32_t i = rollouts.trajectory_offsets[t]; penalty.is_in_force() && i < end;
-                 ++i) {
-                if (penalty.applies_to(rollouts.row[rollouts.step_of_sequence[i]])) ++penalised;
-            }
-            const std::int32_t others = end - rollouts.trajectory_offsets[t] - penalised;
-            const std::int64_t second = num_trajectories + t;
-            compared.weight[t] = others;
-            compared.value[second] = returns[t] - penalty.amount;
-            compared.weight[second] = penalised;
-            if (others == 0) compared.peers[t] = nobody;
-            compared.peers[second] = penalised == 0 ? nobody : group;
-        });
+    device.each(num_trajectories, [=] GRAPHGPO_GPU(std::int64_t t) {
+        const GroupId group = rollouts.group_of_trajectory[t];
+        compared.value[t] = returns[t];
+        compared.peers[t] = group;
+        if (!by_step) return;
+        std::int32_t penalised = 0;
+        const std::int32_t end = rollouts.trajectory_offsets[t + 1];
+        for (std::int32_t i = rollouts.trajectory_offsets[t]; penalty.is_in_force() && i < end;
+             ++i) {
+            if (penalty.applies_to(rollouts.row[rollouts.step_of_sequence[i]])) ++penalised;
+        }
+        const std::int32_t others = end - rollouts.trajectory_offsets[t] - penalised;
+        const std::int64_t second = num_trajectories + t;
+        compared.weight[t] = others;
+        compared.value[second] = returns[t] - penalty.amount;
+        compared.weight[second] = penalised;
+        if (others == 0) compared.peers[t] = nobody;
+        compared.peers[second] = penalised == 0 ? nobody : group;
+    });
     const Standing* const standings =
         compare(device, compared, rollouts.totals.groups, options, findings);
-    device.each(
-        rollouts.totals.steps, GRAPHGPO_EACH(std::int64_t step) {
-            const double episode_return = returns[rollouts.trajectory[step]];
-            const bool is_penalised = by_step && penalty.applies_to(rollouts.row[step]);
-            advantages[step] = standings[rollouts.group[step]].of(
-                is_penalised ? episode_return - penalty.amount : episode_return);
-        });
+    device.each(rollouts.totals.steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        const double episode_return = returns[rollouts.trajectory[step]];
+        const bool is_penalised = by_step && penalty.applies_to(rollouts.row[step]);
+        advantages[step] = standings[rollouts.group[step]].of(
+            is_penalised ? episode_return - penalty.amount : episode_return);
+    });
     return advantages;
 }
 
@@ -230,19 +221,18 @@ struct StepCredit {
                             device.array<float>(num_steps)};
     const double step_weight = options.step_weight;
     const double episode_weight = options.episode_weight;
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            const auto joint = static_cast<float>(step_weight * step_advantages[step] +
-                                                  episode_weight * of_episodes[step]);
-            const auto own = static_cast<float>(step_advantages[step]);
-            const auto episode = static_cast<float>(of_episodes[step]);
-            credit.joint[step] = joint;
-            credit.step[step] = own;
-            credit.episode[step] = episode;
-            if (!is_finite(joint) || !is_finite(own) || !is_finite(episode)) {
-                atomic_or(findings, invalid_batch);
-            }
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        const auto joint = static_cast<float>(step_weight * step_advantages[step] +
+                                              episode_weight * of_episodes[step]);
+        const auto own = static_cast<float>(step_advantages[step]);
+        const auto episode = static_cast<float>(of_episodes[step]);
+        credit.joint[step] = joint;
+        credit.step[step] = own;
+        credit.episode[step] = episode;
+        if (!is_finite(joint) || !is_finite(own) || !is_finite(episode)) {
+            atomic_or(findings, invalid_batch);
+        }
+    });
     return credit;
 }
 

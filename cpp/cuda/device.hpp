@@ -47,7 +47,7 @@ class Device : private DeviceBase {
     template <typename T>
     [[nodiscard]] T* filled(std::int64_t size, T value) {
         T* const values = array<T>(size);
-        each(size, GRAPHGPO_EACH(std::int64_t i) { values[i] = value; });
+        each(size, [=] GRAPHGPO_GPU(std::int64_t i) { values[i] = value; });
         return values;
     }
 

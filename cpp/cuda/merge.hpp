@@ -66,13 +66,12 @@ struct Targets {
     const std::int64_t num_steps = rollouts.totals.steps;
     const Targets targets{device.array<TargetKind>(num_steps),
                           device.array<TargetCounts>(num_steps)};
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            const TargetKind kind = target_kind(columns, rollouts, step);
-            targets.kind[step] = kind;
-            targets.counts[step] = {kind == TargetKind::other_state ? 1 : 0,
-                                    kind == TargetKind::leaf ? 1 : 0};
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        const TargetKind kind = target_kind(columns, rollouts, step);
+        targets.kind[step] = kind;
+        targets.counts[step] = {kind == TargetKind::other_state ? 1 : 0,
+                                kind == TargetKind::leaf ? 1 : 0};
+    });
     device.inclusive_scan(targets.counts, num_steps, AddTargets());
     return targets;
 }
@@ -84,15 +83,13 @@ struct Targets {
     auto* const sizes = device.array<GraphSizes>(1);
     const std::int64_t num_steps = rollouts.totals.steps;
     auto* const largest = device.filled<std::int32_t>(1, 0);
-    device.each(
-        rollouts.totals.groups, GRAPHGPO_EACH(std::int64_t g) {
-            atomic_max(largest, rollouts.step_offsets[g + 1] - rollouts.step_offsets[g]);
-        });
-    device.each(
-        1, GRAPHGPO_EACH(std::int64_t) {
-            const TargetCounts last = targets.counts[num_steps - 1];
-            *sizes = {last.other_states, last.leaves, *largest};
-        });
+    device.each(rollouts.totals.groups, [=] GRAPHGPO_GPU(std::int64_t g) {
+        atomic_max(largest, rollouts.step_offsets[g + 1] - rollouts.step_offsets[g]);
+    });
+    device.each(1, [=] GRAPHGPO_GPU(std::int64_t) {
+        const TargetCounts last = targets.counts[num_steps - 1];
+        *sizes = {last.other_states, last.leaves, *largest};
+    });
     return device.read(sizes);
 }
 
@@ -129,89 +126,80 @@ struct Graph {
         const Device::Scope sorting(device);
         auto* const step_of_item = device.array<StepId>(num_items);
         auto* const key_of_item = device.array<std::int64_t>(num_items);
-        device.each(
-            num_steps, GRAPHGPO_EACH(std::int64_t step) {
-                const RowId row = rollouts.row[step];
-                step_of_item[step] = static_cast<StepId>(step);
-                key_of_item[step] = columns.state_keys[row];
-                if (targets.kind[step] != TargetKind::other_state) return;
-                const std::int64_t item = num_steps + targets.counts[step].other_states - 1;
-                step_of_item[item] = static_cast<StepId>(step);
-                key_of_item[item] = columns.next_state_keys[row];
-            });
+        device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+            const RowId row = rollouts.row[step];
+            step_of_item[step] = static_cast<StepId>(step);
+            key_of_item[step] = columns.state_keys[row];
+            if (targets.kind[step] != TargetKind::other_state) return;
+            const std::int64_t item = num_steps + targets.counts[step].other_states - 1;
+            step_of_item[item] = static_cast<StepId>(step);
+            key_of_item[item] = columns.next_state_keys[row];
+        });
         auto* const keys = device.array<std::int64_t>(num_items);
         auto* const items = device.array<std::int32_t>(num_items);
         auto* const groups = device.array<GroupId>(num_items);
-        device.each(
-            num_items, GRAPHGPO_EACH(std::int64_t i) {
-                keys[i] = key_of_item[i];
-                items[i] = static_cast<std::int32_t>(i);
-            });
+        device.each(num_items, [=] GRAPHGPO_GPU(std::int64_t i) {
+            keys[i] = key_of_item[i];
+            items[i] = static_cast<std::int32_t>(i);
+        });
         device.sort_by_key(keys, items, num_items);
-        device.each(
-            num_items,
-            GRAPHGPO_EACH(std::int64_t i) { groups[i] = rollouts.group[step_of_item[items[i]]]; });
+        device.each(num_items, [=] GRAPHGPO_GPU(std::int64_t i) {
+            groups[i] = rollouts.group[step_of_item[items[i]]];
+        });
         device.sort_by_key(groups, items, num_items);
         auto* const names = device.array<std::int32_t>(num_items);
-        device.each(
-            num_items, GRAPHGPO_EACH(std::int64_t i) {
-                const bool is_same = i > 0 && groups[i - 1] == groups[i] &&
-                                     key_of_item[items[i - 1]] == key_of_item[items[i]];
-                names[i] = is_same ? 0 : 1;
-            });
+        device.each(num_items, [=] GRAPHGPO_GPU(std::int64_t i) {
+            const bool is_same = i > 0 && groups[i - 1] == groups[i] &&
+                                 key_of_item[items[i - 1]] == key_of_item[items[i]];
+            names[i] = is_same ? 0 : 1;
+        });
         device.inclusive_scan(names, num_items, AddInts());
-        device.each(
-            num_items, GRAPHGPO_EACH(std::int64_t i) { name_of_item[items[i]] = names[i] - 1; });
+        device.each(num_items,
+                    [=] GRAPHGPO_GPU(std::int64_t i) { name_of_item[items[i]] = names[i] - 1; });
     }
     auto* const name_of_target = graph.target;  // until the nodes are numbered
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            const TargetCounts counts = targets.counts[step];
-            switch (targets.kind[step]) {
-                case TargetKind::following_state:
-                    name_of_target[step] = name_of_item[rollouts.following[step]];
-                    break;
-                case TargetKind::other_state:
-                    name_of_target[step] = name_of_item[num_steps + counts.other_states - 1];
-                    break;
-                case TargetKind::goal:
-                    name_of_target[step] =
-                        static_cast<std::int32_t>(num_items + rollouts.group[step]);
-                    break;
-                case TargetKind::leaf:
-                    name_of_target[step] =
-                        static_cast<std::int32_t>(num_items + num_groups + counts.leaves - 1);
-                    break;
-            }
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        const TargetCounts counts = targets.counts[step];
+        switch (targets.kind[step]) {
+            case TargetKind::following_state:
+                name_of_target[step] = name_of_item[rollouts.following[step]];
+                break;
+            case TargetKind::other_state:
+                name_of_target[step] = name_of_item[num_steps + counts.other_states - 1];
+                break;
+            case TargetKind::goal:
+                name_of_target[step] = static_cast<std::int32_t>(num_items + rollouts.group[step]);
+                break;
+            case TargetKind::leaf:
+                name_of_target[step] =
+                    static_cast<std::int32_t>(num_items + num_groups + counts.leaves - 1);
+                break;
+        }
+    });
 
     // Nodes: names in the order of their first positions.
     constexpr std::uint32_t never = 0xffffffff;
     auto* const first_position = device.filled<std::uint32_t>(num_named, never);
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            const auto position = static_cast<std::uint32_t>(2 * step);
-            atomic_min(&first_position[name_of_item[step]], position);
-            atomic_min(&first_position[name_of_target[step]], position + 1);
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        const auto position = static_cast<std::uint32_t>(2 * step);
+        atomic_min(&first_position[name_of_item[step]], position);
+        atomic_min(&first_position[name_of_target[step]], position + 1);
+    });
     auto* const nodes_before = device.filled<std::int32_t>(num_positions + 1, 0);
-    device.each(
-        num_named, GRAPHGPO_EACH(std::int64_t name) {
-            if (first_position[name] != never) nodes_before[first_position[name]] = 1;
-        });
+    device.each(num_named, [=] GRAPHGPO_GPU(std::int64_t name) {
+        if (first_position[name] != never) nodes_before[first_position[name]] = 1;
+    });
     device.exclusive_scan(nodes_before, num_positions + 1);
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            graph.source[step] = nodes_before[first_position[name_of_item[step]]];
-            graph.target[step] = nodes_before[first_position[name_of_target[step]]];
-        });
-    device.each(
-        num_groups + 1, GRAPHGPO_EACH(std::int64_t g) {
-            graph.node_offsets[g] = nodes_before[2 * std::int64_t{rollouts.step_offsets[g]}];
-            if (g == num_groups) return;
-            const std::uint32_t position = first_position[num_items + g];
-            graph.goal[g] = position == never ? none : nodes_before[position];
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        graph.source[step] = nodes_before[first_position[name_of_item[step]]];
+        graph.target[step] = nodes_before[first_position[name_of_target[step]]];
+    });
+    device.each(num_groups + 1, [=] GRAPHGPO_GPU(std::int64_t g) {
+        graph.node_offsets[g] = nodes_before[2 * std::int64_t{rollouts.step_offsets[g]}];
+        if (g == num_groups) return;
+        const std::uint32_t position = first_position[num_items + g];
+        graph.goal[g] = position == never ? none : nodes_before[position];
+    });
     return graph;
 }
 
@@ -238,29 +226,24 @@ struct Edges {
     };
     const Device::Scope scope(device);
     auto* const ends = device.array<StateId>(num_steps);
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t step) {
-            edges.by_source[step] = static_cast<StepId>(step);
-            ends[step] = graph.target[step];
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        edges.by_source[step] = static_cast<StepId>(step);
+        ends[step] = graph.target[step];
+    });
     device.sort_by_key(ends, edges.by_source, num_steps);  // by target, for now
-    device.each(
-        num_nodes + 1, GRAPHGPO_EACH(std::int64_t node) {
-            edges.target_offsets[node] = lower_bound(ends, num_steps, static_cast<StateId>(node));
-        });
+    device.each(num_nodes + 1, [=] GRAPHGPO_GPU(std::int64_t node) {
+        edges.target_offsets[node] = lower_bound(ends, num_steps, static_cast<StateId>(node));
+    });
     auto* const sources = device.array<StateId>(num_steps);
-    device.each(
-        num_steps, GRAPHGPO_EACH(std::int64_t i) {
-            const StepId step = edges.by_source[i];
-            sources[i] = edges.source_of_incoming[i] = graph.source[step];
-            if (has_costs) edges.cost_of_incoming[i] = columns.edge_costs[rollouts.row[step]];
-        });
+    device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t i) {
+        const StepId step = edges.by_source[i];
+        sources[i] = edges.source_of_incoming[i] = graph.source[step];
+        if (has_costs) edges.cost_of_incoming[i] = columns.edge_costs[rollouts.row[step]];
+    });
     device.sort_by_key(sources, edges.by_source, num_steps);
-    device.each(
-        num_nodes + 1, GRAPHGPO_EACH(std::int64_t node) {
-            edges.source_offsets[node] =
-                lower_bound(sources, num_steps, static_cast<StateId>(node));
-        });
+    device.each(num_nodes + 1, [=] GRAPHGPO_GPU(std::int64_t node) {
+        edges.source_offsets[node] = lower_bound(sources, num_steps, static_cast<StateId>(node));
+    });
     return edges;
 }
 
@@ -312,20 +295,17 @@ inline constexpr std::int32_t large_group = 8192;
 
     auto* const farthest = device.filled<double>(num_groups, 0);
     auto* const dearest = device.filled<double>(num_groups, 0);
-    device.each(
-        rollouts.totals.steps, GRAPHGPO_EACH(std::int64_t step) {
-            const GroupId group = rollouts.group[step];
-            const double source = distances.to_goal[graph.source[step]];
-            if (is_finite(source)) atomic_max(&farthest[group], source);
-            atomic_max(&dearest[group], cost_of(columns, rollouts, step));
-        });
-    device.each(
-        num_groups, GRAPHGPO_EACH(std::int64_t g) {
-            // A distance that overflowed was offered by a finite one and is no more than this sum.
-            distances.unreachable[g] = farthest[g] + dearest[g];
-            if (!is_finite(distances.unreachable[g] + dearest[g]))
-                atomic_or(findings, invalid_batch);
-        });
+    device.each(rollouts.totals.steps, [=] GRAPHGPO_GPU(std::int64_t step) {
+        const GroupId group = rollouts.group[step];
+        const double source = distances.to_goal[graph.source[step]];
+        if (is_finite(source)) atomic_max(&farthest[group], source);
+        atomic_max(&dearest[group], cost_of(columns, rollouts, step));
+    });
+    device.each(num_groups, [=] GRAPHGPO_GPU(std::int64_t g) {
+        // A distance that overflowed was offered by a finite one and is no more than this sum.
+        distances.unreachable[g] = farthest[g] + dearest[g];
+        if (!is_finite(distances.unreachable[g] + dearest[g])) atomic_or(findings, invalid_batch);
+    });
     return distances;
 }
 

@@ -35,11 +35,10 @@ struct Start {
                                       std::int64_t num_rows, const Findings* findings) {
     const Device::Scope scope(device);
     auto* const start = device.array<Start>(1);
-    device.each(
-        1, GRAPHGPO_EACH(std::int64_t) {
-            start->totals = sorted.counts[num_rows - 1];
-            start->findings = *findings;
-        });
+    device.each(1, [=] GRAPHGPO_GPU(std::int64_t) {
+        start->totals = sorted.counts[num_rows - 1];
+        start->findings = *findings;
+    });
     return device.read(start);
 }
 

@@ -10,10 +10,11 @@
 
 #ifdef __CUDACC__
 #define GRAPHGPO_HD __host__ __device__
-#define GRAPHGPO_EACH [=] __device__  // body of Device::each; captures pointers and numbers
+#define GRAPHGPO_GPU \
+    __device__  // of a lambda that Device::each runs; it captures pointers and numbers
 #else
 #define GRAPHGPO_HD
-#define GRAPHGPO_EACH [=]
+#define GRAPHGPO_GPU
 #endif
 
 namespace graphgpo::cuda {

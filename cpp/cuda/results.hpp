@@ -19,25 +19,24 @@ namespace graphgpo::cuda {
 inline void write_results(Device& device, std::int64_t num_rows, const Rollouts& rollouts,
                           const Graph& graph, const Distances& distances, const double* returns,
                           const StepCredit& credit, const DeviceAdvantages& to) {
-    device.each(
-        num_rows, GRAPHGPO_EACH(std::int64_t row) {
-            const StepId step = rollouts.step_of_row[row];
-            if (step == none) {
-                to.advantages[row] = to.step_advantages[row] = to.episode_advantages[row] = 0;
-                to.edge_returns[row] = to.distances[row] = to.next_distances[row] = nan;
-                to.state_ids[row] = to.next_state_ids[row] = none;
-                return;
-            }
-            const GroupId group = rollouts.group[step];
-            to.advantages[row] = credit.joint[step];
-            to.step_advantages[row] = credit.step[step];
-            to.episode_advantages[row] = credit.episode[step];
-            to.edge_returns[row] = returns[step];
-            to.distances[row] = distances.of(graph.source[step], group);
-            to.next_distances[row] = distances.of(graph.target[step], group);
-            to.state_ids[row] = graph.source[step];
-            to.next_state_ids[row] = graph.target[step];
-        });
+    device.each(num_rows, [=] GRAPHGPO_GPU(std::int64_t row) {
+        const StepId step = rollouts.step_of_row[row];
+        if (step == none) {
+            to.advantages[row] = to.step_advantages[row] = to.episode_advantages[row] = 0;
+            to.edge_returns[row] = to.distances[row] = to.next_distances[row] = nan;
+            to.state_ids[row] = to.next_state_ids[row] = none;
+            return;
+        }
+        const GroupId group = rollouts.group[step];
+        to.advantages[row] = credit.joint[step];
+        to.step_advantages[row] = credit.step[step];
+        to.episode_advantages[row] = credit.episode[step];
+        to.edge_returns[row] = returns[step];
+        to.distances[row] = distances.of(graph.source[step], group);
+        to.next_distances[row] = distances.of(graph.target[step], group);
+        to.state_ids[row] = graph.source[step];
+        to.next_state_ids[row] = graph.target[step];
+    });
 }
 
 // What a part of the batch adds to the metrics; the fields of `graphgpo::Tally` that are counted.
@@ -90,10 +89,9 @@ inline constexpr std::int64_t tally_lanes = 1 << 15;
 
 inline void fold_lanes(Device& device, PartTally* lanes) {
     for (std::int64_t left = tally_lanes / 8; left > 0; left /= 8) {
-        device.each(
-            left, GRAPHGPO_EACH(std::int64_t lane) {
-                for (std::int64_t i = 1; i < 8; ++i) lanes[lane].add(lanes[lane + i * left]);
-            });
+        device.each(left, [=] GRAPHGPO_GPU(std::int64_t lane) {
+            for (std::int64_t i = 1; i < 8; ++i) lanes[lane].add(lanes[lane + i * left]);
+        });
     }
 }
 
@@ -114,75 +112,72 @@ struct Outcome {
     const std::int64_t num_steps = rollouts.totals.steps;
     const std::int64_t num_groups = rollouts.totals.groups;
     auto* const lanes = device.array<PartTally>(tally_lanes);
-    device.each(
-        tally_lanes, GRAPHGPO_EACH(std::int64_t lane) {
-            PartTally tally;
-            for (std::int64_t g = lane; g < num_groups; g += tally_lanes) {
-                if (graph.goal[g] == none) ++tally.groups_without_success;
+    device.each(tally_lanes, [=] GRAPHGPO_GPU(std::int64_t lane) {
+        PartTally tally;
+        for (std::int64_t g = lane; g < num_groups; g += tally_lanes) {
+            if (graph.goal[g] == none) ++tally.groups_without_success;
+        }
+        for (std::int64_t i = lane; i < num_steps; i += tally_lanes) {
+            // As a place among the edges by source ...
+            const StepId edge = edges.by_source[i];
+            const StateId node = graph.source[edge];
+            const StepId before = i == 0 ? none : edges.by_source[i - 1];
+            const bool is_new_source = before == none || graph.source[before] != node;
+            if (is_new_source) ++tally.source_states;
+            if (is_new_source || graph.target[before] != graph.target[edge]) ++tally.edges;
+            if (edges.source_offsets[node + 1] - edges.source_offsets[node] == 1) {
+                ++tally.singleton_steps;
             }
-            for (std::int64_t i = lane; i < num_steps; i += tally_lanes) {
-                // As a place among the edges by source ...
-                const StepId edge = edges.by_source[i];
-                const StateId node = graph.source[edge];
-                const StepId before = i == 0 ? none : edges.by_source[i - 1];
-                const bool is_new_source = before == none || graph.source[before] != node;
-                if (is_new_source) ++tally.source_states;
-                if (is_new_source || graph.target[before] != graph.target[edge]) ++tally.edges;
-                if (edges.source_offsets[node + 1] - edges.source_offsets[node] == 1) {
-                    ++tally.singleton_steps;
-                }
-                // ... and as a step.
-                const GroupId group = rollouts.group[i];
-                const StateId source = graph.source[i];
-                const StateId target = graph.target[i];
-                const double distance = distances.of(source, group);
-                const bool is_progress = distances.of(target, group) < distance;
-                if (distances.reached(target)) ++tally.reaching_steps;
-                if (distances.reached(source)) {
-                    ++tally.finite_sources;
-                    tally.distance_sum += distance;
-                    if (distance > tally.largest_distance) tally.largest_distance = distance;
-                }
-                if (credit.step[i] == 0) ++tally.zero_steps;
-                if (rollouts.following[i] != none && columns.next_state_keys != nullptr &&
-                    targets.kind[i] != TargetKind::following_state) {
-                    ++tally.broken_links;
-                }
-                if (rollouts.succeeded[rollouts.trajectory[i]] != 0) {
-                    ++tally.succeeded_steps;
-                    if (!is_progress) ++tally.succeeded_stalls;
-                } else if (graph.goal[group] != none) {
-                    ++tally.failed_steps;
-                    if (is_progress) ++tally.failed_progress;
-                }
-                const float advantage = credit.joint[i];
-                tally.advantage_sum += advantage;
-                if (advantage < tally.smallest) tally.smallest = advantage;
-                if (advantage > tally.largest) tally.largest = advantage;
+            // ... and as a step.
+            const GroupId group = rollouts.group[i];
+            const StateId source = graph.source[i];
+            const StateId target = graph.target[i];
+            const double distance = distances.of(source, group);
+            const bool is_progress = distances.of(target, group) < distance;
+            if (distances.reached(target)) ++tally.reaching_steps;
+            if (distances.reached(source)) {
+                ++tally.finite_sources;
+                tally.distance_sum += distance;
+                if (distance > tally.largest_distance) tally.largest_distance = distance;
             }
-            lanes[lane] = tally;
-        });
+            if (credit.step[i] == 0) ++tally.zero_steps;
+            if (rollouts.following[i] != none && columns.next_state_keys != nullptr &&
+                targets.kind[i] != TargetKind::following_state) {
+                ++tally.broken_links;
+            }
+            if (rollouts.succeeded[rollouts.trajectory[i]] != 0) {
+                ++tally.succeeded_steps;
+                if (!is_progress) ++tally.succeeded_stalls;
+            } else if (graph.goal[group] != none) {
+                ++tally.failed_steps;
+                if (is_progress) ++tally.failed_progress;
+            }
+            const float advantage = credit.joint[i];
+            tally.advantage_sum += advantage;
+            if (advantage < tally.smallest) tally.smallest = advantage;
+            if (advantage > tally.largest) tally.largest = advantage;
+        }
+        lanes[lane] = tally;
+    });
     fold_lanes(device, lanes);
     auto* const outcome = device.array<Outcome>(1);
-    device.each(1, GRAPHGPO_EACH(std::int64_t) { outcome->tally = lanes[0]; });
+    device.each(1, [=] GRAPHGPO_GPU(std::int64_t) { outcome->tally = lanes[0]; });
 
-    device.each(
-        tally_lanes, GRAPHGPO_EACH(std::int64_t lane) {
-            const double mean = outcome->tally.advantage_sum / static_cast<double>(num_steps);
-            PartTally tally;
-            for (std::int64_t i = lane; i < num_steps; i += tally_lanes) {
-                const double deviation = credit.joint[i] - mean;
-                tally.squares += deviation * deviation;
-            }
-            lanes[lane] = tally;
-        });
+    device.each(tally_lanes, [=] GRAPHGPO_GPU(std::int64_t lane) {
+        const double mean = outcome->tally.advantage_sum / static_cast<double>(num_steps);
+        PartTally tally;
+        for (std::int64_t i = lane; i < num_steps; i += tally_lanes) {
+            const double deviation = credit.joint[i] - mean;
+            tally.squares += deviation * deviation;
+        }
+        lanes[lane] = tally;
+    });
     fold_lanes(device, lanes);
-    device.each(
-        1, GRAPHGPO_EACH(std::int64_t) {
-            outcome->tally.squares = lanes[0].squares;
-            outcome->num_nodes = graph.node_offsets[num_groups];
-            outcome->findings = *findings;
-        });
+    device.each(1, [=] GRAPHGPO_GPU(std::int64_t) {
+        outcome->tally.squares = lanes[0].squares;
+        outcome->num_nodes = graph.node_offsets[num_groups];
+        outcome->findings = *findings;
+    });
     return device.read(outcome);
 }
 

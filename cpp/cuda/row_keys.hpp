@@ -156,17 +156,16 @@ inline void hash_rows(Device& device, const DeviceRows& rows, std::size_t row_by
     const char kind = kind_of(rows.type);
     const auto item_size = static_cast<std::uint32_t>(element_bytes(rows.type));
     const Secret secret(kStableSecret);
-    device.each(
-        rows.num_rows, GRAPHGPO_EACH(std::int64_t i) {
-            const CanonicalRow row{data + static_cast<std::uint64_t>(i) * row_bytes, item_size,
-                                   kind == 'f', kind == 'b'};
-            if (kind == 'f') {
-                for (std::uint64_t at = 0; at < row_bytes / item_size; ++at) {
-                    if (row.is_nan(at)) atomic_min(nan_row, static_cast<RowId>(i));
-                }
+    device.each(rows.num_rows, [=] GRAPHGPO_GPU(std::int64_t i) {
+        const CanonicalRow row{data + static_cast<std::uint64_t>(i) * row_bytes, item_size,
+                               kind == 'f', kind == 'b'};
+        if (kind == 'f') {
+            for (std::uint64_t at = 0; at < row_bytes / item_size; ++at) {
+                if (row.is_nan(at)) atomic_min(nan_row, static_cast<RowId>(i));
             }
-            keys[i] = static_cast<std::int64_t>(hash_row(row, row_bytes, seed, secret));
-        });
+        }
+        keys[i] = static_cast<std::int64_t>(hash_row(row, row_bytes, seed, secret));
+    });
 }
 
 void state_keys(const DeviceRows& rows, std::int64_t* keys, const Queue& queue) {

@@ -52,61 +52,57 @@ struct Compared {
     auto* const values = device.array<std::int64_t>(size);
     auto* const items = device.array<std::int32_t>(size);
     auto* const sets = device.array<std::int32_t>(size);
-    device.each(
-        size, GRAPHGPO_EACH(std::int64_t i) {
-            values[i] = sortable(compared.value[i]);
-            items[i] = static_cast<std::int32_t>(i);
-        });
+    device.each(size, [=] GRAPHGPO_GPU(std::int64_t i) {
+        values[i] = sortable(compared.value[i]);
+        items[i] = static_cast<std::int32_t>(i);
+    });
     device.sort_by_key(values, items, size);
-    device.each(size, GRAPHGPO_EACH(std::int64_t i) { sets[i] = compared.peers[items[i]]; });
+    device.each(size, [=] GRAPHGPO_GPU(std::int64_t i) { sets[i] = compared.peers[items[i]]; });
     device.sort_by_key(sets, items, size);
 
     // Equal neighbours as one. `begun[i]`: how many different values there are up to i.
     auto* const begun = device.array<std::int32_t>(size);
-    device.each(
-        size, GRAPHGPO_EACH(std::int64_t i) {
-            const bool is_same = i > 0 && sets[i - 1] == sets[i] &&
-                                 compared.value[items[i - 1]] == compared.value[items[i]];
-            begun[i] = is_same ? 0 : 1;
-        });
+    device.each(size, [=] GRAPHGPO_GPU(std::int64_t i) {
+        const bool is_same = i > 0 && sets[i - 1] == sets[i] &&
+                             compared.value[items[i - 1]] == compared.value[items[i]];
+        begun[i] = is_same ? 0 : 1;
+    });
     device.inclusive_scan(begun, size, AddInts());
     auto* const different = device.array<double>(size);
     auto* const weights = device.filled<std::int64_t>(size, 0);
-    device.each(
-        size, GRAPHGPO_EACH(std::int64_t i) {
-            const std::int32_t at = begun[i] - 1;
-            if (i == 0 || begun[i - 1] != begun[i]) different[at] = compared.value[items[i]];
-            atomic_add(&weights[at],
-                       std::int64_t{compared.weight == nullptr ? 1 : compared.weight[items[i]]});
-        });
+    device.each(size, [=] GRAPHGPO_GPU(std::int64_t i) {
+        const std::int32_t at = begun[i] - 1;
+        if (i == 0 || begun[i - 1] != begun[i]) different[at] = compared.value[items[i]];
+        atomic_add(&weights[at],
+                   std::int64_t{compared.weight == nullptr ? 1 : compared.weight[items[i]]});
+    });
 
-    device.each(
-        num_sets, GRAPHGPO_EACH(std::int64_t set) {
-            const auto position = [=](std::int64_t of) {
-                const std::int32_t i = lower_bound(sets, size, static_cast<std::int32_t>(of));
-                return i == 0 ? 0 : begun[i - 1];
-            };
-            const std::int32_t begin = position(set);
-            const std::int32_t end = position(set + 1);
-            if (end - begin < 2) {
-                standings[set] = {0, 1, true};
-                return;
-            }
-            double count = 0;
-            double sum = 0;
-            for (std::int32_t i = begin; i < end; ++i) {
-                count += static_cast<double>(weights[i]);
-                sum += static_cast<double>(weights[i]) * different[i];
-            }
-            const double mean = sum / count;
-            double squares = 0;
-            for (std::int32_t i = begin; i < end; ++i) {
-                const double deviation = different[i] - mean;
-                squares += static_cast<double>(weights[i]) * (deviation * deviation);
-            }
-            if (!is_finite(squares)) atomic_or(findings, invalid_batch);
-            standings[set] = {mean, divides ? sqrt(squares / (count - 1)) + epsilon : 1.0, false};
-        });
+    device.each(num_sets, [=] GRAPHGPO_GPU(std::int64_t set) {
+        const auto position = [=](std::int64_t of) {
+            const std::int32_t i = lower_bound(sets, size, static_cast<std::int32_t>(of));
+            return i == 0 ? 0 : begun[i - 1];
+        };
+        const std::int32_t begin = position(set);
+        const std::int32_t end = position(set + 1);
+        if (end - begin < 2) {
+            standings[set] = {0, 1, true};
+            return;
+        }
+        double count = 0;
+        double sum = 0;
+        for (std::int32_t i = begin; i < end; ++i) {
+            count += static_cast<double>(weights[i]);
+            sum += static_cast<double>(weights[i]) * different[i];
+        }
+        const double mean = sum / count;
+        double squares = 0;
+        for (std::int32_t i = begin; i < end; ++i) {
+            const double deviation = different[i] - mean;
+            squares += static_cast<double>(weights[i]) * (deviation * deviation);
+        }
+        if (!is_finite(squares)) atomic_or(findings, invalid_batch);
+        standings[set] = {mean, divides ? sqrt(squares / (count - 1)) + epsilon : 1.0, false};
+    });
     return standings;
 }
 
