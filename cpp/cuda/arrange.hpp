@@ -100,8 +100,7 @@ void sort_rows_by(Device& device, const Key* column, RowId* order, std::int64_t 
     const std::int64_t num_rows = columns.num_rows;
     const std::int64_t num_steps = totals.steps;
     const std::int64_t num_groups = totals.groups;
-    const auto [row_at, counts] = sorted;
-    Rollouts rollouts{.totals = totals,
+    const Rollouts to{.totals = totals,
                       .step_of_row = device.array<StepId>(num_rows),
                       .row = device.array<RowId>(num_steps),
                       .group = device.array<GroupId>(num_steps),
@@ -113,8 +112,8 @@ void sort_rows_by(Device& device, const Key* column, RowId* order, std::int64_t 
                       .group_of_trajectory = device.array<GroupId>(totals.trajectories),
                       .succeeded = device.array<std::uint8_t>(totals.trajectories)};
     const Device::Scope scope(device);
-    RowId* const rows = const_cast<RowId*>(row_at);
-    const Counts* const places = counts;
+    const RowId* const rows = sorted.row;
+    const Counts* const places = sorted.counts;
 
     // Groups by their first row.
     auto* const first_row = device.filled<RowId>(num_groups, INT32_MAX);
@@ -137,7 +136,6 @@ void sort_rows_by(Device& device, const Key* column, RowId* order, std::int64_t 
         steps_before[rows[place]] = 1;
     });
     device.exclusive_scan(steps_before, num_rows);
-    const Rollouts to = rollouts;
     auto* const sequence_of_step = device.array<std::int32_t>(num_steps);
     device.each(num_steps, [=] GRAPHGPO_GPU(std::int64_t sequence) {
         const std::int32_t i = steps_before[row_of_sequence[sequence]];
@@ -181,7 +179,7 @@ void sort_rows_by(Device& device, const Key* column, RowId* order, std::int64_t 
         }
         to.following[step] = following;
     });
-    return rollouts;
+    return to;
 }
 
 // Every column a step has, of two rows that should be copies.
