@@ -26,9 +26,8 @@ GRAPHGPO_HD inline TargetKind target_kind(const Columns& columns, const Rollouts
         columns.next_state_keys != nullptr &&
         (columns.next_state_known == nullptr || columns.next_state_known[row] != 0);
     if (following != none) {
+        // One that is not known is an error here, which has been noticed.
         if (columns.next_state_keys == nullptr) return TargetKind::following_state;
-        // In the middle of a trajectory that is an error, which has been noticed.
-        if (!is_known) return TargetKind::leaf;
         const std::int64_t state = columns.state_keys[rollouts.row[following]];
         return columns.next_state_keys[row] == state ? TargetKind::following_state
                                                      : TargetKind::other_state;
