@@ -1,14 +1,18 @@
-"""What several test files share: the two backends, and how hard Hypothesis tries."""
+"""What several test files share: the back ends, and how hard Hypothesis tries."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import devices
 import graphgpo
 from graphgpo import reference
 
@@ -23,9 +27,56 @@ settings.register_profile("heavy", max_examples=1000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
-@pytest.fixture(params=["fast", "reference"])
-def compute(request: pytest.FixtureRequest) -> Compute:
-    """`compute_advantages`, native and in plain Python: what holds of one holds of both."""
-    if request.param == "fast":
+def _device(name: str, why_not: str, *marks: pytest.MarkDecorator) -> Any:
+    if why_not:
+        marks = (*marks, pytest.mark.skip(reason=why_not))
+    return pytest.param(name, marks=marks)
+
+
+def _why_no_twin() -> str:
+    if importlib.util.find_spec("graphgpo._cuda_on_cpu"):
+        return ""
+    return "cuda-on-cpu: graphgpo was built without -C cmake.define.GRAPHGPO_CUDA_ON_CPU=ON"
+
+
+def _why_no_gpu() -> str:
+    status = graphgpo.cuda.status()
+    return "" if status.name == "ok" else f"cuda: {status.reason}"
+
+
+# What can play `graphgpo._cuda`: the same source on the CPU, and a GPU.
+DEVICES = [
+    _device("cuda-on-cpu", _why_no_twin()),
+    _device("cuda", _why_no_gpu(), pytest.mark.gpu),
+]
+
+
+@pytest.fixture(params=["cpu", "reference", *DEVICES])
+def compute(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Compute:
+    """`compute_advantages` of every back end: what holds of one holds of all."""
+    if request.param == "reference":
+        return reference.compute_advantages
+    if request.param == "cpu":
         return graphgpo.compute_advantages
-    return reference.compute_advantages
+    _use(request.param, monkeypatch)
+    return devices.compute_advantages
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The native module of a device, in its place."""
+    return _use(request.param, monkeypatch)
+
+
+@pytest.fixture(params=DEVICES[:1])
+def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The one on the CPU, whose memory is NumPy's."""
+    return _use(request.param, monkeypatch)
+
+
+def _use(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if name == "cuda":
+        return importlib.import_module("graphgpo._cuda")
+    extension = importlib.import_module("graphgpo._cuda_on_cpu")
+    monkeypatch.setitem(sys.modules, "graphgpo._cuda", extension)
+    return extension

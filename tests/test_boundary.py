@@ -134,9 +134,9 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
         "states has shape (3, 1); expected (N,), one value per step",
     ),
     (
-        {"states": OnDevice()},
+        {"next_states": OnDevice()},
         TypeError,
-        "states is a tensor on cuda:0; expected a CPU tensor: call .cpu()",
+        "next_states is a tensor on cuda:0; expected a CPU tensor: call .cpu()",
     ),
     (
         {"group_ids": None},

@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MODULES = [
     "advantages",
     "config",
+    "cuda",
     "graph",
     "integrations._recording",
     "keys",

@@ -5,14 +5,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <array>
 #include <optional>
-#include <stdexcept>
-#include <string>
 #include <string_view>
 #include <utility>
 
 #include "arrays.hpp"
+#include "call.hpp"
 #include "key_column.hpp"
 
 namespace graphgpo::bindings {
@@ -57,16 +55,6 @@ struct Columns {
     }
 };
 
-template <typename Enum, std::size_t size>
-Enum choice(const char* option, std::string_view value,
-            const std::array<std::pair<std::string_view, Enum>, size>& choices) {
-    for (const auto& [name, meaning] : choices) {
-        if (name == value) return meaning;
-    }
-    throw std::invalid_argument(std::string(option) + " is '" + std::string(value) +
-                                "'; expected another word");
-}
-
 // Arrays by name for the result, and the views the core writes through. All share one allocation:
 // NumPy asks the system for huge pages only where an array is large, and new small pages are a
 // quarter of the time of a large call on integer keys.
@@ -104,12 +92,6 @@ class OwnedAdvantages {
     py::ssize_t taken_ = 0;
 };
 
-py::dict metrics_dict(const Metrics& metrics) {
-    py::dict dict;
-    for (const auto& [name, value] : metrics) dict[py::str(name)] = value;
-    return dict;
-}
-
 }  // namespace
 
 void bind_pipeline(py::module_& module) {
@@ -126,33 +108,10 @@ void bind_pipeline(py::module_& module) {
             const Columns columns{states,     next_states,  group_ids, trajectory_ids,
                                   success,    step_ids,     rewards,   episode_returns,
                                   edge_costs, action_valid, mask};
-            using enum Estimator;
-            const Options options{
-                .estimator = choice<Estimator, 3>(
-                    "estimator", estimator,
-                    {{{"graphgpo", graphgpo}, {"gigpo", gigpo}, {"grpo", grpo}}}),
-                .omega = omega,
-                .success_reward = success_reward,
-                .exponent = choice<Exponent, 3>("exponent", exponent,
-                                                {{{"paper", Exponent::paper},
-                                                  {"recipe", Exponent::recipe},
-                                                  {"progress", Exponent::progress}}}),
-                .normalization = choice<Normalization, 2>(
-                    "normalization", normalization,
-                    {{{"mean_std", Normalization::mean_std}, {"mean", Normalization::mean}}}),
-                .epsilon = epsilon,
-                .epsilon_scale = choice<EpsilonScale, 2>(
-                    "epsilon_scale", epsilon_scale,
-                    {{{"relative", EpsilonScale::relative}, {"absolute", EpsilonScale::absolute}}}),
-                .step_weight = step_weight,
-                .episode_weight = episode_weight,
-                .episode_weighting =
-                    choice<EpisodeWeighting, 2>("episode_weighting", episode_weighting,
-                                                {{{"trajectory", EpisodeWeighting::trajectory},
-                                                  {"step", EpisodeWeighting::step}}}),
-                .invalid_action_penalty = invalid_action_penalty,
-                .gamma = gamma,
-                .num_threads = num_threads};
+            const Options options =
+                read_options(estimator, omega, success_reward, exponent, normalization, epsilon,
+                             epsilon_scale, step_weight, episode_weight, episode_weighting,
+                             invalid_action_penalty, gamma, num_threads);
             const Batch batch = columns.batch();
             OwnedAdvantages result(num_rows(batch.states));
             const Metrics metrics = [&] {

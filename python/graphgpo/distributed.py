@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import distributed as dist
 
 from graphgpo import _core
-from graphgpo.advantages import compute_advantages, resolved_config, thread_limit
-from graphgpo.config import GraphGPOConfig
+from graphgpo.advantages import compute_advantages, thread_limit
+from graphgpo.config import GraphGPOConfig, resolved_config
 from graphgpo.ingest import check_lengths, check_row_types, plain_columns, read_columns, row_type
 from graphgpo.keys import state_key
 from graphgpo.result import StepAdvantages

@@ -23,8 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 import graphgpo
-from graphgpo.advantages import resolved_config
-from graphgpo.config import GraphGPOConfig
+from graphgpo.config import GraphGPOConfig, resolved_config
 from graphgpo.integrations._wiring import Advice, say_once, wiring_problems
 from graphgpo.torch import to_tokens
 
