@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from graphgpo.config import GraphGPOConfig, core_options
-from graphgpo.ingest import _check_lengths, _check_num_rows, _is_tensor
+from graphgpo.ingest import _check_num_rows, _is_tensor, check_lengths
 from graphgpo.result import Credit
 
 if TYPE_CHECKING:
@@ -491,7 +491,7 @@ _COLUMNS: dict[str, tuple[set[str], str]] = {
 
 
 def _check_columns(views: dict[str, _View]) -> None:
-    _check_lengths(views)
+    check_lengths(views)
     for name, view in views.items():
         dtypes, expected = _COLUMNS[name]
         is_key = expected is _KEYS
