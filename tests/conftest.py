@@ -27,12 +27,6 @@ settings.register_profile("heavy", max_examples=1000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
-def _device(name: str, why_not: str, *marks: pytest.MarkDecorator) -> Any:
-    if why_not:
-        marks = (*marks, pytest.mark.skip(reason=why_not))
-    return pytest.param(name, marks=marks)
-
-
 def _why_no_twin() -> str:
     if importlib.util.find_spec("graphgpo._cuda_on_cpu"):
         return ""
@@ -44,14 +38,23 @@ def _why_no_gpu() -> str:
     return "" if status.name == "ok" else f"cuda: {status.reason}"
 
 
-# What can play `graphgpo._cuda`: the same source on the CPU, and a GPU.
-DEVICES = [
-    _device("cuda-on-cpu", _why_no_twin()),
-    _device("cuda", _why_no_gpu(), pytest.mark.gpu),
-]
+# What can play `graphgpo._cuda`, and why it cannot: the same source on the CPU, and a GPU.
+WHY_NOT = {"cuda-on-cpu": _why_no_twin(), "cuda": _why_no_gpu()}
 
 
-@pytest.fixture(params=["cpu", "reference", *DEVICES])
+def _devices(*names: str) -> list[Any]:
+    """Those that are here; if none is, one that says why its tests are skipped."""
+    marks: dict[str, list[pytest.MarkDecorator]] = {"cuda-on-cpu": [], "cuda": [pytest.mark.gpu]}
+    here = [pytest.param(name, marks=marks[name]) for name in names if not WHY_NOT[name]]
+    reason = "; ".join(WHY_NOT[name] for name in names)
+    return here or [pytest.param("none", marks=pytest.mark.skip(reason=reason))]
+
+
+DEVICES = _devices("cuda-on-cpu", "cuda")
+GPUS = _devices("cuda")
+
+
+@pytest.fixture(params=["cpu", "reference", *(DEVICES if not all(WHY_NOT.values()) else [])])
 def compute(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Compute:
     """`compute_advantages` of every back end: what holds of one holds of all."""
     if request.param == "reference":
@@ -68,7 +71,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
     return _use(request.param, monkeypatch)
 
 
-@pytest.fixture(params=DEVICES[:1])
+@pytest.fixture(params=_devices("cuda-on-cpu"))
 def twin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The one on the CPU, whose memory is NumPy's."""
     return _use(request.param, monkeypatch)

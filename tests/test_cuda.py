@@ -25,7 +25,7 @@ from torch.utils.dlpack import from_dlpack
 
 import graphgpo
 from batches import Columns, options, random_walks, rollouts, with_padding
-from conftest import DEVICES
+from conftest import GPUS
 from devices import Arrays, to_arrays, to_device, to_host
 from graphgpo import cuda
 from graphgpo.torch import to_tokens
@@ -838,7 +838,7 @@ def torch_columns(arrays: Arrays) -> dict[str, Any]:
     return {name: torch.from_numpy(values).cuda() for name, values in arrays.items()}
 
 
-@pytest.mark.parametrize("device", DEVICES[1:], indirect=True)
+@pytest.mark.parametrize("device", GPUS, indirect=True)
 def test_cuda_tensors_are_credited_where_they_are(device: Any) -> None:
     columns = torch_columns(walks())
     keys, next_keys = columns.pop("state_keys"), columns.pop("next_state_keys")
@@ -850,7 +850,7 @@ def test_cuda_tensors_are_credited_where_they_are(device: Any) -> None:
     np.testing.assert_allclose(advantages.cpu().numpy(), on_cpu(walks()).advantages, atol=1e-6)
 
 
-@pytest.mark.parametrize("device", DEVICES[1:], indirect=True)
+@pytest.mark.parametrize("device", GPUS, indirect=True)
 def test_work_pending_on_a_stream_is_waited_for(device: Any) -> None:
     columns = torch_columns(walks())
     expected = on_cpu(walks()).advantages
