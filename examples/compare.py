@@ -174,7 +174,7 @@ CONTRASTS = {
             ("graphgpo dead_entropy=0.1", "graphgpo"),
             ("graphgpo entropy=0.05", "graphgpo"),
             ("graphgpo kl_coef=0.05", "graphgpo"),
-            ("graphgpo group_size=16", "graphgpo"),
+            ("graphgpo kl_coef=0.05", "grpo"),
             ("gigpo dead_entropy=0.1", "gigpo"),
             ("grpo dead_entropy=0.1", "grpo"),
         ],
