@@ -298,7 +298,8 @@ def write_report(folder: Path) -> None:
     report.fill(
         page,
         "origin",
-        f"{len(finished)} runs by `{where['command']}`, commit {where['commit']}; TextWorld "
+        f"{len(finished)} of the {len(jobs(list(EXPERIMENTS), None, None))} runs of "
+        f"`{where['command']}`, commit {where['commit']}; TextWorld "
         f"{where['textworld']}, gym-sokoban {where['gym-sokoban']}, torch {where['torch']}, numpy "
         f"{where['numpy']}, Python {where['python']}; {where['machine']}.",
     )

@@ -457,7 +457,7 @@ def games_apart(runs: Runs) -> Any:
             band(axes, stacked(runs, "coin110", name, "success", seeds), colour, shown, style)
         axes.set(title=f"{title}, 10 rooms away", xlabel="iteration", ylim=(0, 1.02))
         axes.grid(True)
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
     panels[0].set_ylabel("success on training games")
     return figure
 
