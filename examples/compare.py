@@ -174,7 +174,7 @@ CONTRASTS = {
             ("graphgpo dead_entropy=0.1", "graphgpo"),
             ("graphgpo entropy=0.05", "graphgpo"),
             ("graphgpo kl_coef=0.05", "graphgpo"),
-            ("graphgpo group_size=16", "graphgpo"),
+            ("graphgpo kl_coef=0.05", "grpo"),
             ("gigpo dead_entropy=0.1", "gigpo"),
             ("grpo dead_entropy=0.1", "grpo"),
         ],
@@ -291,14 +291,19 @@ def default_comparison(folder: Path, processes: int, seeds: int) -> None:
 
 
 def write_report(folder: Path) -> None:
-    finished, where = report.read_runs(folder), origin()
-    report.write_results(finished, ROOT / "bench" / "results" / "training", where)
+    """CSV files of the runs in `folder`, if there are any; tables and figures of the CSV files."""
+    results = ROOT / "bench" / "results" / "training"
+    if finished := report.read_runs(folder):
+        report.write_results(finished, results, origin())
+    finished = report.read_results(results)
+    where = json.loads((results / "origin.json").read_text())
     runs = report.Runs([*finished, *report.games_alone(finished, "coin110", ALONE)])
     page = ROOT / "docs" / "does_it_help.md"
     report.fill(
         page,
         "origin",
-        f"{len(finished)} runs by `{where['command']}`, commit {where['commit']}; TextWorld "
+        f"{len(finished)} of the {len(jobs(list(EXPERIMENTS), None, None))} runs of "
+        f"`{where['command']}`, commit {where['commit']}; TextWorld "
         f"{where['textworld']}, gym-sokoban {where['gym-sokoban']}, torch {where['torch']}, numpy "
         f"{where['numpy']}, Python {where['python']}; {where['machine']}.",
     )
@@ -309,7 +314,8 @@ def write_report(folder: Path) -> None:
     report.fill(page, "alone", report.dead_groups_table(runs, alone, ("coin110",)))
     tried = list(dict.fromkeys(arm for pair in CONTRASTS["remedies"][0] for arm in pair))
     report.fill(page, "dead_groups", report.dead_groups_table(runs, tried, ("coin110",)))
-    report.fill(page, "cost", report.cost_table(report.read_runs(folder / "uncached")))
+    if uncached := report.read_runs(folder / "uncached"):
+        report.fill(page, "cost", report.cost_table(uncached))
     report.write_figures(runs, ROOT / "docs" / "images")
 
 

@@ -347,6 +347,36 @@ def write_results(runs: Sequence[Finished], folder: Path, origin: Mapping[str, A
     (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")
 
 
+def read_results(folder: Path) -> list[Finished]:
+    """The runs that `write_results` wrote, to four digits."""
+    with (folder / "curves.csv").open() as stream:
+        curves: dict[tuple[str, ...], list[dict[str, str]]] = {}
+        for row in csv.DictReader(stream):
+            curves.setdefault((row["setting"], row["estimator"], row["seed"]), []).append(row)
+    with (folder / "runs.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    return [
+        Finished(
+            row["setting"],
+            row["arm"],
+            int(row["seed"]),
+            {
+                name: np.array([number_or_nan(point[name]) for point in points])
+                for name in CURVES
+                if (points := curves.get((row["setting"], row["arm"], row["seed"])))
+            },
+            {name: number_or_nan(row[name]) for name in list(row)[3:]},
+            {},
+            math.nan,
+        )
+        for row in rows
+    ]
+
+
+def number_or_nan(text: str) -> float:
+    return float(text) if text else math.nan
+
+
 # --- figures --------------------------------------------------------------------------------------
 
 STYLE: Any = {
@@ -457,7 +487,7 @@ def games_apart(runs: Runs) -> Any:
             band(axes, stacked(runs, "coin110", name, "success", seeds), colour, shown, style)
         axes.set(title=f"{title}, 10 rooms away", xlabel="iteration", ylim=(0, 1.02))
         axes.grid(True)
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
     panels[0].set_ylabel("success on training games")
     return figure
 
