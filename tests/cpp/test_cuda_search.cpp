@@ -75,8 +75,8 @@ std::vector<double> expected_distances(const Maze& maze) {
         }
         const Distances distances = distances_to_goal(graph, costs);
         for (std::size_t node = 0; node < graph.num_nodes; ++node) {
-            if (distances.reached[node] != 0)
-                expected[index(first) + node] = distances.to_goal[node];
+            const Distance distance = distances.to_goal[node];
+            if (distances.is_finite(distance)) expected[index(first) + node] = distance;
         }
     }
     return expected;
