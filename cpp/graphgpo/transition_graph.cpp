@@ -76,9 +76,7 @@ class NodesByNumber {
     void expect(std::size_t /*step*/) const noexcept {}
     [[nodiscard]] StateId node(std::int32_t number) {
         StateId& node = node_of_[index(number - first_)];
-        const bool is_new = node == none;  // without a branch, which would go either way as often
-        node = is_new ? id_of(num_nodes_) : node;
-        num_nodes_ += is_new ? 1 : 0;
+        if (node == none) node = add_keyless();
         return node;
     }
     [[nodiscard]] StateId add_keyless() { return id_of(num_nodes_++); }
