@@ -10,7 +10,10 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "graphgpo/interner.hpp"
 #include "graphgpo/pipeline.hpp"
 #include "shapes.hpp"
 
@@ -22,7 +25,7 @@ using bench::Workload;
 
 struct Case {
     Walk walk;
-    enum Keys { text, text_and_next_text, integer } keys = text;
+    enum Keys { text, text_and_next_text, integer, numbered } keys = text;
     bool has_costs = false;
 };
 
@@ -33,6 +36,7 @@ const std::map<std::string, Case, std::less<>> cases = {
     {"text_giant_group",
      {.walk = {.trajectories = 1000, .rooms = 400, .starts = 400, .text_bytes = 100}}},
     {"integer_small_groups", {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::integer}},
+    {"numbered_small_groups", {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::numbered}},
     {"integer_giant_group",
      {.walk = {.trajectories = 1000, .rooms = 400, .starts = 400, .text_bytes = 24},
       .keys = Case::integer}},
@@ -48,6 +52,25 @@ const std::map<std::string, Case, std::less<>> cases = {
     {"dijkstra_weighted_costs",
      {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::integer, .has_costs = true}},
     {"tiny_call", {.walk = {.max_steps = 10, .rooms = 5}}},
+};
+
+// What the bindings make of lists: states and next states, numbered group by group.
+struct Numbers {
+    explicit Numbers(const Workload& workload) {
+        Interner known(0);
+        for (std::size_t row = 0; row < workload.num_steps(); ++row) {
+            const bool begins = row == 0 || workload.group_ids[row] != workload.group_ids[row - 1];
+            if (begins) known.start_anew(0);
+            states.push_back(known.intern(workload.keys[row]));
+            const Key& next = workload.next_keys[row];
+            next_states.push_back(next.is_null() ? none : known.intern(next));
+        }
+        keys = std::move(known).keys();
+    }
+
+    std::vector<std::int32_t> states;
+    std::vector<std::int32_t> next_states;
+    Array<Key> keys;  // by number
 };
 
 StepAdvantages result_memory(std::size_t rows) {
@@ -97,6 +120,11 @@ int main(int argc, char** argv) {
     Batch batch = shape.keys == Case::integer ? workload.integer_batch() : workload.text_batch();
     if (shape.keys == Case::text_and_next_text) {
         batch.next_states = std::span<const Key>(workload.next_keys);
+    }
+    const Numbers numbers(workload);
+    if (shape.keys == Case::numbered) {
+        batch.states = NumberedKeys{.numbers = numbers.states, .keys = numbers.keys};
+        batch.next_states = NumberedKeys{.numbers = numbers.next_states, .keys = numbers.keys};
     }
     if (shape.has_costs) batch.edge_costs = costs;
 

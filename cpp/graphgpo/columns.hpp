@@ -21,8 +21,9 @@ struct NumericRows {
 };
 
 // Keys that were compared before, group by group: rows of one group have one number where their
-// keys are equal, and another where they are not. The numbers of a group are consecutive, and no
-// other group has them. States and next states share them: both are numbered, or neither.
+// keys are equal, and another where they are not. The numbers of a group are consecutive, the least
+// is that of its first unmasked row's state, and no other group has them. States and next states
+// share them: both are numbered, or neither.
 struct NumberedKeys {
     std::span<const std::int32_t> numbers;  // by row; `none`: null
     std::span<const Key> keys;              // by number
@@ -48,6 +49,14 @@ using KeyColumn =
 }
 [[nodiscard]] inline Key key_at(const KeyColumn& column, RowId row) noexcept {
     return std::visit([row](const auto& typed) { return key_at(typed, row); }, column);
+}
+
+// Whether a row has no key.
+[[nodiscard]] inline bool is_null_at(const auto& column, RowId row) noexcept {
+    return key_at(column, row).is_null();
+}
+[[nodiscard]] inline bool is_null_at(const NumberedKeys& column, RowId row) noexcept {
+    return column.numbers[index(row)] == none;
 }
 
 // dtype and shape in canonical bytes: kind letter (b, i, u, f), item size, number of axes, axes.

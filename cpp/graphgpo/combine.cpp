@@ -23,9 +23,10 @@ bool are_finite(std::span<const float> values) {
 
 void combine(std::span<const double> step_advantages, const EpisodeAdvantages& episode_advantages,
              const Options& options, const AdvantageColumns& steps) {
+    const Array<double> by_step = episode_advantages.by_step();
     for (std::size_t step = 0; step < step_advantages.size(); ++step) {
         const double of_step = step_advantages[step];
-        const double of_episode = episode_advantages[step];
+        const double of_episode = by_step[step];
         steps.advantages[step] =
             static_cast<float>(options.step_weight * of_step + options.episode_weight * of_episode);
         steps.step_advantages[step] = static_cast<float>(of_step);

@@ -44,13 +44,14 @@ void write_edge_returns(const TransitionGraph& graph, std::span<const double> co
         for (std::size_t step = 0; step < returns.size(); ++step) {
             returns[step] = return_of(distances[graph.target[step]], costs[step]);
         }
-    } else {  // all steps into a node have its return
-        Array<double> of_target(graph.num_nodes);
-        for (std::size_t node = 0; node < graph.num_nodes; ++node) {
-            of_target[node] = return_of(distances.to_goal[node], 1);
+    } else {  // distances are few whole numbers, and all steps to one of them have its return
+        Array<double> of_distance(static_cast<std::size_t>(distances.unreachable) + 1);
+        for (std::size_t distance = 0; distance < of_distance.size(); ++distance) {
+            of_distance[distance] = return_of(static_cast<double>(distance), 1);
         }
         for (std::size_t step = 0; step < returns.size(); ++step) {
-            returns[step] = of_target[index(graph.target[step])];
+            const Distance distance = distances[graph.target[step]];
+            returns[step] = of_distance[static_cast<std::uint32_t>(distance)];
         }
     }
 }

@@ -74,4 +74,13 @@ EpisodeAdvantages::EpisodeAdvantages(const Batch& batch, const Rollouts& rollout
     }
 }
 
+Array<double> EpisodeAdvantages::by_step() const {
+    Array<double> advantages(rollouts_->num_steps());
+    for (std::size_t step = 0; step < advantages.size(); ++step) {
+        advantages[step] =
+            penalised_.empty() ? standings_[index(rollouts_->trajectory[step])] : (*this)[step];
+    }
+    return advantages;
+}
+
 }  // namespace graphgpo

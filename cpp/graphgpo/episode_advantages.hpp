@@ -28,6 +28,8 @@ class EpisodeAdvantages {
         const bool is_penalised = !penalised_.empty() && penalty_[step] > 0;
         return is_penalised ? penalised_[trajectory] : standings_[trajectory];
     }
+    // Of all steps, without asking each for its penalty where none is told apart.
+    [[nodiscard]] Array<double> by_step() const;
 
   private:
     const Rollouts* rollouts_;

@@ -65,4 +65,47 @@ class Standing {
 [[nodiscard]] Array<double> normalise_among(const Csr& peers, Array<double> values,
                                             const Options& options);
 
+// The same where a value follows from a level, one of few whole numbers from 0 on, and is
+// `value_above(level - least level of its peers)`. Peers of a level are counted, whoever they are,
+// and a standing is computed once per level: no sort and no division per item.
+[[nodiscard]] Array<double> normalise_levels(const Csr& peers, std::span<const std::int32_t> levels,
+                                             std::size_t num_levels, auto&& value_above,
+                                             const Options& options) {
+    Array<double> standings(levels.size(), 0);
+    Array<std::int32_t> count(num_levels, 0);  // by level, all 0 between rows
+    Array<double> standing_of(num_levels);     // by level
+    // The levels of a row. One place more than levels, because a level is written before it is
+    // known to be new: a branch would go either way as often.
+    Array<std::int32_t> seen(num_levels + 1);
+    FoldedValues compared;
+    for (std::size_t row = 0; row < peers.num_rows(); ++row) {
+        const auto items = peers.row(id_of(row));
+        if (items.size() < 2) continue;
+        std::size_t num_seen = 0;
+        for (const auto item : items) {
+            const std::int32_t level = levels[index(item)];
+            seen[num_seen] = level;
+            std::int32_t& known = count[index(level)];
+            num_seen += known == 0 ? 1 : 0;
+            ++known;
+        }
+        const auto seen_levels = std::span(seen).first(num_seen);
+        if (num_seen > 1) {
+            const std::int32_t least = std::ranges::min(seen_levels);
+            const auto value_of = [&](std::int32_t level) { return value_above(level - least); };
+            compared.clear();
+            for (const auto level : seen_levels) compared.add(value_of(level), count[index(level)]);
+            const Standing standing(compared, options);
+            for (const auto level : seen_levels) {
+                standing_of[index(level)] = standing(value_of(level));
+            }
+            for (const auto item : items) {
+                standings[index(item)] = standing_of[index(levels[index(item)])];
+            }
+        }
+        for (const auto level : seen_levels) count[index(level)] = 0;
+    }
+    return standings;
+}
+
 }  // namespace graphgpo

@@ -33,23 +33,23 @@ T fold(std::span<const Value> values, T start, auto&& step, auto&& merge) {
 
 void tally_edges(const TransitionGraph& graph, const Csr& peers, Tally& tally) {
     // Repeated transitions are neighbours in neither list, so each source marks the targets it has
-    // seen.
+    // seen. Source by source, but without a loop for each, whose end would be a surprise.
     Array<StateId> last_source(graph.num_nodes, none);
-    for (std::size_t node = 0; node < peers.num_rows(); ++node) {
-        const auto steps = peers.row(id_of(node));
-        if (steps.empty()) continue;
-        ++tally.source_states;
-        if (steps.size() == 1) {
-            ++tally.singleton_steps;
-            ++tally.edges;
-            continue;
-        }
-        for (const StepId step : steps) {
-            StateId& last = last_source[index(graph.target[index(step)])];
-            tally.edges += last != id_of(node) ? 1 : 0;
-            last = id_of(node);
-        }
+    for (const StepId step : peers.items) {
+        StateId& last = last_source[index(graph.target[index(step)])];
+        const StateId source = graph.source[index(step)];
+        tally.edges += last != source ? 1 : 0;
+        last = source;
     }
+    std::int32_t sources = 0;
+    std::int32_t singletons = 0;
+    for (std::size_t node = 0; node < graph.num_nodes; ++node) {
+        const std::int32_t steps = peers.offsets[node + 1] - peers.offsets[node];
+        sources += steps > 0 ? 1 : 0;
+        singletons += steps == 1 ? 1 : 0;
+    }
+    tally.source_states = sources;
+    tally.singleton_steps = singletons;
 }
 
 void tally_trajectories(const Rollouts& rollouts, bool has_goal, const AdvantageColumns& steps,

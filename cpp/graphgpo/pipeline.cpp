@@ -151,15 +151,18 @@ void write_rows(const Rollouts& rollouts, const AdvantageColumns& steps,
     for (const auto& [row, step] : rollouts.copies) write(row, step);
 }
 
+// Whether other rows lie between those of a group, which are ascending.
+bool has_gaps(std::span<const RowId> rows) {
+    return index(rows.back()) - index(rows.front()) + 1 != rows.size();
+}
+
 // Credits one group. Where its steps are rows without gaps, as trainers write them, they are
 // credited in place.
 Tally credit_group(const Batch& batch, const Options& options, std::span<const RowId> rows,
                    const AdvantageColumns& columns) {
     const GroupGraph group(batch, rows);
-    const std::size_t first = index(rows.front());
-    const bool has_gaps = index(rows.back()) - first + 1 != rows.size();
-    if (!has_gaps && group.rollouts.copies.empty()) {
-        return credit_steps(batch, options, group, columns.part(first, rows.size()));
+    if (!has_gaps(rows) && group.rollouts.copies.empty()) {
+        return credit_steps(batch, options, group, columns.part(index(rows.front()), rows.size()));
     }
     StepAdvantages by_step = empty_advantages(group.rollouts.num_steps());
     const Tally tally = credit_steps(batch, options, group, columns_of(by_step));
@@ -172,9 +175,16 @@ void number_nodes_over_batch(const Groups& groups, std::span<const Tally> tallie
                              const AdvantageColumns& columns) {
     std::int64_t first_node = 0;
     for (std::size_t g = 0; g < groups.size(); ++g) {
-        for (const RowId row : groups.rows.row(id_of(g))) {
-            columns.state_ids[index(row)] += first_node;
-            columns.next_state_ids[index(row)] += first_node;
+        const auto rows = groups.rows.row(id_of(g));
+        if (has_gaps(rows)) {
+            for (const RowId row : rows) {
+                columns.state_ids[index(row)] += first_node;
+                columns.next_state_ids[index(row)] += first_node;
+            }
+        } else {
+            const AdvantageColumns part = columns.part(index(rows.front()), rows.size());
+            for (std::int64_t& id : part.state_ids) id += first_node;
+            for (std::int64_t& id : part.next_state_ids) id += first_node;
         }
         first_node += tallies[g].nodes;
     }

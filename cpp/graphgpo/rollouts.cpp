@@ -212,7 +212,7 @@ void check_next_states(const Batch& batch, const Rollouts& rollouts, FirstError&
     const auto check = [&](const auto& next_states) {
         for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
             const RowId row = rollouts.row[step];
-            if (!key_at(next_states, row).is_null() || rollouts.following[step] == none) continue;
+            if (!is_null_at(next_states, row) || rollouts.following[step] == none) continue;
             errors.add(row, [&] {
                 return cell("next_states", row) + " is null but its trajectory goes on at row " +
                        std::to_string(rollouts.row[index(rollouts.following[step])]) +

@@ -19,6 +19,15 @@ Array<double> compare(Array<double> scores, const InvalidActionPenalty& penalty,
     return normalise_among(peers, std::move(scores), options);
 }
 
+// By step: how far its target is from the goal, a whole number because every cost is 1.
+Array<std::int32_t> whole_distances(const TransitionGraph& graph, const Distances& distances) {
+    Array<std::int32_t> whole(graph.target.size());
+    for (std::size_t step = 0; step < whole.size(); ++step) {
+        whole[step] = static_cast<std::int32_t>(distances[graph.target[step]]);
+    }
+    return whole;
+}
+
 }  // namespace
 
 Array<double> score_steps(const Batch& batch, const Rollouts& rollouts,
@@ -40,6 +49,12 @@ Array<double> score_steps(const Batch& batch, const Rollouts& rollouts,
 
     const bool is_relative = options.epsilon_scale == EpsilonScale::relative;
     if (!graph.has_goal() && (is_relative || !penalty.is_in_force())) return nothing();
+    if (is_relative && costs.empty() && !penalty.is_in_force()) {
+        const auto relative_return = [&](std::int32_t further) { return powers(further); };
+        return normalise_levels(peers, whole_distances(graph, distances),
+                                static_cast<std::size_t>(distances.unreachable) + 1,
+                                relative_return, options);
+    }
     return compare(
         is_relative ? relative_edge_returns(graph, costs, distances, powers) : copy_of_returns(),
         penalty, peers, options);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <span>
 #include <stdexcept>
 #include <type_traits>
@@ -63,14 +62,9 @@ class NodesByNumber {
                   const Rollouts& rollouts)
         : states_(states.numbers), row_(rollouts.row) {
         if (next_states != nullptr) next_states_ = next_states->numbers;
-        std::int32_t last = none;
-        for (std::size_t step = 0; step < row_.size(); ++step) {
-            for (const std::int32_t number : {state(step), next_state(step)}) {
-                if (number != none) first_ = std::min(first_, number);
-                last = std::max(last, number);
-            }
-        }
-        node_of_.assign(index(last - first_) + 1, none);
+        const std::size_t columns = next_states != nullptr ? 2 : 1;
+        first_ = state(0);
+        node_of_.assign(columns * row_.size(), none);
     }
 
     [[nodiscard]] std::int32_t state(std::size_t step) const { return states_[index(row_[step])]; }
@@ -92,8 +86,8 @@ class NodesByNumber {
     std::span<const std::int32_t> states_;
     std::span<const std::int32_t> next_states_;
     std::span<const RowId> row_;
-    std::int32_t first_ = std::numeric_limits<std::int32_t>::max();  // number
-    Array<StateId> node_of_;                                         // by number, from the first on
+    std::int32_t first_ = none;  // number
+    Array<StateId> node_of_;     // by number, from the first on
     std::size_t num_nodes_ = 0;
 };
 

@@ -42,8 +42,8 @@ TEST(TransitionGraph, NumberedStatesMakeTheGraphOfTheirKeys) {
 
     Batch batch = builder.view();
     const std::vector<Key> keys(14);
-    const std::vector<std::int32_t> states = {12, 10, 12, 13};
-    const std::vector<std::int32_t> next_states = {10, 11, 13, none};
+    const std::vector<std::int32_t> states = {10, 12, 10, 13};
+    const std::vector<std::int32_t> next_states = {12, 11, 13, none};
     batch.states = NumberedKeys{states, keys};
     batch.next_states = NumberedKeys{next_states, keys};
     const Groups groups = group_rows(batch);
