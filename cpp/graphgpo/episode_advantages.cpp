@@ -74,13 +74,12 @@ EpisodeAdvantages::EpisodeAdvantages(const Batch& batch, const Rollouts& rollout
     }
 }
 
-Array<double> EpisodeAdvantages::by_step() const {
-    Array<double> advantages(rollouts_->num_steps());
-    for (std::size_t step = 0; step < advantages.size(); ++step) {
-        advantages[step] =
+void EpisodeAdvantages::write(std::size_t first, std::span<double> advantages) const {
+    for (std::size_t i = 0; i < advantages.size(); ++i) {
+        const std::size_t step = first + i;
+        advantages[i] =
             penalised_.empty() ? standings_[index(rollouts_->trajectory[step])] : (*this)[step];
     }
-    return advantages;
 }
 
 }  // namespace graphgpo

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "graphgpo/columns.hpp"
 #include "graphgpo/memory.hpp"
@@ -28,8 +29,9 @@ class EpisodeAdvantages {
         const bool is_penalised = !penalised_.empty() && penalty_[step] > 0;
         return is_penalised ? penalised_[trajectory] : standings_[trajectory];
     }
-    // Of all steps, without asking each for its penalty where none is told apart.
-    [[nodiscard]] Array<double> by_step() const;
+    // Those of the steps from `first` on, without asking each for its penalty where none is told
+    // apart.
+    void write(std::size_t first, std::span<double> advantages) const;
 
   private:
     const Rollouts* rollouts_;
