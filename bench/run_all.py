@@ -1,6 +1,6 @@
 """Everything in bench/results and bench/README.md that is timed from Python, by one command.
 
-    python bench/run_all.py            # 15 to 20 minutes on a quiet machine
+    python bench/run_all.py            # 6 minutes on a quiet machine
     python bench/run_all.py --quick    # does it all run? writes nothing
     python bench/run_all.py --tables   # only write the tables and the plot anew
 
