@@ -286,7 +286,7 @@ def default_comparison(folder: Path, processes: int, seeds: int) -> None:
     cores = (spent.ru_utime + spent.ru_stime) / 60
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes, {cores:.1f} of one core's time")
     finished = report.read_runs(folder)
-    print(report.estimators_table(report.Runs(finished)))
+    print(report.estimators_table(report.Runs(finished, fewest_seeds=1)))
     print(report.cost_table(finished))
 
 

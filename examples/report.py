@@ -159,7 +159,8 @@ def estimate(values: Iterable[float]) -> Estimate:
 class Runs:
     """Finished runs, by setting and arm."""
 
-    def __init__(self, runs: Sequence[Finished]) -> None:
+    def __init__(self, runs: Sequence[Finished], fewest_seeds: int = FEWEST_SEEDS) -> None:
+        self.fewest_seeds = fewest_seeds
         self.by_arm: dict[tuple[str, str], dict[int, Finished]] = {}
         for run in runs:
             self.by_arm.setdefault((run.setting, run.arm), {})[run.seed] = run
@@ -182,7 +183,7 @@ class Runs:
 
     def settings(self, arms: Sequence[str]) -> list[str]:
         """In which all arms have enough seeds."""
-        return [name for name in TITLES if len(self.shared_seeds(name, arms)) >= FEWEST_SEEDS]
+        return [name for name in TITLES if len(self.shared_seeds(name, arms)) >= self.fewest_seeds]
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -29,6 +29,12 @@ def test_arms_are_compared_on_the_seeds_that_all_of_them_have() -> None:
     assert RUNS.settings(["grpo", "graphgpo"]) == ["coin105"]
 
 
+def test_a_page_wants_more_seeds_than_a_first_look() -> None:
+    few = [run("grpo", seed, 0.5) for seed in range(3)]
+    assert Runs(few).settings(["grpo"]) == []
+    assert Runs(few, fewest_seeds=1).settings(["grpo"]) == ["coin105"]
+
+
 def test_a_difference_is_taken_seed_by_seed() -> None:
     # Seeds differ by far more than arms do, and the interval does not show it.
     difference = RUNS.difference("coin105", "graphgpo", "grpo", "auc", range(1, 8))
