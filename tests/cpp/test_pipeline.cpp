@@ -199,6 +199,18 @@ BatchBuilder random_walks(std::size_t num_rows) {
     return builder;
 }
 
+TEST(Pipeline, NodesAreNumberedGroupAfterGroupAlsoWhereRowsOfGroupsAlternate) {
+    BatchBuilder builder{.states = {"hall", "hall", "kitchen", "cellar"},
+                         .next_states = {{"kitchen", "cellar", nullptr, "hall"}},
+                         .group_ids = {7, 8, 7, 8},
+                         .trajectory_ids = {1, 1, 1, 1},
+                         .success = {{0, 0, 1, 0}}};
+    const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
+    // Group 7: hall, kitchen, GOAL. Group 8: a hall of its own and cellar.
+    EXPECT_EQ(credit.state_ids, (std::vector<std::int64_t>{0, 3, 1, 4}));
+    EXPECT_EQ(credit.next_state_ids, (std::vector<std::int64_t>{1, 4, 2, 3}));
+}
+
 TEST(Pipeline, AnyNumberOfThreadsGivesTheSameBits) {
     BatchBuilder builder = random_walks(40000);
     Options options = mug_options();
