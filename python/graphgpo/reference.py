@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from graphgpo.config import DEFAULT_GIGPO_GAMMA, GraphGPOConfig, with_options
+from graphgpo.config import DEFAULT_GIGPO_GAMMA, GraphGPOConfig, resolved_config
 from graphgpo.result import StepAdvantages
 
 
@@ -96,11 +96,7 @@ def compute_advantages(
     >>> result.distances
     array([2., 1., 2.])
     """
-    if config is None:
-        config = GraphGPOConfig()
-    elif not isinstance(config, GraphGPOConfig):
-        config = GraphGPOConfig.from_mapping(config)
-    config = with_options(config, options)
+    config = resolved_config(config, options)
     if success is None and not (
         config.estimator == "grpo" and (rewards is not None or episode_returns is not None)
     ):
