@@ -34,7 +34,7 @@ def assert_is_as_with_keys(columns: dict[str, Any]) -> None:
 def is_numbered(**columns: Any) -> bool:
     rows = len(columns["states"])
     group_ids = columns.pop("group_ids", np.zeros(rows, np.int64))
-    given_columns: dict[str, Any] = {"next_states": None, "mask": None}
+    given_columns: dict[str, Any] = {"next_states": None, "mask": None, "num_threads": 1}
     column = ingest.key_column("group_ids", group_ids, None, is_id=True)
     numbered = _core.number_objects(group_ids=column, **{**given_columns, **columns})
     return numbered is not None
@@ -89,6 +89,41 @@ def test_an_object_may_end_one_group_and_begin_the_next() -> None:
     assert is_numbered(states=states, next_states=columns["next_states"])
     assert compute(**columns).next_state_ids.tolist() == [1, 2, 4]
     assert_is_as_with_keys(columns)
+
+
+def test_threads_share_the_groups_and_change_nothing() -> None:
+    rng = np.random.default_rng(7)
+    rows = 40_000
+    states = [f"state {code} " + "x" * (code % 300) for code in rng.integers(0, 900, rows)]
+    columns: dict[str, Any] = {
+        "states": states,
+        "next_states": [*states[1:], None],
+        "group_ids": np.arange(rows) // 700,
+        "trajectory_ids": np.arange(rows) // 70,
+        "success": np.arange(rows) // 70 % 2 == 0,
+    }
+    alone = compute(**columns)
+    shared = graphgpo.compute_advantages(**columns, num_threads=3)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(shared, field), getattr(alone, field))
+    columns["states"] = [*states[:-1], {1}]
+    with pytest.raises(TypeError, match=r"states\[39999\] is \{1\} \(set\)"):
+        graphgpo.compute_advantages(**columns, num_threads=3)
+
+
+def test_columns_of_two_worlds_are_not_numbered() -> None:
+    assert not is_numbered(states=[1, 2], next_states=["2", "3"])
+    assert not is_numbered(states=["1", "2"], next_states=[2, None])
+    assert is_numbered(states=[1, "2"], next_states=["2", "3"])
+    assert is_numbered(states=[1, 2], next_states=[None, None])
+    with pytest.raises(TypeError, match="states holds integers but next_states text"):
+        compute(
+            states=[1, 2],
+            next_states=["2", "3"],
+            group_ids=[0, 0],
+            trajectory_ids=[0, 0],
+            success=[True, True],
+        )
 
 
 def test_a_table_beyond_the_cache_is_asked_ahead() -> None:

@@ -60,17 +60,15 @@ struct Numbers {
         Interner known(0);
         for (std::size_t row = 0; row < workload.num_steps(); ++row) {
             const bool begins = row == 0 || workload.group_ids[row] != workload.group_ids[row - 1];
-            if (begins) known.start_anew(0);
+            if (begins) known = Interner(0);
             states.push_back(known.intern(workload.keys[row]));
             const Key& next = workload.next_keys[row];
             next_states.push_back(next.is_null() ? none : known.intern(next));
         }
-        keys = std::move(known).keys();
     }
 
     std::vector<std::int32_t> states;
     std::vector<std::int32_t> next_states;
-    Array<Key> keys;  // by number
 };
 
 StepAdvantages result_memory(std::size_t rows) {
@@ -123,8 +121,8 @@ int main(int argc, char** argv) {
     }
     const Numbers numbers(workload);
     if (shape.keys == Case::numbered) {
-        batch.states = NumberedKeys{.numbers = numbers.states, .keys = numbers.keys};
-        batch.next_states = NumberedKeys{.numbers = numbers.next_states, .keys = numbers.keys};
+        batch.states = NumberedKeys{numbers.states};
+        batch.next_states = NumberedKeys{numbers.next_states};
     }
     if (shape.has_costs) batch.edge_costs = costs;
 

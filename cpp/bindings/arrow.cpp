@@ -31,12 +31,20 @@ namespace {
 
 // Offsets of u, U, z, Z.
 template <typename Offset>
-std::string_view bytes_at(const ArrowArray& array, std::int64_t i) {
-    const auto* offsets = static_cast<const Offset*>(array.buffers[1]) + array.offset + i;
-    const auto size = static_cast<std::size_t>(offsets[1] - offsets[0]);
-    if (size == 0) return {};
-    return {static_cast<const char*>(array.buffers[2]) + offsets[0], size};
-}
+struct BytesBetweenOffsets {
+    explicit BytesBetweenOffsets(const ArrowArray& array)
+        : offsets(static_cast<const Offset*>(array.buffers[1]) + array.offset),
+          data(static_cast<const char*>(array.buffers[2])) {}
+
+    std::string_view operator()(std::int64_t i) const {
+        const auto size = static_cast<std::size_t>(offsets[i + 1] - offsets[i]);
+        if (size == 0) return {};
+        return {data + offsets[i], size};
+    }
+
+    const Offset* offsets;
+    const char* data;
+};
 
 // vu, vz: 16 bytes per value, which hold its size and either the value or where it lies.
 std::string_view view_at(const ArrowArray& array, std::int64_t i) {
@@ -69,23 +77,24 @@ class KeyReader {
         : name_(&name), role_(role), mask_(&mask), arena_(&arena) {}
 
     void read(const ArrowSchema& schema, const ArrowArray& array, std::size_t row,
-              std::vector<Key>& keys) const {
+              Array<Key>& keys) const {
         const std::string_view format = schema.format;
         if (schema.dictionary != nullptr) return read_dictionary(schema, array, row, keys);
         if (format == "n") {
             keys.resize(keys.size() + static_cast<std::size_t>(array.length));
         } else if (format == "u" || format == "z") {
-            append_bytes(array, format == "u", row, keys, bytes_at<std::int32_t>);
+            append_bytes(array, format == "u", row, keys, BytesBetweenOffsets<std::int32_t>(array));
         } else if (format == "U" || format == "Z") {
-            append_bytes(array, format == "U", row, keys, bytes_at<std::int64_t>);
+            append_bytes(array, format == "U", row, keys, BytesBetweenOffsets<std::int64_t>(array));
         } else if (format == "vu" || format == "vz") {
-            append_bytes(array, format == "vu", row, keys, view_at);
+            append_bytes(array, format == "vu", row, keys,
+                         [&](std::int64_t i) { return view_at(array, i); });
         } else if (format.starts_with("w:")) {
             const std::size_t width = std::stoul(std::string(format.substr(2)));
-            append_bytes(array, false, row, keys, [=](const ArrowArray& fixed, std::int64_t i) {
-                const auto* data = static_cast<const char*>(fixed.buffers[1]);
-                return std::string_view(data + static_cast<std::size_t>(fixed.offset + i) * width,
-                                        width);
+            const char* const data = static_cast<const char*>(array.buffers[1]) +
+                                     static_cast<std::size_t>(array.offset) * width;
+            append_bytes(array, false, row, keys, [=](std::int64_t i) {
+                return std::string_view(data + static_cast<std::size_t>(i) * width, width);
             });
         } else if (with_integer_type(format, [&]<typename T>(T) {
                        using Wide =
@@ -114,25 +123,29 @@ class KeyReader {
 
   private:
     template <typename MakeKey>
-    void append(const ArrowArray& array, std::size_t row, std::vector<Key>& keys,
+    void append(const ArrowArray& array, std::size_t row, Array<Key>& keys,
                 MakeKey&& make_key) const {
+        const bool exist_all = mask_->hides_nothing() && has_no_nulls(array);
+        const std::size_t first = keys.size();
+        keys.resize(first + static_cast<std::size_t>(array.length));
+        const auto appended = std::span(keys).subspan(first);
         for (std::int64_t i = 0; i < array.length; ++i, ++row) {
-            const bool exists = !mask_->hides(row) && is_valid(array, i);
-            keys.push_back(exists ? make_key(i, row) : Key());
+            const bool exists = exist_all || (!mask_->hides(row) && is_valid(array, i));
+            if (exists) appended[static_cast<std::size_t>(i)] = make_key(i, row);
         }
     }
 
     template <typename BytesAt>
-    void append_bytes(const ArrowArray& array, bool is_text, std::size_t row,
-                      std::vector<Key>& keys, BytesAt&& at) const {
+    void append_bytes(const ArrowArray& array, bool is_text, std::size_t row, Array<Key>& keys,
+                      BytesAt&& at) const {
         const KeyKind kind = is_text ? KeyKind::text : KeyKind::bytes;
         append(array, row, keys,
-               [&](std::int64_t i, std::size_t) { return Key::view(kind, at(array, i)); });
+               [&](std::int64_t i, std::size_t) { return Key::view(kind, at(i)); });
     }
 
     void read_dictionary(const ArrowSchema& schema, const ArrowArray& array, std::size_t row,
-                         std::vector<Key>& keys) const {
-        std::vector<Key> entries;
+                         Array<Key>& keys) const {
+        Array<Key> entries;
         const Mask everything(std::nullopt);
         KeyReader dictionary(*name_, role_, everything, *arena_);
         dictionary.is_dictionary_ = true;
@@ -197,7 +210,7 @@ OwnedKeyColumn keys_from_arrow(const py::object& values, const std::optional<Col
 
     const Mask masked(mask);
     Arena arena;
-    std::vector<Key> keys;
+    Array<Key> keys;
     if (column.num_rows() == 0) return {std::move(keys), std::move(arena), owner};  // of any type
     if (const auto integers = as_int64(column)) {
         return OwnedKeyColumn(Column<std::int64_t>(static_cast<py::ssize_t>(integers->size()),

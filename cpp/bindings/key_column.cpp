@@ -28,19 +28,16 @@ Key array_key(Arena& arena, std::string_view header, std::string_view elements) 
     return Key::view(KeyKind::array, {bytes, size});
 }
 
-OwnedKeyColumn::OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::object owner)
+OwnedKeyColumn::OwnedKeyColumn(Array<Key> keys, Arena arena, py::object owner)
     : data_(std::move(keys)), arena_(std::move(arena)), owner_(std::move(owner)) {}
 
-OwnedKeyColumn::OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::tuple objects,
-                               py::object owner)
+OwnedKeyColumn::OwnedKeyColumn(Array<Key> keys, Arena arena, py::tuple objects, py::object owner)
     : data_(std::move(keys)),
       arena_(std::move(arena)),
       objects_(std::move(objects)),
       owner_(std::move(owner)) {}
 
-OwnedKeyColumn::OwnedKeyColumn(std::vector<std::int32_t> numbers,
-                               std::shared_ptr<NumberedValues> values)
-    : data_(Numbered{std::move(numbers), std::move(values)}) {}
+OwnedKeyColumn::OwnedKeyColumn(Array<std::int32_t> numbers) : data_(std::move(numbers)) {}
 
 OwnedKeyColumn::OwnedKeyColumn(Column<std::int64_t> integers) : data_(std::move(integers)) {}
 
@@ -48,14 +45,14 @@ OwnedKeyColumn::OwnedKeyColumn(py::array rows, std::string header)
     : data_(Rows{std::move(rows), std::move(header)}) {}
 
 KeyColumn OwnedKeyColumn::view() const {
-    if (const auto* keys = std::get_if<std::vector<Key>>(&data_)) {
+    if (const auto* keys = std::get_if<Array<Key>>(&data_)) {
         return std::span<const Key>(*keys);
     }
     if (const auto* integers = std::get_if<Column<std::int64_t>>(&data_)) {
         return bindings::view(*integers);
     }
-    if (const auto* numbered = std::get_if<Numbered>(&data_)) {
-        return NumberedKeys{.numbers = numbered->numbers, .keys = numbered->values->keys};
+    if (const auto* numbers = std::get_if<Array<std::int32_t>>(&data_)) {
+        return NumberedKeys{*numbers};
     }
     const auto& [array, header] = std::get<Rows>(data_);
     const auto num_rows = static_cast<std::size_t>(array.shape(0));
@@ -110,7 +107,7 @@ bool OwnedKeyColumn::lacks(KeyKind kind) const {
 OwnedKeyColumn OwnedKeyColumn::with_arrays_apart() const {
     const NumericRows rows = std::get<NumericRows>(view());
     Arena arena;
-    std::vector<Key> keys;
+    Array<Key> keys;
     keys.reserve(rows.num_rows);
     for (std::size_t row = 0; row < rows.num_rows; ++row) {
         keys.push_back(array_key(arena, rows.header, key_at(rows, id_of(row)).bytes()));
@@ -124,6 +121,7 @@ void bind_key_column(py::module_& module) {
                                "A column of states or ids in canonical form. Opaque.")
         .def("__len__", [](const OwnedKeyColumn& column) { return num_rows(column.view()); })
         .def_property_readonly("is_rows", &OwnedKeyColumn::is_rows)
+        .def_property_readonly("is_numbered", &OwnedKeyColumn::is_numbered)
         .def_property_readonly(
             "has_integers_only",
             [](const OwnedKeyColumn& column) {

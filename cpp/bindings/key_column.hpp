@@ -26,6 +26,7 @@ namespace graphgpo::bindings {
 class Mask {
   public:
     explicit Mask(const std::optional<Column<bool>>& mask) : rows_(view(mask)) {}
+    [[nodiscard]] bool hides_nothing() const noexcept { return !rows_; }
     [[nodiscard]] bool hides(std::size_t row) const noexcept {
         return rows_ && row < rows_->size() && (*rows_)[row] == 0;
     }
@@ -50,19 +51,13 @@ class Arena {
 // The key of an array: `header` as `array_header` writes it, then the elements.
 [[nodiscard]] Key array_key(Arena& arena, std::string_view header, std::string_view elements);
 
-// The different values of a column, or of two columns that share them, and what their keys view.
-struct NumberedValues {
-    Array<Key> keys;  // by number
-    std::vector<py::object> objects;
-};
-
 class OwnedKeyColumn {
   public:
-    OwnedKeyColumn(std::vector<std::int32_t> numbers, std::shared_ptr<NumberedValues> values);
+    explicit OwnedKeyColumn(Array<std::int32_t> numbers);  // as NumberedKeys has them
     // `owner` keeps alive what keys view outside the arena: Arrow buffers, another column.
-    OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::object owner);
+    OwnedKeyColumn(Array<Key> keys, Arena arena, py::object owner);
     // `objects` are those the keys were read from, and may view.
-    OwnedKeyColumn(std::vector<Key> keys, Arena arena, py::tuple objects, py::object owner);
+    OwnedKeyColumn(Array<Key> keys, Arena arena, py::tuple objects, py::object owner);
     explicit OwnedKeyColumn(Column<std::int64_t> integers);
     // A numeric (N, ...) array, C-contiguous and canonical; `header` as `array_header` writes it.
     OwnedKeyColumn(py::array rows, std::string header);
@@ -71,6 +66,9 @@ class OwnedKeyColumn {
     // By row; null for a column that was not read from objects.
     [[nodiscard]] const py::tuple& objects() const noexcept { return objects_; }
     [[nodiscard]] bool is_rows() const noexcept { return std::holds_alternative<Rows>(data_); }
+    [[nodiscard]] bool is_numbered() const noexcept {
+        return std::holds_alternative<Array<std::int32_t>>(data_);
+    }
     // Whether there is a value, nulls aside, and every value is of one of `kinds`.
     [[nodiscard]] bool holds_only(std::initializer_list<KeyKind> kinds) const;
     // Whether there is a value, nulls aside, and no value is of `kind`.
@@ -83,11 +81,7 @@ class OwnedKeyColumn {
         py::array array;
         std::string header;
     };
-    struct Numbered {
-        std::vector<std::int32_t> numbers;  // by row
-        std::shared_ptr<NumberedValues> values;
-    };
-    std::variant<std::vector<Key>, Column<std::int64_t>, Rows, Numbered> data_;
+    std::variant<Array<Key>, Column<std::int64_t>, Rows, Array<std::int32_t>> data_;
     Arena arena_;
     py::tuple objects_{py::reinterpret_steal<py::tuple>(py::handle())};
     py::object owner_;

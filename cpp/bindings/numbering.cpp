@@ -1,15 +1,20 @@
 // Lists of plain values to numbers, while they are read.
 //
 // Every value is read once, compared with those of its group, and let go: no key per row, no
-// reference to every object, and no second visit to memory that is cold by then. All of it happens
-// under the GIL; gathering keys (objects.cpp), to compare them later and without it, holds the GIL
-// about as long, because cold objects are what takes the time.
+// reference to any object, and no second visit to memory that is cold by then.
+//
+// All of it happens under the GIL, which other Python code therefore waits for, as it does while
+// keys are gathered (objects.cpp). Threads of ours share the groups meanwhile: they read str, int
+// and None, which never change, and no lists but those that nobody can change now; they touch no
+// reference count, raise nothing and call nothing of Python that does.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -18,6 +23,8 @@
 
 #include "encoder.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/memory.hpp"
+#include "graphgpo/parallel.hpp"
 #include "graphgpo/prefetch.hpp"
 #include "key_column.hpp"
 
@@ -48,104 +55,123 @@ std::optional<Key> plain_key(PyObject* value) {
     return std::nullopt;
 }
 
-class Numbering {
-  public:
-    Numbering(std::span<PyObject* const> states,
-              std::optional<std::span<PyObject* const>> next_states, const Mask& mask)
-        : states_(states),
-          has_next_states_(next_states.has_value()),
-          next_states_(next_states.value_or(states.first(0))),
-          mask_(&mask),
-          numbers_(states_.size(), none),
-          next_numbers_(next_states_.size(), none) {}
+struct Objects {
+    std::span<PyObject* const> states;
+    std::optional<std::span<PyObject* const>> next_states;
+    Mask mask;
 
-    // The rows of one group. False: a value is not plain.
-    [[nodiscard]] bool read_group(std::size_t begin, std::size_t end) {
-        known_.start_anew((end - begin) / 2);
-        for (std::size_t row = begin; row < end; row += block) {
-            if (!read_block(row, std::min(row + block, end), end)) return false;
+    // In a rollout loop the state after a step and the state before the following one are the same
+    // object.
+    [[nodiscard]] bool is_following_state(std::size_t row) const {
+        return row + 1 < states.size() && (*next_states)[row] == states[row + 1] &&
+               !mask.hides(row + 1);
+    }
+};
+
+// Which kinds of keys a column has, a bit for each.
+using Kinds = std::uint32_t;
+
+constexpr Kinds kind_bit(KeyKind kind) { return Kinds{1} << static_cast<unsigned>(kind); }
+
+// Whether one column has integers only and the other text only: somebody has forgotten to make keys
+// of both.
+bool are_of_two_worlds(Kinds states, Kinds next_states) {
+    constexpr Kinds integer = kind_bit(KeyKind::integer);
+    const auto has_only_text = [](Kinds kinds) { return kinds != 0 && (kinds & integer) == 0; };
+    return (states == integer && has_only_text(next_states)) ||
+           (next_states == integer && has_only_text(states));
+}
+
+struct Numbers {
+    explicit Numbers(const Objects& objects)
+        : states(objects.states.size(), none),
+          next_states(objects.next_states ? states.size() : 0, none) {}
+
+    Array<std::int32_t> states;  // by row
+    Array<std::int32_t> next_states;
+};
+
+// Numbers the rows of one group, from 0 on.
+class GroupNumbering {
+  public:
+    GroupNumbering(const Objects& objects, std::size_t begin, std::size_t end, Numbers& numbers)
+        : objects_(&objects),
+          begin_(begin),
+          end_(end),
+          numbers_(&numbers),
+          known_((end - begin) / 2) {}
+
+    // False: a value is not plain.
+    [[nodiscard]] bool run() {
+        for (std::size_t row = begin_; row < std::min(begin_ + ahead, end_); ++row) {
+            if (!read(row)) return false;
         }
-        settle_next(end, Key());
+        for (std::size_t row = begin_; row < end_; ++row) {
+            if (row + ahead < end_ && !read(row + ahead)) return false;
+            if (is_block(row) && known_.is_beyond_cache()) {
+                const std::size_t first = (row - begin_) % keys_.size();
+                known_.expect(std::span(keys_).subspan(first, std::min(end_ - row, ahead)));
+            }
+            const Key& key = key_of(row);
+            if (!key.is_null()) numbers_->states[row] = known_.intern(key);
+            if (objects_->next_states && row > begin_) number_next_state(row - 1, &key);
+        }
+        if (objects_->next_states) number_next_state(end_ - 1, nullptr);
         return true;
     }
 
-    [[nodiscard]] std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>> columns() && {
-        values_->keys = std::move(known_).keys();
-        OwnedKeyColumn states(std::move(numbers_), values_);
-        if (!has_next_states_) return {std::move(states), std::nullopt};
-        return {std::move(states), OwnedKeyColumn(std::move(next_numbers_), values_)};
-    }
+    [[nodiscard]] Kinds kinds() const noexcept { return kinds_; }
+    [[nodiscard]] Kinds next_kinds() const noexcept { return next_kinds_; }
 
   private:
-    static constexpr std::size_t block = Interner::block;
+    // Objects lie anywhere in memory, where the processor does not see them coming: texts are
+    // asked for this many rows before they are compared, heads as many before those.
+    static constexpr std::size_t ahead = Interner::block;
 
-    struct Unsettled {
-        Key key;  // null where the object is the following state
-        PyObject* object = nullptr;
-    };
-
-    // In a rollout loop the state after a step and the state before the following one are the same
-    // object, which is read once.
-    [[nodiscard]] bool is_following(std::size_t row, std::size_t group_end) const {
-        return row + 1 < group_end && next_states_[row] == states_[row + 1] &&
-               !mask_->hides(row + 1);
+    [[nodiscard]] bool is_block(std::size_t row) const { return (row - begin_) % ahead == 0; }
+    [[nodiscard]] Key& key_of(std::size_t row) { return keys_[(row - begin_) % keys_.size()]; }
+    [[nodiscard]] Key& next_key_of(std::size_t row) {
+        return next_keys_[(row - begin_) % next_keys_.size()];
     }
 
-    // Objects lie anywhere in memory, where the processor does not see them coming: heads are asked
-    // for a block before they are read, texts up to a block before they are compared.
-    bool read_block(std::size_t begin, std::size_t end, std::size_t group_end) {
-        for (std::size_t row = end; row < std::min(end + block, states_.size()); ++row) {
-            prefetch_head(states_[row]);
-            if (has_next_states_ && !is_following(row, states_.size())) {
-                prefetch_head(next_states_[row]);
+    bool read(std::size_t row) {
+        const auto& [states, next_states, mask] = *objects_;
+        if (row + ahead < states.size()) {
+            prefetch_head(states[row + ahead]);
+            if (next_states && !objects_->is_following_state(row + ahead)) {
+                prefetch_head((*next_states)[row + ahead]);
             }
         }
-        std::array<Key, block> keys;
-        std::array<Key, block> next_keys;
-        const auto read = [](PyObject* object, Key& key) {
+        const auto take = [](PyObject* object, Key& key, Kinds& kinds) {
             const std::optional<Key> plain = plain_key(object);
             if (!plain) return false;
             key = *plain;
+            if (!key.is_null()) kinds |= kind_bit(key.kind());
             prefetch(key);
             return true;
         };
-        for (std::size_t row = begin; row < end; ++row) {
-            if (mask_->hides(row)) continue;
-            if (!read(states_[row], keys[row - begin])) return false;
-            if (!has_next_states_ || is_following(row, group_end)) continue;
-            if (!read(next_states_[row], next_keys[row - begin])) return false;
-        }
-        if (known_.is_beyond_cache()) known_.expect(std::span(keys).first(end - begin));
-        for (std::size_t row = begin; row < end; ++row) {
-            const Key& key = keys[row - begin];
-            if (!key.is_null()) numbers_[row] = number(key, states_[row]);
-            settle_next(row, key);
-            if (!has_next_states_ || mask_->hides(row)) continue;
-            unsettled_ = {next_keys[row - begin], next_states_[row]};
-        }
-        return true;
+        key_of(row) = Key();
+        next_key_of(row) = Key();
+        if (mask.hides(row)) return true;
+        if (!take(states[row], key_of(row), kinds_)) return false;
+        if (!next_states || (row + 1 < end_ && objects_->is_following_state(row))) return true;
+        return take((*next_states)[row], next_key_of(row), next_kinds_);
     }
 
-    // The number of the next state of the row before, of which `row` is mostly the state.
-    void settle_next(std::size_t row, const Key& state) {
-        if (unsettled_.object == nullptr) return;
-        const auto [key, object] = std::exchange(unsettled_, Unsettled{});
-        std::int32_t& next_number = next_numbers_[row - 1];
-        const bool is_state = !state.is_null() && (object == states_[row] || key == state);
-        if (is_state) {
-            next_number = numbers_[row];
-        } else if (!key.is_null()) {
-            next_number = number(key, object);
+    // The state of the following row, if there is one, is what most steps lead to.
+    void number_next_state(std::size_t row, const Key* following) {
+        std::int32_t& number = numbers_->next_states[row];
+        if (following != nullptr && objects_->is_following_state(row)) {
+            number = numbers_->states[row + 1];
+            return;
         }
-    }
-
-    std::int32_t number(const Key& key, PyObject* object) {
-        const std::size_t num_known = known_.size();
-        const std::int32_t found = known_.intern(key);
-        if (known_.size() != num_known) {
-            values_->objects.push_back(py::reinterpret_borrow<py::object>(object));
+        const Key& key = next_key_of(row);
+        if (key.is_null()) return;
+        if (following != nullptr && key == *following) {
+            number = numbers_->states[row + 1];
+        } else {
+            number = known_.intern(key);
         }
-        return found;
     }
 
     static void prefetch_head(PyObject* object) {
@@ -153,57 +179,78 @@ class Numbering {
         graphgpo::prefetch(reinterpret_cast<const char*>(object) + 40);
     }
 
-    std::span<PyObject* const> states_;
-    bool has_next_states_;
-    std::span<PyObject* const> next_states_;
-    const Mask* mask_;
-    Interner known_{0};
-    Unsettled unsettled_;
-    std::vector<std::int32_t> numbers_;
-    std::vector<std::int32_t> next_numbers_;
-    std::shared_ptr<NumberedValues> values_ = std::make_shared<NumberedValues>();
+    const Objects* objects_;
+    std::size_t begin_;
+    std::size_t end_;
+    Numbers* numbers_;
+    Interner known_;
+    Kinds kinds_ = 0;
+    Kinds next_kinds_ = 0;
+    std::array<Key, 2 * ahead> keys_;       // of the rows about, states
+    std::array<Key, 2 * ahead> next_keys_;  // null where the object is the following state
 };
 
-// Nothing where numbering is not for these columns: a value is not plain, a group comes back after
-// another one, there may be more values than numbers, or a list has changed since its length was
-// checked.
-std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_objects(
-    const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
-    const std::optional<Column<bool>>& mask) {
-    const auto state_objects = elements(states);
-    std::optional<std::span<PyObject* const>> next_objects;
-    if (!next_states.is_none()) next_objects = elements(next_states);
-    const std::size_t rows = state_objects.size();
-    const bool is_of_one_length =
-        num_rows(group_ids.view()) == rows && (!next_objects || next_objects->size() == rows);
-    if (!is_of_one_length || rows > max_rows / 2) return std::nullopt;
-    const Mask masked(mask);
-    Numbering numbering(state_objects, next_objects, masked);
+// The rows of each group, if those of none are apart.
+std::optional<std::vector<std::pair<std::size_t, std::size_t>>> runs_of_groups(
+    const KeyColumn& group_ids, const Mask& mask) {
+    std::vector<std::pair<std::size_t, std::size_t>> runs;
+    const std::size_t rows = num_rows(group_ids);
     Interner groups(0);
-    const auto read_groups = [&](const auto& ids) {
+    const auto find_runs = [&](const auto& ids) {
         std::size_t end = 0;
         for (std::size_t begin = 0; begin < rows; begin = end) {
             end = begin + 1;
-            if (masked.hides(begin)) continue;
+            if (mask.hides(begin)) continue;
             const Key group = key_at(ids, id_of(begin));
             for (; end < rows; ++end) {
-                if (!masked.hides(end) && key_at(ids, id_of(end)) != group) break;
+                if (!mask.hides(end) && key_at(ids, id_of(end)) != group) break;
             }
-            const std::size_t num_groups = groups.size();
-            if (index(groups.intern(group)) != num_groups) return false;
-            if (!numbering.read_group(begin, end)) return false;
+            if (index(groups.intern(group)) != runs.size()) return false;
+            runs.emplace_back(begin, end);
         }
         return true;
     };
-    if (!std::visit(read_groups, group_ids.view())) return std::nullopt;
-    return std::move(numbering).columns();
+    if (!std::visit(find_runs, group_ids)) return std::nullopt;
+    return runs;
+}
+
+// Nothing where numbering is not for these columns: a value is not plain, a group comes back after
+// another one, or a list has changed since its length was checked.
+std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_objects(
+    const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
+    const std::optional<Column<bool>>& mask, std::size_t num_threads) {
+    Objects objects{.states = elements(states), .next_states = std::nullopt, .mask = Mask(mask)};
+    if (!next_states.is_none()) objects.next_states = elements(next_states);
+    const std::size_t rows = objects.states.size();
+    if (num_rows(group_ids.view()) != rows || rows > max_rows ||
+        (objects.next_states && objects.next_states->size() != rows)) {
+        return std::nullopt;
+    }
+    const auto runs = runs_of_groups(group_ids.view(), objects.mask);
+    if (!runs) return std::nullopt;
+
+    Numbers numbers(objects);
+    std::atomic<bool> is_plain = true;
+    std::atomic<Kinds> kinds = 0;
+    std::atomic<Kinds> next_kinds = 0;
+    parallel_for(runs->size(), useful_threads(num_threads, rows), [&](std::size_t group) {
+        const auto [begin, end] = (*runs)[group];
+        GroupNumbering numbering(objects, begin, end, numbers);
+        if (is_plain && !numbering.run()) is_plain = false;
+        kinds |= numbering.kinds();
+        next_kinds |= numbering.next_kinds();
+    });
+    if (!is_plain || are_of_two_worlds(kinds, next_kinds)) return std::nullopt;
+    OwnedKeyColumn numbered(std::move(numbers.states));
+    if (!objects.next_states) return {{std::move(numbered), std::nullopt}};
+    return {{std::move(numbered), OwnedKeyColumn(std::move(numbers.next_states))}};
 }
 
 }  // namespace
 
 void bind_numbering(py::module_& module) {
     module.def("number_objects", &number_objects, py::kw_only(), "states"_a, "next_states"_a,
-               "group_ids"_a, "mask"_a);
+               "group_ids"_a, "mask"_a, "num_threads"_a);
 }
 
 }  // namespace graphgpo::bindings

@@ -47,7 +47,7 @@ OwnedKeyColumn keys_from_reals(const Column<double>& values,
                                const std::optional<Column<bool>>& mask, const std::string& name) {
     const Mask masked(mask);
     const auto reals = view(values);
-    std::vector<Key> keys(reals.size());
+    Array<Key> keys(reals.size());
     for (std::size_t row = 0; row < keys.size(); ++row) {
         if (masked.hides(row)) continue;
         if (std::isnan(reals[row])) refuse_nan(name, row);
@@ -57,7 +57,7 @@ OwnedKeyColumn keys_from_reals(const Column<double>& values,
 }
 
 OwnedKeyColumn keys_from_flags(const Column<bool>& values) {
-    std::vector<Key> keys;
+    Array<Key> keys;
     keys.reserve(view(values).size());
     for (const std::uint8_t flag : view(values)) {
         keys.push_back(Key::word(KeyKind::boolean, flag != 0 ? 1 : 0));
@@ -71,7 +71,7 @@ OwnedKeyColumn keys_from_fixed_text(const py::array& values, bool in_place) {
     const std::size_t width = static_cast<std::size_t>(values.itemsize()) / sizeof(std::uint32_t);
     const auto* code_points = static_cast<const std::uint32_t*>(values.data());
     Arena arena;
-    std::vector<Key> keys;
+    Array<Key> keys;
     keys.reserve(num_rows);
     TextEncoder text;
     for (std::size_t row = 0; row < num_rows; ++row, code_points += width) {
@@ -93,7 +93,7 @@ OwnedKeyColumn keys_from_fixed_bytes(const py::array& values) {
     const auto num_rows = static_cast<std::size_t>(values.size());
     const auto width = static_cast<std::size_t>(values.itemsize());
     const auto* data = static_cast<const char*>(values.data());
-    std::vector<Key> keys;
+    Array<Key> keys;
     keys.reserve(num_rows);
     for (std::size_t row = 0; row < num_rows; ++row, data += width) {
         std::size_t length = width;

@@ -99,7 +99,7 @@ OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<C
     Arena arena;
     Encoder encoder(arena, is_id ? Role::id : Role::state,
                     in_place ? TextForm::in_place : TextForm::utf8);
-    std::vector<Key> keys(elements.size());
+    Array<Key> keys(elements.size());
     const py::tuple objects(elements.size());  // a masked row, or a following state's, has none
     for (std::size_t row = 0; row < keys.size(); ++row) {
         elements.prefetch(row);

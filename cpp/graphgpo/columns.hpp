@@ -21,12 +21,10 @@ struct NumericRows {
 };
 
 // Keys that were compared before, group by group: rows of one group have one number where their
-// keys are equal, and another where they are not. The numbers of a group are consecutive, the least
-// is that of its first unmasked row's state, and no other group has them. States and next states
-// share them: both are numbered, or neither.
+// keys are equal, and another where they are not. The numbers of a group start from 0 and leave
+// none out. States and next states share them: both are numbered, or neither.
 struct NumberedKeys {
     std::span<const std::int32_t> numbers;  // by row; `none`: null
-    std::span<const Key> keys;              // by number
 };
 
 using KeyColumn =
@@ -43,9 +41,10 @@ using KeyColumn =
 [[nodiscard]] inline Key key_at(const NumericRows& column, RowId row) noexcept {
     return Key::view(KeyKind::row, {column.data + index(row) * column.row_bytes, column.row_bytes});
 }
+// Stands for the key: it is equal to those of equal keys in its group.
 [[nodiscard]] inline Key key_at(const NumberedKeys& column, RowId row) noexcept {
     const std::int32_t number = column.numbers[index(row)];
-    return number == none ? Key() : column.keys[index(number)];
+    return number == none ? Key() : Key::integer(number);
 }
 [[nodiscard]] inline Key key_at(const KeyColumn& column, RowId row) noexcept {
     return std::visit([row](const auto& typed) { return key_at(typed, row); }, column);

@@ -76,12 +76,6 @@ void Interner::expect(std::span<const Key> keys) const {
     }
 }
 
-void Interner::start_anew(std::size_t expected) {
-    slots_.assign(std::bit_ceil(std::max(2 * expected, smallest_table)), Slot{});
-    samples_ = true;
-    num_keyed_ = 0;
-}
-
 std::int32_t Interner::add_keyless() {
     keys_.emplace_back();
     return id_of(keys_.size() - 1);

@@ -59,12 +59,6 @@ class Interner {
     }
     static constexpr std::size_t block = 16;
 
-    // Forgets all keys, of which about `expected` new ones follow; ids go on.
-    void start_anew(std::size_t expected);
-
-    // By id; null for the keyless.
-    [[nodiscard]] Array<Key> keys() && noexcept { return std::move(keys_); }
-
     // The next free id, given to something that has no key (GOAL, a leaf) and is never found again.
     [[nodiscard]] std::int32_t add_keyless();
 

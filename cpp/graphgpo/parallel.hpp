@@ -13,4 +13,7 @@ namespace graphgpo {
 void parallel_for(std::size_t count, std::size_t num_threads,
                   const std::function<void(std::size_t)>& work);
 
+// Of `num_threads`, how many are worth starting for that many rows.
+[[nodiscard]] std::size_t useful_threads(std::size_t num_threads, std::size_t num_rows);
+
 }  // namespace graphgpo

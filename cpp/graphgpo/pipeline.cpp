@@ -35,13 +35,6 @@ struct GroupGraph {
     Distances distances;
 };
 
-// Starting a thread costs about as much as crediting a thousand rows.
-std::size_t useful_threads(std::size_t num_threads, std::size_t num_rows) {
-    constexpr std::size_t rows_per_thread = 4096;
-    return std::clamp<std::size_t>(num_rows / rows_per_thread, 1,
-                                   std::max<std::size_t>(num_threads, 1));
-}
-
 // Works on every group; of all errors the one of the earliest row is thrown.
 void for_each_group(const Groups& groups, std::size_t num_threads,
                     const std::function<void(GroupId, std::span<const RowId>)>& work) {

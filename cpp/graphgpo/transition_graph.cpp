@@ -63,7 +63,6 @@ class NodesByNumber {
         : states_(states.numbers), row_(rollouts.row) {
         if (next_states != nullptr) next_states_ = next_states->numbers;
         const std::size_t columns = next_states != nullptr ? 2 : 1;
-        first_ = state(0);
         node_of_.assign(columns * row_.size(), none);
     }
 
@@ -75,7 +74,7 @@ class NodesByNumber {
 
     void expect(std::size_t /*step*/) const noexcept {}
     [[nodiscard]] StateId node(std::int32_t number) {
-        StateId& node = node_of_[index(number - first_)];
+        StateId& node = node_of_[index(number)];
         if (node == none) node = add_keyless();
         return node;
     }
@@ -86,8 +85,7 @@ class NodesByNumber {
     std::span<const std::int32_t> states_;
     std::span<const std::int32_t> next_states_;
     std::span<const RowId> row_;
-    std::int32_t first_ = none;  // number
-    Array<StateId> node_of_;     // by number, from the first on
+    Array<StateId> node_of_;  // by number
     std::size_t num_nodes_ = 0;
 };
 

@@ -16,6 +16,8 @@ class KeyColumn:
     @property
     def is_rows(self) -> bool: ...
     @property
+    def is_numbered(self) -> bool: ...
+    @property
     def has_integers_only(self) -> bool: ...
     @property
     def has_text_only(self) -> bool: ...
@@ -42,6 +44,7 @@ def number_objects(
     next_states: list[Any] | tuple[Any, ...] | None,
     group_ids: KeyColumn,
     mask: NDArray[np.bool_] | None,
+    num_threads: int,
 ) -> tuple[KeyColumn, KeyColumn | None] | None: ...
 def reals_from_objects(
     *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from graphgpo import _core, cuda
 from graphgpo.config import GraphGPOConfig, core_options
-from graphgpo.ingest import read_batch
+from graphgpo.ingest import call_core
 from graphgpo.result import StepAdvantages
 
 
@@ -116,20 +116,21 @@ def compute_advantages(
         )
         return cast(StepAdvantages, on_device)
     fields = core_options(config, options)
-    columns = read_batch(
-        states,
-        next_states,
-        group_ids=group_ids,
-        trajectory_ids=trajectory_ids,
-        success=success,
-        step_ids=step_ids,
-        rewards=rewards,
-        episode_returns=episode_returns,
-        edge_costs=edge_costs,
-        action_valid=action_valid,
-        mask=mask,
-    )
-    credit = _core.compute_advantages(**columns, **fields, num_threads=thread_limit(num_threads))
+    given = {
+        "states": states,
+        "next_states": next_states,
+        "group_ids": group_ids,
+        "trajectory_ids": trajectory_ids,
+        "success": success,
+        "step_ids": step_ids,
+        "rewards": rewards,
+        "episode_returns": episode_returns,
+        "edge_costs": edge_costs,
+        "action_valid": action_valid,
+        "mask": mask,
+    }
+    limit = thread_limit(num_threads)
+    credit = call_core(_core.compute_advantages, given, num_threads=limit, **fields)
     return StepAdvantages(**credit)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphgpo import _core
 from graphgpo.advantages import thread_limit
-from graphgpo.ingest import read_batch
+from graphgpo.ingest import call_core
 
 if TYPE_CHECKING:
     import networkx
@@ -128,20 +128,20 @@ def build_graph(
     >>> graph.to_networkx().number_of_edges()
     3
     """
-    columns = read_batch(
-        states,
-        next_states,
-        group_ids=group_ids,
-        trajectory_ids=trajectory_ids,
-        success=success,
-        step_ids=step_ids,
-        rewards=rewards,
-        episode_returns=episode_returns,
-        edge_costs=edge_costs,
-        action_valid=action_valid,
-        mask=mask,
-    )
-    arrays = _core.build_graph(**columns, num_threads=thread_limit(None))
+    given = {
+        "states": states,
+        "next_states": next_states,
+        "group_ids": group_ids,
+        "trajectory_ids": trajectory_ids,
+        "success": success,
+        "step_ids": step_ids,
+        "rewards": rewards,
+        "episode_returns": episode_returns,
+        "edge_costs": edge_costs,
+        "action_valid": action_valid,
+        "mask": mask,
+    }
+    arrays = call_core(_core.build_graph, given, num_threads=thread_limit(None))
     kinds = arrays.pop("node_kinds").tolist()
     rows = arrays["node_rows"].tolist()
     node_states = [

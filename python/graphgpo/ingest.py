@@ -7,7 +7,7 @@ check.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,37 +20,29 @@ MAX_ROWS = 2**31 - 2
 Mask: TypeAlias = NDArray[np.bool_] | None
 
 
-def read_batch(
-    states: Any,
-    next_states: Any,
+def call_core(
+    function: Callable[..., dict[str, Any]],
+    given: Mapping[str, Any],
     *,
-    group_ids: Any,
-    trajectory_ids: Any,
-    success: Any,
-    step_ids: Any,
-    rewards: Any,
-    episode_returns: Any,
-    edge_costs: Any,
-    action_valid: Any,
-    mask: Any,
+    num_threads: int,
+    **options: Any,
 ) -> dict[str, Any]:
-    """The row arguments of `compute_advantages`, as the core takes them."""
-    given = {
-        "states": states,
-        "next_states": next_states,
-        "group_ids": group_ids,
-        "trajectory_ids": trajectory_ids,
-        "success": success,
-        "step_ids": step_ids,
-        "rewards": rewards,
-        "episode_returns": episode_returns,
-        "edge_costs": edge_costs,
-        "action_valid": action_valid,
-        "mask": mask,
-    }
+    """A function of the core on the row arguments of `compute_advantages`."""
     plain = plain_columns(given)
-    columns = read_columns(plain, stable=False)
-    if next_states is not None:
+    columns = read_batch(plain, num_threads)
+    try:
+        return function(**columns, **options, num_threads=num_threads)
+    except ValueError:
+        if not columns["states"].is_numbered:
+            raise
+        # A message may quote states, and numbers do not know theirs: once more with keys.
+        return function(**read_batch(plain, None), **options, num_threads=num_threads)
+
+
+def read_batch(plain: Mapping[str, Any], num_threads: int | None) -> dict[str, Any]:
+    """The columns of a batch as the core takes them. `num_threads` as in `read_columns`."""
+    columns = read_columns(plain, stable=False, num_threads=num_threads)
+    if "next_states" in plain and not columns["states"].is_numbered:
         check_row_types(plain["states"], plain["next_states"])
         pair = comparable(columns["states"], columns["next_states"])
         columns["states"], columns["next_states"] = pair
@@ -68,15 +60,17 @@ def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def read_columns(plain: Mapping[str, Any], *, stable: bool) -> dict[str, Any]:
+def read_columns(
+    plain: Mapping[str, Any], *, stable: bool, num_threads: int | None = None
+) -> dict[str, Any]:
     """Keys, numbers and flags of `plain_columns`; None for each that is not there.
 
-    `stable`: every state is a key that has a stable one, for other processes. Otherwise it may be a
-    number, or text viewed where it lies.
+    `stable`: every state is a key that has a stable one, for other processes. Otherwise it may be
+    text viewed where it lies or, with `num_threads` to compare them on, a number.
     """
     columns: dict[str, Any] = dict.fromkeys(("next_states", "group_ids", "trajectory_ids"))
     rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
-    numbered = None if stable else _numbered(plain, rows)
+    numbered = None if num_threads is None else _numbered(plain, rows, num_threads)
     columns |= numbered or _keyed(plain, rows, in_place=not stable)
     for name in ("group_ids", "trajectory_ids"):
         if columns[name] is None:
@@ -101,7 +95,9 @@ def _keyed(plain: Mapping[str, Any], mask: Mask, *, in_place: bool) -> dict[str,
     return {"states": states, "next_states": next_states}
 
 
-def _numbered(plain: Mapping[str, Any], mask: Mask) -> dict[str, _core.KeyColumn | None] | None:
+def _numbered(
+    plain: Mapping[str, Any], mask: Mask, num_threads: int
+) -> dict[str, _core.KeyColumn | None] | None:
     """Lists of plain states, numbered while they are read, and the group ids that takes.
 
     None if they are not to be read that way; what is wrong with a column is found when it is read
@@ -121,6 +117,7 @@ def _numbered(plain: Mapping[str, Any], mask: Mask) -> dict[str, _core.KeyColumn
         next_states=next_states,
         group_ids=group_ids,
         mask=mask,
+        num_threads=num_threads,
     )
     if columns is None:
         return None

@@ -22,18 +22,6 @@ TEST(Interner, IdsGoByFirstAppearance) {
     EXPECT_EQ(interner.size(), 3u);
 }
 
-TEST(Interner, ForgetsWhenItStartsAnewAndIdsGoOn) {
-    Interner interner(0);
-    for (std::int64_t i = 0; i < 100; ++i) ASSERT_EQ(interner.intern(Key::integer(i)), i);
-    interner.start_anew(2);
-    EXPECT_EQ(interner.intern(Key::integer(1)), 100);
-    EXPECT_EQ(interner.intern(Key::integer(1)), 100);
-    EXPECT_EQ(interner.intern(Key::integer(2)), 101);
-    const Array<Key> keys = std::move(interner).keys();
-    ASSERT_EQ(keys.size(), 102u);
-    EXPECT_EQ(keys[1], keys[100]);
-}
-
 TEST(Interner, WhatHasNoKeyIsNeverFoundAgain) {
     Interner interner(0);
     const std::int32_t goal = interner.add_keyless();

@@ -41,11 +41,10 @@ TEST(TransitionGraph, NumberedStatesMakeTheGraphOfTheirKeys) {
     const TransitionGraph expected = merge(builder);
 
     Batch batch = builder.view();
-    const std::vector<Key> keys(14);
-    const std::vector<std::int32_t> states = {10, 12, 10, 13};
-    const std::vector<std::int32_t> next_states = {12, 11, 13, none};
-    batch.states = NumberedKeys{states, keys};
-    batch.next_states = NumberedKeys{next_states, keys};
+    const std::vector<std::int32_t> states = {0, 2, 0, 3};
+    const std::vector<std::int32_t> next_states = {2, 1, 3, none};
+    batch.states = NumberedKeys{states};
+    batch.next_states = NumberedKeys{next_states};
     const Groups groups = group_rows(batch);
     const Rollouts rollouts = arrange_rollouts(builder.view(), groups.rows.row(0));
     const TransitionGraph graph = merge_states(batch, rollouts);
