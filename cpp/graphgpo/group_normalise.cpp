@@ -22,8 +22,7 @@ std::span<const WeightedValue> FoldedValues::sorted() {
     return folded_;
 }
 
-Standing::Standing(FoldedValues& folded, const Options& options) {
-    const std::span<const WeightedValue> values = folded.sorted();
+Standing::Standing(std::span<const WeightedValue> values, const Options& options) {
     is_flat_ = values.size() < 2;
     if (is_flat_) return;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "graphgpo/csr.hpp"
@@ -21,6 +22,8 @@ struct WeightedValue {
 // and whatever their counts were split into.
 class FoldedValues {
   public:
+    FoldedValues() { folded_.reserve(few); }
+
     void clear() noexcept { folded_.clear(); }
 
     void add(double value, std::int64_t count = 1) {
@@ -49,7 +52,9 @@ class Standing {
     // Sorts the values, so the result depends on what they are and never on their order. Two
     // passes. Throws `std::invalid_argument` when they are so large that their variance is not
     // finite.
-    Standing(FoldedValues& values, const Options& options);
+    Standing(FoldedValues& values, const Options& options) : Standing(values.sorted(), options) {}
+    // The same of values that ascend and are all different.
+    Standing(std::span<const WeightedValue> values, const Options& options);
 
     [[nodiscard]] double operator()(double value) const noexcept {
         return is_flat_ ? 0 : (value - mean_) / denominator_;
@@ -66,8 +71,9 @@ class Standing {
                                             const Options& options);
 
 // The same where a value follows from a level, one of few whole numbers from 0 on, and is
-// `value_above(level - least level of its peers)`. Peers of a level are counted, whoever they are,
-// and a standing is computed once per level: no sort and no division per item.
+// `value_above(level - least level of its peers)`, the smaller the higher. Peers of a level are
+// counted, whoever they are, and a standing is computed once per level: no sort of the items and no
+// division for each.
 [[nodiscard]] Array<double> normalise_levels(const Csr& peers, std::span<const std::int32_t> levels,
                                              std::size_t num_levels, auto&& value_above,
                                              const Options& options) {
@@ -77,7 +83,7 @@ class Standing {
     // The levels of a row. One place more than levels, because a level is written before it is
     // known to be new: a branch would go either way as often.
     Array<std::int32_t> seen(num_levels + 1);
-    FoldedValues compared;
+    Array<WeightedValue> compared;
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         const auto items = peers.row(id_of(row));
         if (items.size() < 2) continue;
@@ -91,10 +97,17 @@ class Standing {
         }
         const auto seen_levels = std::span(seen).first(num_seen);
         if (num_seen > 1) {
-            const std::int32_t least = std::ranges::min(seen_levels);
+            std::ranges::sort(seen_levels, std::greater());
+            const std::int32_t least = seen_levels.back();
             const auto value_of = [&](std::int32_t level) { return value_above(level - least); };
             compared.clear();
-            for (const auto level : seen_levels) compared.add(value_of(level), count[index(level)]);
+            for (const auto level : seen_levels) {
+                const double value = value_of(level);
+                if (compared.empty() || value != compared.back().value) {
+                    compared.push_back({value, 0});
+                }
+                compared.back().count += count[index(level)];  // far levels may share a value: 0
+            }
             const Standing standing(compared, options);
             for (const auto level : seen_levels) {
                 standing_of[index(level)] = standing(value_of(level));

@@ -42,7 +42,7 @@ std::uint64_t hash_sample(const Key& key, const HashSecret& secret) {
 
 Interner::Interner(std::size_t expected, const HashSecret& secret)
     : secret_(&secret), slots_(std::bit_ceil(std::max(2 * expected, smallest_table))) {
-    keys_.reserve(expected);
+    keys_.reserve(std::max(expected, smallest_table / 2));
 }
 
 std::uint64_t Interner::hash_of_bytes(const Key& key) const {

@@ -74,8 +74,13 @@ class NodesByNumber {
 
     void expect(std::size_t /*step*/) const noexcept {}
     [[nodiscard]] StateId node(std::int32_t number) {
+        // In arithmetic: whether a state is new is as good as random, and a compiler makes a branch
+        // of everything else.
         StateId& node = node_of_[index(number)];
-        if (node == none) node = add_keyless();
+        const StateId is_new = node >> 31;  // all bits, or none
+        static_assert(none >> 31 == ~0);
+        node = (id_of(num_nodes_) & is_new) | (node & ~is_new);
+        num_nodes_ += static_cast<std::size_t>(-is_new);
         return node;
     }
     [[nodiscard]] StateId add_keyless() { return id_of(num_nodes_++); }
