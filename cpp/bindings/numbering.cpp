@@ -103,18 +103,9 @@ class GroupNumbering {
 
     // False: a value is not plain.
     [[nodiscard]] bool run() {
-        for (std::size_t row = begin_; row < std::min(begin_ + ahead, end_); ++row) {
-            if (!read(row)) return false;
-        }
-        for (std::size_t row = begin_; row < end_; ++row) {
-            if (row + ahead < end_ && !read(row + ahead)) return false;
-            if (is_block(row) && known_.is_beyond_cache()) {
-                const std::size_t first = (row - begin_) % keys_.size();
-                known_.expect(std::span(keys_).subspan(first, std::min(end_ - row, ahead)));
-            }
-            const Key& key = key_of(row);
-            if (!key.is_null()) numbers_->states[row] = known_.intern(key);
-            if (objects_->next_states && row > begin_) number_next_state(row - 1, &key);
+        for (std::size_t row = begin_; row < end_ + ahead; ++row) {
+            if (row < end_ && !read(row)) return false;
+            if (row >= begin_ + ahead) number_row(row - ahead);
         }
         if (objects_->next_states) number_next_state(end_ - 1, nullptr);
         return true;
@@ -138,9 +129,7 @@ class GroupNumbering {
         const auto& [states, next_states, mask] = *objects_;
         if (row + ahead < states.size()) {
             prefetch_head(states[row + ahead]);
-            if (next_states && !objects_->is_following_state(row + ahead)) {
-                prefetch_head((*next_states)[row + ahead]);
-            }
+            if (next_states) prefetch_head((*next_states)[row + ahead]);
         }
         const auto take = [](PyObject* object, Key& key, Kinds& kinds) {
             const std::optional<Key> plain = plain_key(object);
@@ -156,6 +145,16 @@ class GroupNumbering {
         if (!take(states[row], key_of(row), kinds_)) return false;
         if (!next_states || (row + 1 < end_ && objects_->is_following_state(row))) return true;
         return take((*next_states)[row], next_key_of(row), next_kinds_);
+    }
+
+    void number_row(std::size_t row) {
+        if (is_block(row) && known_.is_beyond_cache()) {
+            const std::size_t first = (row - begin_) % keys_.size();
+            known_.expect(std::span(keys_).subspan(first, std::min(end_ - row, ahead)));
+        }
+        const Key& key = key_of(row);
+        if (!key.is_null()) numbers_->states[row] = known_.intern(key);
+        if (objects_->next_states && row > begin_) number_next_state(row - 1, &key);
     }
 
     // The state of the following row, if there is one, is what most steps lead to.
