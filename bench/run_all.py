@@ -33,8 +33,8 @@ REPORTS = {
     "--repeat 11 --opponent vectorised_batch vectorised",
     "containers": "--workload alfworld_like --kind list_shared object string_dtype fixed_width "
     "arrow_large arrow_view arrow_dictionary polars --repeat 7 --opponent vectorised",
-    "threads": "--workload large million --kind list_linked arrow keys --threads 2 --repeat 3 "
-    "--opponent",
+    "threads": "--workload alfworld_like large million --kind list_linked list arrow keys "
+    "--threads 2 --repeat 5 --opponent",
     "memory": "--workload million giant_group --kind list arrow keys --memory --repeat 1 "
     "--opponent",
     "ten_million": "--workload million ten_million --kind keys --repeat 3 --opponent",

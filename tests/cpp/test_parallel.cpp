@@ -20,8 +20,8 @@ TEST(ParallelFor, CallsEveryIndexOnce) {
 
 TEST(ParallelFor, FewRowsAreNotWorthAThread) {
     EXPECT_EQ(useful_threads(8, 0), 1u);
-    EXPECT_EQ(useful_threads(8, 8191), 1u);
-    EXPECT_EQ(useful_threads(8, 8192), 2u);
+    EXPECT_EQ(useful_threads(8, 4095), 1u);
+    EXPECT_EQ(useful_threads(8, 4096), 2u);
     EXPECT_EQ(useful_threads(8, 1'000'000), 8u);
     EXPECT_EQ(useful_threads(0, 1'000'000), 1u);
 }
