@@ -234,6 +234,7 @@ std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_o
     std::atomic<Kinds> next_kinds = 0;
     parallel_for(runs->size(), useful_threads(num_threads, rows), [&](std::size_t group) {
         const auto [begin, end] = (*runs)[group];
+        const Workspace workspace;
         GroupNumbering numbering(objects, begin, end, numbers);
         if (is_plain && !numbering.run()) is_plain = false;
         kinds |= numbering.kinds();

@@ -1,9 +1,20 @@
 #include "graphgpo/memory.hpp"
 
+#include <bit>
+#include <cstdint>
+#include <memory>
 #include <new>
 
 #ifdef __linux__
 #include <sys/mman.h>
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define GRAPHGPO_ARRAYS_APART
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GRAPHGPO_ARRAYS_APART
+#endif
 #endif
 
 namespace graphgpo {
@@ -15,9 +26,61 @@ constexpr std::align_val_t huge_page{std::size_t{1} << 21};
 // Fewer bytes than this hold no two whole huge pages.
 constexpr bool is_large(std::size_t bytes) noexcept { return bytes >= std::size_t{1} << 22; }
 
+// The memory of a thread's workspaces: a stack, of which only the top can be given back before the
+// workspace ends.
+class Stack {
+  public:
+    void open() {
+        if (!memory_) memory_ = std::make_unique_for_overwrite<char[]>(size);
+        used_ = 0;
+        is_open_ = true;
+    }
+    void close() noexcept { is_open_ = false; }
+
+    // Null: there is no workspace, or no room in it.
+    [[nodiscard]] void* take(std::size_t bytes) noexcept {
+        if (!is_open_ || rounded(bytes) > size - used_) return nullptr;
+        void* const taken = memory_.get() + used_;
+        used_ += rounded(bytes);
+        return taken;
+    }
+    // False: it is not from here.
+    [[nodiscard]] bool give_back(void* memory, std::size_t bytes) noexcept {
+        // As numbers: pointers into different arrays have no difference.
+        const auto at =
+            std::bit_cast<std::uintptr_t>(memory) - std::bit_cast<std::uintptr_t>(memory_.get());
+        if (!memory_ || at >= size) return false;
+        if (at + rounded(bytes) == used_) used_ = at;
+        return true;
+    }
+
+  private:
+    static constexpr std::size_t size = std::size_t{1} << 18;
+
+    // Whole cache lines, so that no two arrays share one.
+    static constexpr std::size_t rounded(std::size_t bytes) noexcept {
+        return (bytes + 63) & ~std::size_t{63};
+    }
+
+    std::unique_ptr<char[]> memory_;
+    std::size_t used_ = 0;
+    bool is_open_ = false;
+};
+
+thread_local Stack stack;
+
 }  // namespace
 
+Workspace::Workspace() {
+#ifndef GRAPHGPO_ARRAYS_APART  // AddressSanitizer sees the ends of arrays that malloc made
+    stack.open();
+#endif
+}
+
+Workspace::~Workspace() { stack.close(); }
+
 void* allocate_array(std::size_t bytes) {
+    if (void* const taken = stack.take(bytes)) return taken;
     if (!is_large(bytes)) return ::operator new(bytes);
     void* const memory = ::operator new(bytes, huge_page);
 #ifdef __linux__
@@ -27,6 +90,7 @@ void* allocate_array(std::size_t bytes) {
 }
 
 void free_array(void* memory, std::size_t bytes) noexcept {
+    if (stack.give_back(memory, bytes)) return;
     if (is_large(bytes)) {
         ::operator delete(memory, huge_page);
     } else {

@@ -12,6 +12,7 @@
 #include "graphgpo/combine.hpp"
 #include "graphgpo/episode_advantages.hpp"
 #include "graphgpo/errors.hpp"
+#include "graphgpo/memory.hpp"
 #include "graphgpo/parallel.hpp"
 #include "graphgpo/rollouts.hpp"
 #include "graphgpo/step_advantages.hpp"
@@ -153,6 +154,7 @@ bool has_gaps(std::span<const RowId> rows) {
 // credited in place.
 Tally credit_group(const Batch& batch, const Options& options, std::span<const RowId> rows,
                    const AdvantageColumns& columns) {
+    const Workspace workspace;
     const GroupGraph group(batch, rows);
     if (!has_gaps(rows) && group.rollouts.copies.empty()) {
         return credit_steps(batch, options, group, columns.part(index(rows.front()), rows.size()));
