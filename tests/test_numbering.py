@@ -159,7 +159,7 @@ def test_a_wrong_value_is_named_before_a_wrong_group() -> None:
 
 
 def test_copies_that_disagree_are_still_quoted() -> None:
-    with pytest.raises(ValueError, match=r"states\[1\] is 'Küche' but row 0 has 'hall'"):
+    with pytest.raises(ValueError, match=r"states\[1\] is 'Küche' but row 0 has 'hall'") as error:
         compute(
             states=["hall", "Küche"],
             group_ids=[0, 0],
@@ -167,3 +167,4 @@ def test_copies_that_disagree_are_still_quoted() -> None:
             step_ids=[3, 3],
             success=[True, True],
         )
+    assert error.value.__context__ is None

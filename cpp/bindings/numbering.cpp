@@ -3,10 +3,10 @@
 // Every value is read once, compared with those of its group, and let go: no key per row, no
 // reference to any object, and no second visit to memory that is cold by then.
 //
-// All of it happens under the GIL, which other Python code therefore waits for, as it does while
-// keys are gathered (objects.cpp). Threads of ours share the groups meanwhile: they read str, int
-// and None, which never change, and no lists but those that nobody can change now; they touch no
-// reference count, raise nothing and call nothing of Python that does.
+// All of it happens under the GIL, so other Python code waits, as it does while keys are gathered
+// (objects.cpp). Threads of ours share the groups meanwhile. They read lists that nobody can change
+// before the GIL is released, and str, int and None, which never change; they touch no reference
+// count, raise nothing and call nothing of Python that does.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -214,14 +214,15 @@ std::optional<std::vector<std::pair<std::size_t, std::size_t>>> runs_of_groups(
 }
 
 // Nothing where numbering is not for these columns: a value is not plain, a group comes back after
-// another one, or a list has changed since its length was checked.
+// another one, there may be more values than numbers, or a list has changed since its length was
+// checked.
 std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_objects(
     const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
     const std::optional<Column<bool>>& mask, std::size_t num_threads) {
     Objects objects{.states = elements(states), .next_states = std::nullopt, .mask = Mask(mask)};
     if (!next_states.is_none()) objects.next_states = elements(next_states);
     const std::size_t rows = objects.states.size();
-    if (num_rows(group_ids.view()) != rows || rows > max_rows ||
+    if (num_rows(group_ids.view()) != rows || rows > max_rows / 2 ||
         (objects.next_states && objects.next_states->size() != rows)) {
         return std::nullopt;
     }

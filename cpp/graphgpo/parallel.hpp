@@ -1,4 +1,4 @@
-// The only file that knows threads.
+// The only file that starts threads.
 #pragma once
 
 #include <cstddef>

@@ -35,8 +35,9 @@ def call_core(
     except ValueError:
         if not columns["states"].is_numbered:
             raise
-        # A message may quote states, and numbers do not know theirs: once more with keys.
-        return function(**read_batch(plain, None), **options, num_threads=num_threads)
+    # A message may quote states, and numbers do not know theirs: once more with keys. Not inside
+    # `except`, where the first message would be shown too.
+    return function(**read_batch(plain, None), **options, num_threads=num_threads)
 
 
 def read_batch(plain: Mapping[str, Any], num_threads: int | None) -> dict[str, Any]:
