@@ -13,9 +13,10 @@ namespace graphgpo {
 void free_array(void* memory, std::size_t bytes) noexcept;
 
 // While one exists, the arrays that its thread makes lie one after the other in memory that the
-// next workspace uses again. None may outlive it, and a thread has one at a time. Crediting a group
-// takes some forty arrays, most of them too large for malloc's fast path: 7 % of a call on integer
-// keys.
+// next workspace uses again: a quarter of a megabyte, which the thread keeps; what finds no room
+// there is allocated as ever. No array may outlive it, and a thread has one at a time. Crediting a
+// group takes some forty arrays, most of them too large for malloc's fast path: 7 % of a call on
+// integer keys.
 class Workspace {
   public:
     Workspace();
