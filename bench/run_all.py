@@ -108,6 +108,34 @@ def linear(report: dict[str, Any]) -> str:
     return table(["steps", "ms", "ns per step"], rows)
 
 
+def losses(report: dict[str, Any]) -> str:
+    """`policy_loss`, forward and backward, and `to_tokens`: our time over another's."""
+    rows = []
+    for loss, spread in zip(report["policy_loss"], report["to_tokens"], strict=True):
+        case = loss["case"]
+        cells = [
+            f"{time['contenders'][name]['ours_over_it']:.2f}"
+            for time, names in ((loss, ("hand_fused", "plain")), (spread, ("where", "product")))
+            for name in names
+        ]
+        own = loss["contenders"]["graphgpo"]
+        peaks = [f"{own['peak_tensors']:.1f}"]
+        shape = f"{case['rows']} x {case['width']}"
+        rows.append(
+            [shape, case["dtype"], f"{own['median_ms']:.2f}", *cells[:2], *peaks, *cells[2:]]
+        )
+    head = ["tokens", "dtype", "ms", "of hand-fused", "of plain", "peak", "of where", "of product"]
+    return table(head, rows)
+
+
+def origin_of_losses(report: dict[str, Any]) -> str:
+    machine = report["machine"]
+    return (
+        f"`{report['command']}`, commit {report['commit']}; {machine['threads']} thread of "
+        f"{machine['cpu']}, Python {machine['python']}, torch {machine['torch']}."
+    )
+
+
 TABLES = {
     "small": calls,
     "large": calls,
@@ -161,6 +189,8 @@ def write_tables() -> None:
     for name, make in TABLES.items():
         text = f"{make(reports[name])}\n\n{origin(reports[name])}"
         fill(ROOT / "bench" / "README.md", name, text)
+    report = json.loads((RESULTS / "torch_loss.json").read_text())
+    fill(ROOT / "bench" / "README.md", "losses", f"{losses(report)}\n\n{origin_of_losses(report)}")
     fill(ROOT / "README.md", "speed", at_a_glance(reports["small"], reports["large"]))
 
 
