@@ -119,13 +119,12 @@ def losses(report: dict[str, Any]) -> str:
             for name in names
         ]
         own = loss["contenders"]["graphgpo"]
-        peaks = [f"{own['peak_tensors']:.1f}"]
+        peak = f"{own['peak_tensors']:.1f}"
+        kinds = [case["dtype"], case["mask"], "yes" if case["has_reference"] else "no"]
         shape = f"{case['rows']} x {case['width']}"
-        rows.append(
-            [shape, case["dtype"], f"{own['median_ms']:.2f}", *cells[:2], *peaks, *cells[2:]]
-        )
-    head = ["tokens", "dtype", "ms", "of hand-fused", "of plain", "peak", "of where", "of product"]
-    return table(head, rows)
+        rows.append([shape, *kinds, f"{own['median_ms']:.2f}", *cells[:2], peak, *cells[2:]])
+    head = ["tokens", "dtype", "mask", "KL", "ms"]
+    return table([*head, "of hand-fused", "of plain", "peak", "of where", "of product"], rows)
 
 
 def origin_of_losses(report: dict[str, Any]) -> str:
