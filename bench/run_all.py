@@ -130,8 +130,9 @@ def losses(report: dict[str, Any]) -> str:
 def origin_of_losses(report: dict[str, Any]) -> str:
     machine = report["machine"]
     return (
-        f"`{report['command']}`, commit {report['commit']}; {machine['threads']} thread of "
-        f"{machine['cpu']}, Python {machine['python']}, torch {machine['torch']}."
+        f"`{report['command']}`, commit {report['commit']}, seed {report['seed']}; "
+        f"{machine['threads']} thread of {machine['cpu']}, Python {machine['python']}, "
+        f"torch {machine['torch']}."
     )
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "graphgpo/errors.hpp"
 #include "graphgpo/validate.hpp"
@@ -68,16 +69,13 @@ namespace {
 // Calls visit(kind) for every value that is not null, until it answers false.
 template <typename Visitor>
 void visit_kinds(const KeyColumn& column, Visitor&& visit) {
-    if (graphgpo::num_rows(column) == 0) return;
-    const auto visit_rows = [&](const auto& keys) {
-        for (std::size_t row = 0; row < graphgpo::num_rows(column); ++row) {
-            const KeyKind kind = key_at(keys, id_of(row)).kind();
-            if (kind != KeyKind::null && !visit(kind)) return;
+    if (const auto* keys = std::get_if<std::span<const Key>>(&column)) {
+        for (const Key& key : *keys) {
+            if (!key.is_null() && !visit(key.kind())) return;
         }
-    };
-    if (const auto* keys = std::get_if<std::span<const Key>>(&column)) return visit_rows(*keys);
-    if (const auto* numbered = std::get_if<NumberedKeys>(&column)) return visit_rows(*numbered);
-    visit(key_at(column, 0).kind());  // one kind throughout
+    } else if (graphgpo::num_rows(column) != 0) {
+        visit(key_at(column, 0).kind());  // one kind throughout
+    }
 }
 
 }  // namespace

@@ -14,7 +14,6 @@
 #include <string>
 #include <string_view>
 #include <variant>
-#include <vector>
 
 #include "arrays.hpp"
 #include "graphgpo/columns.hpp"
@@ -69,7 +68,8 @@ class OwnedKeyColumn {
     [[nodiscard]] bool is_numbered() const noexcept {
         return std::holds_alternative<Array<std::int32_t>>(data_);
     }
-    // Whether there is a value, nulls aside, and every value is of one of `kinds`.
+    // Whether there is a value, nulls aside, and every value is of one of `kinds`. Of a column that
+    // is not numbered: numbers do not know what they stand for.
     [[nodiscard]] bool holds_only(std::initializer_list<KeyKind> kinds) const;
     // Whether there is a value, nulls aside, and no value is of `kind`.
     [[nodiscard]] bool lacks(KeyKind kind) const;

@@ -1,6 +1,7 @@
 #include "graphgpo/memory.hpp"
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -57,9 +58,10 @@ class Stack {
   private:
     static constexpr std::size_t size = std::size_t{1} << 18;
 
-    // Whole cache lines, so that no two arrays share one.
+    // Aligned as malloc aligns.
     static constexpr std::size_t rounded(std::size_t bytes) noexcept {
-        return (bytes + 63) & ~std::size_t{63};
+        constexpr std::size_t alignment = alignof(std::max_align_t);
+        return (bytes + alignment - 1) / alignment * alignment;
     }
 
     std::unique_ptr<char[]> memory_;

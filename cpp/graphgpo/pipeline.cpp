@@ -1,6 +1,5 @@
 #include "graphgpo/pipeline.hpp"
 
-#include <algorithm>
 #include <functional>
 #include <iterator>
 #include <limits>

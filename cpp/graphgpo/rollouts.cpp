@@ -27,7 +27,7 @@ Numbering number_keys(const auto& column, std::size_t num_positions, auto&& row_
     numbers.id.resize(num_positions);
     Interner interner(0);
     Array<std::int32_t>& begins = numbers.positions.offsets;
-    begins.reserve(16);
+    begins.reserve(16);  // a group has few rollouts
     bool is_listed = true;
     std::size_t end = 0;
     for (std::size_t begin = 0; begin < num_positions; begin = end) {
