@@ -1,6 +1,7 @@
 // What every binding of the method shares: options in, metrics out.
 #pragma once
 
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/pybind11.h>
 
 #include <array>
@@ -25,14 +26,13 @@ template <typename Enum, std::size_t size>
                                 "'; expected another word");
 }
 
-// In the words of GraphGPOConfig.
+// In the words of GraphGPOConfig. Threads are those of a call, and set there.
 [[nodiscard]] inline Options read_options(std::string_view estimator, double omega,
                                           double success_reward, std::string_view exponent,
                                           std::string_view normalization, double epsilon,
                                           std::string_view epsilon_scale, double step_weight,
                                           double episode_weight, std::string_view episode_weighting,
-                                          double invalid_action_penalty, double gamma,
-                                          std::size_t num_threads) {
+                                          double invalid_action_penalty, double gamma) {
     using enum Estimator;
     return {
         .estimator = choice<Estimator, 3>(
@@ -57,12 +57,41 @@ template <typename Enum, std::size_t size>
             {{{"trajectory", EpisodeWeighting::trajectory}, {"step", EpisodeWeighting::step}}}),
         .invalid_action_penalty = invalid_action_penalty,
         .gamma = gamma,
-        .num_threads = num_threads};
+        .num_threads = 1};
 }
 
+// A config as the core has it, to be read once and used by many calls. Each extension module has a
+// class of its own.
+inline void bind_options(pybind11::module_& module) {
+    namespace py = pybind11;
+    using py::literals::operator""_a;
+    py::class_<Options>(module, "Options", py::is_final(), py::module_local(),
+                        "The options of calls, in the words of GraphGPOConfig. Opaque.")
+        .def(py::init(&read_options), py::kw_only(), "estimator"_a, "omega"_a, "success_reward"_a,
+             "exponent"_a, "normalization"_a, "epsilon"_a, "epsilon_scale"_a, "step_weight"_a,
+             "episode_weight"_a, "episode_weighting"_a, "invalid_action_penalty"_a, "gamma"_a);
+}
+
+[[nodiscard]] inline Options with_threads(Options options, std::size_t num_threads) {
+    options.num_threads = num_threads;
+    return options;
+}
+
+// Under names that are made once.
 [[nodiscard]] inline pybind11::dict metrics_dict(const Metrics& metrics) {
-    pybind11::dict dict;
-    for (const auto& [name, value] : metrics) dict[pybind11::str(name)] = value;
+    namespace py = pybind11;
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::tuple> storage;
+    const py::tuple& names = storage
+                                 .call_once_and_store_result([&] {
+                                     py::tuple made(metrics.size());
+                                     for (std::size_t i = 0; i < metrics.size(); ++i) {
+                                         made[i] = py::str(metrics[i].first);
+                                     }
+                                     return made;
+                                 })
+                                 .get_stored();
+    py::dict dict;
+    for (std::size_t i = 0; i < metrics.size(); ++i) dict[names[i]] = metrics[i].second;
     return dict;
 }
 

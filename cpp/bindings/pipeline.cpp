@@ -6,7 +6,6 @@
 #include <pybind11/stl.h>
 
 #include <optional>
-#include <string_view>
 #include <utility>
 
 #include "arrays.hpp"
@@ -83,7 +82,9 @@ class OwnedAdvantages {
     std::span<T> take(const char* name) {
         T* const begin = reinterpret_cast<T*>(memory_.mutable_data() + taken_);
         taken_ += static_cast<py::ssize_t>(rows_ * sizeof(T));
-        dict[name] = py::array_t<T>(static_cast<py::ssize_t>(rows_), begin, memory_);
+        // Interned: Python finds the argument of that name by identity.
+        dict[py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name))] =
+            py::array_t<T>(static_cast<py::ssize_t>(rows_), begin, memory_);
         return {begin, rows_};
     }
 
@@ -95,37 +96,29 @@ class OwnedAdvantages {
 }  // namespace
 
 void bind_pipeline(py::module_& module) {
+    bind_options(module);
     module.def(
         "compute_advantages",
         [](const OwnedKeyColumn& states, const OwnedKeyColumn* next_states,
            const OwnedKeyColumn& group_ids, const OwnedKeyColumn& trajectory_ids, Flags success,
            Integers step_ids, Reals rewards, Reals episode_returns, Reals edge_costs,
-           Flags action_valid, Flags mask, std::string_view estimator, double omega,
-           double success_reward, std::string_view exponent, std::string_view normalization,
-           double epsilon, std::string_view epsilon_scale, double step_weight,
-           double episode_weight, std::string_view episode_weighting, double invalid_action_penalty,
-           double gamma, std::size_t num_threads) {
+           Flags action_valid, Flags mask, const Options& options, std::size_t num_threads) {
             const Columns columns{states,     next_states,  group_ids, trajectory_ids,
                                   success,    step_ids,     rewards,   episode_returns,
                                   edge_costs, action_valid, mask};
-            const Options options =
-                read_options(estimator, omega, success_reward, exponent, normalization, epsilon,
-                             epsilon_scale, step_weight, episode_weight, episode_weighting,
-                             invalid_action_penalty, gamma, num_threads);
             const Batch batch = columns.batch();
             OwnedAdvantages result(num_rows(batch.states));
             const Metrics metrics = [&] {
                 const py::gil_scoped_release release;
-                return graphgpo::compute_advantages(batch, options, result.columns);
+                return graphgpo::compute_advantages(batch, with_threads(options, num_threads),
+                                                    result.columns);
             }();
             result.dict["metrics"] = metrics_dict(metrics);
             return result.dict;
         },
         py::kw_only(), "states"_a, "next_states"_a.none(true), "group_ids"_a, "trajectory_ids"_a,
         "success"_a, "step_ids"_a, "rewards"_a, "episode_returns"_a, "edge_costs"_a,
-        "action_valid"_a, "mask"_a, "estimator"_a, "omega"_a, "success_reward"_a, "exponent"_a,
-        "normalization"_a, "epsilon"_a, "epsilon_scale"_a, "step_weight"_a, "episode_weight"_a,
-        "episode_weighting"_a, "invalid_action_penalty"_a, "gamma"_a, "num_threads"_a);
+        "action_valid"_a, "mask"_a, "options"_a, "num_threads"_a);
 
     module.def(
         "build_graph",

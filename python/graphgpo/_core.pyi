@@ -25,6 +25,27 @@ class KeyColumn:
     def lacks_arrays(self) -> bool: ...
     def with_arrays_apart(self) -> KeyColumn: ...
 
+@final
+class Options:
+    """The options of calls, in the words of GraphGPOConfig. Opaque."""
+
+    def __init__(
+        self,
+        *,
+        estimator: str,
+        omega: float,
+        success_reward: float,
+        exponent: str,
+        normalization: str,
+        epsilon: float,
+        epsilon_scale: str,
+        step_weight: float,
+        episode_weight: float,
+        episode_weighting: str,
+        invalid_action_penalty: float,
+        gamma: float,
+    ) -> None: ...
+
 def stable_keys(*, column: KeyColumn, name: str) -> NDArray[np.int64]: ...
 def nullable_stable_keys(*, column: KeyColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]: ...
 def stable_key_of_object(*, state: Any) -> int: ...
@@ -90,18 +111,7 @@ def compute_advantages(
     edge_costs: NDArray[np.float64] | None,
     action_valid: NDArray[np.bool_] | None,
     mask: NDArray[np.bool_] | None,
-    estimator: str,
-    omega: float,
-    success_reward: float,
-    exponent: str,
-    normalization: str,
-    epsilon: float,
-    epsilon_scale: str,
-    step_weight: float,
-    episode_weight: float,
-    episode_weighting: str,
-    invalid_action_penalty: float,
-    gamma: float,
+    options: Options,
     num_threads: int,
 ) -> dict[str, Any]: ...
 def build_graph(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 from collections.abc import Mapping
 from typing import Any, cast
 
 from graphgpo import _core, cuda
-from graphgpo.config import GraphGPOConfig, core_options
+from graphgpo.config import GraphGPOConfig, core_options, resolved_config
 from graphgpo.ingest import call_core
 from graphgpo.result import StepAdvantages
 
@@ -115,7 +116,7 @@ def compute_advantages(
             **options,
         )
         return cast(StepAdvantages, on_device)
-    fields = core_options(config, options)
+    native_options = _native_options(resolved_config(config, options))
     given = {
         "states": states,
         "next_states": next_states,
@@ -130,8 +131,14 @@ def compute_advantages(
         "mask": mask,
     }
     limit = thread_limit(num_threads)
-    credit = call_core(_core.compute_advantages, given, num_threads=limit, **fields)
+    credit = call_core(_core.compute_advantages, given, num_threads=limit, options=native_options)
     return StepAdvantages(**credit)
+
+
+@functools.lru_cache(maxsize=16)
+def _native_options(config: GraphGPOConfig) -> _core.Options:
+    """Most calls of a process share one config, and reading it anew is a tenth of a small call."""
+    return _core.Options(**core_options(config))
 
 
 def thread_limit(num_threads: int | None) -> int:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from graphgpo.config import GraphGPOConfig, core_options
-from graphgpo.ingest import _check_num_rows, _is_tensor, check_lengths
+from graphgpo.config import GraphGPOConfig, core_options, resolved_config
+from graphgpo.ingest import MAX_ROWS, _is_tensor, check_lengths, too_many_rows
 from graphgpo.result import Credit
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def credit(
     **options: Any,
 ) -> DeviceAdvantages:
     """`compute_advantages` under the argument names of `graphgpo.compute_advantages`."""
-    fields = core_options(config, options)
+    fields = core_options(resolved_config(config, options))
     given = {
         "states": states,
         "next_states": next_states,
@@ -346,8 +346,7 @@ def credit(
             state_keys=columns.pop("states"),
             next_state_keys=columns.pop("next_states"),
             **columns,
-            **fields,
-            num_threads=1,  # the device has its own
+            options=extension.Options(**fields),
             **{name: array.pointer for name, array in results.items()},
             device=queue.device,
             stream=queue.stream,
@@ -377,7 +376,8 @@ def state_keys(states: Any, *, stream: Any = None) -> DeviceArray[np.int64]:
                 f"states has shape {view.shape}; expected (N, ...), a state per row: integers are "
                 "keys as they are"
             )
-        _check_num_rows("states", len(view))
+        if len(view) > MAX_ROWS:
+            raise too_many_rows("states", len(view))
         if view.dtype not in _NUMBERS - {"bfloat16"}:
             raise TypeError(
                 f"states is an array of dtype {view.dtype}; expected rows of bool, int, uint or "

@@ -11,11 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 
 from graphgpo import _core
 
 MAX_ROWS = 2**31 - 2
+
+_IDS = ("group_ids", "trajectory_ids")
+_FLAGS = ("success", "action_valid")
+_REALS = ("rewards", "episode_returns", "edge_costs")
+_EXACT = ("states", "next_states")
+_REQUIRED = ("states", *_IDS)
+_COLUMNS = ("states", "next_states", *_IDS, *_FLAGS, *_REALS, "step_ids", "mask")
 
 Mask: TypeAlias = NDArray[np.bool_] | None
 
@@ -53,9 +61,9 @@ def read_batch(plain: Mapping[str, Any], num_threads: int | None) -> dict[str, A
 def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     """The row arguments that are not None, each in one of few containers, of one length."""
     plain = {
-        name: _plain(name, values, exact=name in ("states", "next_states"))
+        name: plain_column(name, values, exact=name in _EXACT)
         for name, values in given.items()
-        if values is not None or name in ("states", "group_ids", "trajectory_ids")
+        if values is not None or name in _REQUIRED
     }
     check_lengths(plain)
     return plain
@@ -69,18 +77,20 @@ def read_columns(
     `stable`: every state is a key that has a stable one, for other processes. Otherwise it may be
     text viewed where it lies or, with `num_threads` to compare them on, a number.
     """
-    columns: dict[str, Any] = dict.fromkeys(("next_states", "group_ids", "trajectory_ids"))
-    rows = columns["mask"] = flag_column("mask", plain.get("mask"), None)
+    columns: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    rows = flag_column("mask", plain["mask"], None) if "mask" in plain else None
     numbered = None if num_threads is None else _numbered(plain, rows, num_threads)
     columns |= numbered or _keyed(plain, rows, in_place=not stable)
-    for name in ("group_ids", "trajectory_ids"):
-        if columns[name] is None:
-            columns[name] = key_column(name, plain[name], rows, is_id=True)
-    for name in ("success", "action_valid"):
-        columns[name] = flag_column(name, plain.get(name), rows)
-    columns["step_ids"] = integer_column("step_ids", plain.get("step_ids"), rows)
-    for name in ("rewards", "episode_returns", "edge_costs"):
-        columns[name] = real_column(name, plain.get(name), rows)
+    columns["mask"] = rows
+    for name, values in plain.items():
+        if name in _IDS and columns[name] is None:
+            columns[name] = key_column(name, values, rows, is_id=True)
+        elif name in _FLAGS:
+            columns[name] = flag_column(name, values, rows)
+        elif name in _REALS:
+            columns[name] = real_column(name, values, rows)
+        elif name == "step_ids":
+            columns[name] = integer_column(name, values, rows)
     return columns
 
 
@@ -132,7 +142,8 @@ def check_lengths(columns: dict[str, Any]) -> None:
     """
     lengths = {name: len(values) for name, values in columns.items() if hasattr(values, "__len__")}
     for name, length in lengths.items():
-        _check_num_rows(name, length)
+        if length > MAX_ROWS:
+            raise too_many_rows(name, length)
     num_rows = lengths.get("states")
     for name, length in lengths.items():
         if num_rows is not None and length != num_rows:
@@ -151,13 +162,14 @@ def key_column(
     in_place: bool = False,
     states: _core.KeyColumn | None = None,
 ) -> _core.KeyColumn:
-    """States, or ids, as keys. ASCII and UTF-8 are viewed where they lie.
+    """States, or ids, of a plain column as keys. ASCII and UTF-8 are viewed where they lie.
 
     `in_place`: so is all other text, and then equals other text in place only. `states` of the same
     rows, for their next states: an object that is also the following row's state is not read again.
     """
-    values = _plain(name, values)
     if isinstance(values, np.ndarray):
+        if values.dtype.kind == "i" and values.ndim == 1:  # what ids mostly are, and always right
+            return _core.keys_from_integers(values=values)
         _check_key_array(name, values, is_id)
         if not _is_read_by_element(values):
             return _keys_from_array(name, values, mask, in_place)
@@ -264,11 +276,8 @@ def comparable(
     return states, next_states
 
 
-def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64] | None:
-    """A column of numbers."""
-    if values is None:
-        return None
-    values = _plain(name, values, exact=False)
+def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64]:
+    """Numbers of a plain column."""
     if isinstance(values, (list, tuple)):
         return _core.reals_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
@@ -279,11 +288,8 @@ def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64] | Non
     return _core.reals_from_objects(values=_elements(name, values, "numbers"), mask=mask, name=name)
 
 
-def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64] | None:
-    """A column of ints inside int64."""
-    if values is None:
-        return None
-    values = _plain(name, values, exact=False)
+def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64]:
+    """Ints inside int64 of a plain column."""
     if isinstance(values, (list, tuple)):
         return _core.integers_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
@@ -296,11 +302,8 @@ def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64] | No
     return _core.integers_from_objects(values=_elements(name, values, "ints"), mask=mask, name=name)
 
 
-def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_] | None:
-    """A column of bools, or of exactly 0 and 1."""
-    if values is None:
-        return None
-    values = _plain(name, values, exact=False)
+def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_]:
+    """Bools, or exactly 0 and 1, of a plain column."""
     if isinstance(values, (list, tuple)):
         return _core.flags_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
@@ -320,7 +323,7 @@ def _elements(name: str, values: NDArray[Any], expected: str) -> tuple[Any, ...]
     raise TypeError(f"{name} is an array of dtype {values.dtype}; expected {expected}")
 
 
-def _plain(name: str, values: Any, *, exact: bool = True) -> Any:
+def plain_column(name: str, values: Any, *, exact: bool = True) -> Any:
     """A NumPy array, a list or tuple, or something with an Arrow PyCapsule method.
 
     `exact`: every dtype stays as it is. Otherwise bfloat16, which NumPy lacks, becomes float32,
@@ -329,22 +332,23 @@ def _plain(name: str, values: Any, *, exact: bool = True) -> Any:
     if isinstance(values, np.ndarray):
         if values.ndim == 0:
             raise TypeError(f"{name} is a 0-d array; expected a column, one value per step")
-        if isinstance(values, np.ma.MaskedArray):
+        if isinstance(values, MaskedArray):
             raise TypeError(f"{name} is a masked array; expected a plain one, and `mask` for rows")
-        _check_num_rows(name, len(values))
+        if len(values) > MAX_ROWS:  # before anything is allocated for them
+            raise too_many_rows(name, len(values))
         return values
     if isinstance(values, (list, tuple)):
         return values
     if _is_tensor(values):
         if not exact and str(values.dtype) == "torch.bfloat16":
             values = values.float()
-        return _plain(name, _core.array_of_tensor(tensor=values, name=name))
+        return plain_column(name, _core.array_of_tensor(tensor=values, name=name))
     if type(values).__module__.partition(".")[0] == "pandas":
-        return _plain(name, _from_pandas(values))
+        return plain_column(name, _from_pandas(values))
     if hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__"):
         return values
     if hasattr(values, "__array__"):
-        return _plain(name, np.asarray(values))
+        return plain_column(name, np.asarray(values))
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray, memoryview)):
         return tuple(values)
     raise TypeError(
@@ -369,10 +373,8 @@ def _is_tensor(values: Any) -> bool:
     return all(hasattr(values, name) for name in ("detach", "numpy", "device"))
 
 
-def _check_num_rows(name: str, num_rows: int) -> None:
-    """Before anything is allocated for the rows."""
-    if num_rows > MAX_ROWS:
-        raise ValueError(f"{name} has {num_rows} rows; expected at most {MAX_ROWS} (2**31 - 2)")
+def too_many_rows(name: str, num_rows: int) -> ValueError:
+    return ValueError(f"{name} has {num_rows} rows; expected at most {MAX_ROWS} (2**31 - 2)")
 
 
 def _check_one_axis(name: str, values: NDArray[Any]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core
-from graphgpo.ingest import key_column
+from graphgpo.ingest import key_column, plain_column
 
 
 def state_key(state: Any) -> int:
@@ -38,4 +38,5 @@ def state_keys(states: Any) -> NDArray[np.int64]:
     >>> state_keys(["hall", "kitchen"])[0] == state_key("hall")
     np.True_
     """
-    return _core.stable_keys(column=key_column("states", states, None), name="states")
+    column = key_column("states", plain_column("states", states), None)
+    return _core.stable_keys(column=column, name="states")

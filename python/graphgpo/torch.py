@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.autograd.forward_ad import unpack_dual
 
 from graphgpo.config import _check_choice, _check_number
-from graphgpo.ingest import integer_column, real_column
+from graphgpo.ingest import integer_column, plain_column, real_column
 
 Column: TypeAlias = ArrayLike | torch.Tensor
 ScalarT = TypeVar("ScalarT", np.float64, np.int64)
@@ -592,12 +592,13 @@ def _reduce(
 
 
 def _column(
-    read: Callable[[str, Any, None], NDArray[ScalarT] | None], name: str, values: object
+    read: Callable[[str, Any, None], NDArray[ScalarT]], name: str, values: object
 ) -> NDArray[ScalarT]:
-    column = read(name, values.cpu() if isinstance(values, torch.Tensor) else values, None)
-    if column is None:
+    if values is None:
         raise TypeError(f"{name} is None; expected a column, one value per step")
-    return column
+    if isinstance(values, torch.Tensor):
+        values = values.cpu()
+    return read(name, plain_column(name, values, exact=False), None)
 
 
 def _step_values(step_values: Column) -> NDArray[np.float32]:
