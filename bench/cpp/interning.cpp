@@ -10,6 +10,7 @@
 
 #include "bandwidth.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/prefetch.hpp"
 #include "shapes.hpp"
 
 namespace graphgpo::bench {
@@ -95,6 +96,96 @@ void intern_integers(benchmark::State& state) {
 BENCHMARK(intern_integers)
     ->ArgNames({"keys", "revisits"})
     ->ArgsProduct({{256, 8192, 131072}, {30, 70}});
+
+// Groups one after the other, as batches are: every text is of its group, whose first of the same
+// content is its own or an earlier one.
+class GroupedTexts {
+  public:
+    GroupedTexts(std::size_t count, std::size_t text_bytes) : texts_(count, text_bytes) {
+        const auto codes = revisited_codes(group_size, 70);
+        std::vector<std::size_t> first_of(codes.size());
+        for (std::size_t begin = 0; begin < count; begin += group_size) {
+            std::size_t known = 0;
+            for (std::size_t i = 0; i < std::min(group_size, count - begin); ++i) {
+                const std::size_t code = codes[i];
+                if (code == known) first_of[known++] = begin + i;
+                texts_.append_observation(begin + code);
+                first_.push_back(first_of[code]);
+                codes_.push_back(code);
+            }
+            num_new_ += known;
+        }
+        keys_ = texts_.keys();
+    }
+
+    [[nodiscard]] std::span<const Key> keys() const noexcept { return keys_; }
+    [[nodiscard]] std::span<const std::size_t> codes() const noexcept { return codes_; }
+
+    [[nodiscard]] std::size_t num_new() const noexcept { return num_new_; }
+
+    // How many texts are equal to one before them.
+    [[nodiscard]] std::size_t compare() const {
+        std::size_t revisits = 0;
+        for (std::size_t i = 0; i < keys_.size(); ++i) {
+            expect(i + Interner::block);
+            if (first_[i] != i && keys_[first_[i]] == keys_[i]) ++revisits;
+        }
+        return revisits;
+    }
+    [[nodiscard]] std::vector<std::int32_t> intern() const {
+        std::vector<std::int32_t> ids(keys_.size());
+        for (std::size_t begin = 0; begin < keys_.size(); begin += group_size) {
+            Interner interner(group_size / 2);
+            const std::size_t end = std::min(begin + group_size, keys_.size());
+            for (std::size_t i = begin; i < end; ++i) {
+                expect(i + Interner::block);
+                ids[i] = interner.intern(keys_[i]);
+            }
+        }
+        return ids;
+    }
+
+  private:
+    static constexpr std::size_t group_size = 512;
+
+    void expect(std::size_t i) const {
+        if (i < keys_.size()) prefetch(keys_[i]);
+    }
+
+    Texts texts_;
+    std::vector<Key> keys_;
+    std::vector<std::size_t> codes_;  // from 0 on in every group
+    std::vector<std::size_t> first_;  // the first text of the same content
+    std::size_t num_new_ = 0;
+};
+
+void many_groups(benchmark::internal::Benchmark* benchmark) {
+    benchmark->ArgNames({"keys", "bytes"})->ArgsProduct({{4096, 262144}, {400, 600}});
+}
+
+void intern_groups(benchmark::State& state) {
+    const auto count = static_cast<std::size_t>(state.range(0));
+    const auto text_bytes = static_cast<std::size_t>(state.range(1));
+    const GroupedTexts texts(count, text_bytes);
+    if (is_wrong(state, are_ids_of(texts.codes(), texts.intern()))) return;
+
+    const Work work{static_cast<double>(count), "keys", static_cast<double>(count * text_bytes)};
+    time_calls(state, work, [&] { benchmark::DoNotOptimize(texts.intern()); });
+}
+BENCHMARK(intern_groups)->Apply(many_groups);
+
+// The same by one who knows beforehand which text each is equal to, and makes sure: no hash, no
+// table, no id. What merges texts by their content can hardly take less.
+void compare_groups(benchmark::State& state) {
+    const auto count = static_cast<std::size_t>(state.range(0));
+    const auto text_bytes = static_cast<std::size_t>(state.range(1));
+    const GroupedTexts texts(count, text_bytes);
+    if (is_wrong(state, texts.compare() == count - texts.num_new())) return;
+
+    const Work work{static_cast<double>(count), "keys", static_cast<double>(count * text_bytes)};
+    time_calls(state, work, [&] { benchmark::DoNotOptimize(texts.compare()); });
+}
+BENCHMARK(compare_groups)->Apply(many_groups);
 
 }  // namespace
 }  // namespace graphgpo::bench
