@@ -105,6 +105,10 @@ class GroupNumbering {
     [[nodiscard]] bool run() {
         for (std::size_t row = begin_; row < end_ + ahead; ++row) {
             if (row < end_ && !read(row)) return false;
+            if (!asks_at_once_ && row >= begin_ + later && row - later < end_) {
+                prefetch(key_of(row - later));
+                prefetch(next_key_of(row - later));
+            }
             if (row >= begin_ + ahead) number_row(row - ahead);
         }
         if (objects_->next_states) number_next_state(end_ - 1, nullptr);
@@ -115,9 +119,12 @@ class GroupNumbering {
     [[nodiscard]] Kinds next_kinds() const noexcept { return next_kinds_; }
 
   private:
-    // Objects lie anywhere in memory, where the processor does not see them coming: texts are
-    // asked for this many rows before they are compared, heads as many before those.
+    // Objects lie anywhere in memory, where the processor does not see them coming: rows are read
+    // this many before they are numbered, and their heads asked for as many before that.
     static constexpr std::size_t ahead = Interner::block;
+    // Texts are asked for this many rows after they were read: fewer cache lines wait for their
+    // turn, a tenth of the time of numbering two columns that share no object.
+    static constexpr std::size_t later = ahead / 2;
 
     [[nodiscard]] bool is_block(std::size_t row) const { return (row - begin_) % ahead == 0; }
     [[nodiscard]] Key& key_of(std::size_t row) { return keys_[(row - begin_) % keys_.size()]; }
@@ -131,12 +138,12 @@ class GroupNumbering {
             prefetch_head(states[row + ahead]);
             if (next_states) prefetch_head((*next_states)[row + ahead]);
         }
-        const auto take = [](PyObject* object, Key& key, Kinds& kinds) {
+        const auto take = [this](PyObject* object, Key& key, Kinds& kinds) {
             const std::optional<Key> plain = plain_key(object);
             if (!plain) return false;
             key = *plain;
             if (!key.is_null()) kinds |= kind_bit(key.kind());
-            prefetch(key);
+            if (asks_at_once_) prefetch(key);
             return true;
         };
         key_of(row) = Key();
@@ -183,6 +190,8 @@ class GroupNumbering {
     std::size_t end_;
     Numbers* numbers_;
     Interner known_;
+    // A large table wants all texts of a block before the first row of it is numbered.
+    bool asks_at_once_ = known_.is_beyond_cache();
     Kinds kinds_ = 0;
     Kinds next_kinds_ = 0;
     std::array<Key, 2 * ahead> keys_;       // of the rows about, states
