@@ -201,9 +201,9 @@ void bind_compute_advantages(py::module_& module) {
         "next_state_known"_a.none(true), "group_ids"_a.none(true), "trajectory_ids"_a.none(true),
         "success"_a.none(true), "step_ids"_a.none(true), "rewards"_a.none(true),
         "episode_returns"_a.none(true), "edge_costs"_a.none(true), "action_valid"_a.none(true),
-        "mask"_a.none(true), "options"_a, "advantages"_a, "step_advantages"_a, "episode_advantages"_a, "edge_returns"_a,
-        "distances"_a, "next_distances"_a, "state_ids"_a, "next_state_ids"_a, "device"_a,
-        "stream"_a);
+        "mask"_a.none(true), "options"_a, "advantages"_a, "step_advantages"_a,
+        "episode_advantages"_a, "edge_returns"_a, "distances"_a, "next_distances"_a, "state_ids"_a,
+        "next_state_ids"_a, "device"_a, "stream"_a);
 }
 
 void bind_state_keys(py::module_& module) {
