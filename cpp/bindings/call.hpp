@@ -26,7 +26,7 @@ template <typename Enum, std::size_t size>
                                 "'; expected another word");
 }
 
-// In the words of GraphGPOConfig. Threads are those of a call, and set there.
+// In the words of GraphGPOConfig, which do not say how many threads: one, until a call sets it.
 [[nodiscard]] inline Options read_options(std::string_view estimator, double omega,
                                           double success_reward, std::string_view exponent,
                                           std::string_view normalization, double epsilon,
@@ -58,23 +58,6 @@ template <typename Enum, std::size_t size>
         .invalid_action_penalty = invalid_action_penalty,
         .gamma = gamma,
         .num_threads = 1};
-}
-
-// A config as the core has it, to be read once and used by many calls. Each extension module has a
-// class of its own.
-inline void bind_options(pybind11::module_& module) {
-    namespace py = pybind11;
-    using py::literals::operator""_a;
-    py::class_<Options>(module, "Options", py::is_final(), py::module_local(),
-                        "The options of calls, in the words of GraphGPOConfig. Opaque.")
-        .def(py::init(&read_options), py::kw_only(), "estimator"_a, "omega"_a, "success_reward"_a,
-             "exponent"_a, "normalization"_a, "epsilon"_a, "epsilon_scale"_a, "step_weight"_a,
-             "episode_weight"_a, "episode_weighting"_a, "invalid_action_penalty"_a, "gamma"_a);
-}
-
-[[nodiscard]] inline Options with_threads(Options options, std::size_t num_threads) {
-    options.num_threads = num_threads;
-    return options;
 }
 
 // Under names that are made once.

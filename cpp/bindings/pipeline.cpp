@@ -96,22 +96,29 @@ class OwnedAdvantages {
 }  // namespace
 
 void bind_pipeline(py::module_& module) {
-    bind_options(module);
+    // A config as the core has it: read once, used by many calls.
+    py::class_<Options>(module, "Options", py::is_final(),
+                        py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type)),
+                        "The options of calls, in the words of GraphGPOConfig. Opaque.")
+        .def(py::init(&read_options), py::kw_only(), "estimator"_a, "omega"_a, "success_reward"_a,
+             "exponent"_a, "normalization"_a, "epsilon"_a, "epsilon_scale"_a, "step_weight"_a,
+             "episode_weight"_a, "episode_weighting"_a, "invalid_action_penalty"_a, "gamma"_a);
+
     module.def(
         "compute_advantages",
         [](const OwnedKeyColumn& states, const OwnedKeyColumn* next_states,
            const OwnedKeyColumn& group_ids, const OwnedKeyColumn& trajectory_ids, Flags success,
            Integers step_ids, Reals rewards, Reals episode_returns, Reals edge_costs,
-           Flags action_valid, Flags mask, const Options& options, std::size_t num_threads) {
+           Flags action_valid, Flags mask, Options options, std::size_t num_threads) {
             const Columns columns{states,     next_states,  group_ids, trajectory_ids,
                                   success,    step_ids,     rewards,   episode_returns,
                                   edge_costs, action_valid, mask};
             const Batch batch = columns.batch();
+            options.num_threads = num_threads;
             OwnedAdvantages result(num_rows(batch.states));
             const Metrics metrics = [&] {
                 const py::gil_scoped_release release;
-                return graphgpo::compute_advantages(batch, with_threads(options, num_threads),
-                                                    result.columns);
+                return graphgpo::compute_advantages(batch, options, result.columns);
             }();
             result.dict["metrics"] = metrics_dict(metrics);
             return result.dict;

@@ -9,27 +9,6 @@ DEVICE_TYPE: int
 class DeviceError(RuntimeError): ...
 
 @final
-class Options:
-    """The options of calls, in the words of GraphGPOConfig. Opaque."""
-
-    def __init__(
-        self,
-        *,
-        estimator: str,
-        omega: float,
-        success_reward: float,
-        exponent: str,
-        normalization: str,
-        epsilon: float,
-        epsilon_scale: str,
-        step_weight: float,
-        episode_weight: float,
-        episode_weighting: str,
-        invalid_action_penalty: float,
-        gamma: float,
-    ) -> None: ...
-
-@final
 class Memory:
     """Device memory, given back with the object."""
 
@@ -84,7 +63,18 @@ def compute_advantages(
     edge_costs: tuple[int, str, int] | None,
     action_valid: tuple[int, str, int] | None,
     mask: tuple[int, str, int] | None,
-    options: Options,
+    estimator: str,
+    omega: float,
+    success_reward: float,
+    exponent: str,
+    normalization: str,
+    epsilon: float,
+    epsilon_scale: str,
+    step_weight: float,
+    episode_weight: float,
+    episode_weighting: str,
+    invalid_action_penalty: float,
+    gamma: float,
     advantages: int,
     step_advantages: int,
     episode_advantages: int,

@@ -346,7 +346,7 @@ def credit(
             state_keys=columns.pop("states"),
             next_state_keys=columns.pop("next_states"),
             **columns,
-            options=extension.Options(**fields),
+            **fields,
             **{name: array.pointer for name, array in results.items()},
             device=queue.device,
             stream=queue.stream,

@@ -153,7 +153,6 @@ void bind_device(py::module_& module) {
 }
 
 void bind_compute_advantages(py::module_& module) {
-    bind_options(module);
     module.def(
         "compute_advantages",
         [](std::int64_t num_rows, const GivenColumn& state_keys, const GivenColumn& next_state_keys,
@@ -161,11 +160,15 @@ void bind_compute_advantages(py::module_& module) {
            const GivenColumn& trajectory_ids, const GivenColumn& success,
            const GivenColumn& step_ids, const GivenColumn& rewards,
            const GivenColumn& episode_returns, const GivenColumn& edge_costs,
-           const GivenColumn& action_valid, const GivenColumn& mask, const Options& options,
-           std::uintptr_t advantages, std::uintptr_t step_advantages,
-           std::uintptr_t episode_advantages, std::uintptr_t edge_returns, std::uintptr_t distances,
-           std::uintptr_t next_distances, std::uintptr_t state_ids, std::uintptr_t next_state_ids,
-           int device, std::uintptr_t stream) {
+           const GivenColumn& action_valid, const GivenColumn& mask, std::string_view estimator,
+           double omega, double success_reward, std::string_view exponent,
+           std::string_view normalization, double epsilon, std::string_view epsilon_scale,
+           double step_weight, double episode_weight, std::string_view episode_weighting,
+           double invalid_action_penalty, double gamma, std::uintptr_t advantages,
+           std::uintptr_t step_advantages, std::uintptr_t episode_advantages,
+           std::uintptr_t edge_returns, std::uintptr_t distances, std::uintptr_t next_distances,
+           std::uintptr_t state_ids, std::uintptr_t next_state_ids, int device,
+           std::uintptr_t stream) {
             const cuda::DeviceBatch batch{.num_rows = num_rows,
                                           .state_keys = column_of(state_keys),
                                           .next_state_keys = column_of(next_state_keys),
@@ -179,6 +182,9 @@ void bind_compute_advantages(py::module_& module) {
                                           .edge_costs = column_of(edge_costs),
                                           .action_valid = column_of(action_valid),
                                           .mask = column_of(mask)};
+            const Options options = read_options(
+                estimator, omega, success_reward, exponent, normalization, epsilon, epsilon_scale,
+                step_weight, episode_weight, episode_weighting, invalid_action_penalty, gamma);
             const cuda::DeviceAdvantages results{
                 .advantages = static_cast<float*>(pointer_of(advantages)),
                 .step_advantages = static_cast<float*>(pointer_of(step_advantages)),
@@ -201,9 +207,11 @@ void bind_compute_advantages(py::module_& module) {
         "next_state_known"_a.none(true), "group_ids"_a.none(true), "trajectory_ids"_a.none(true),
         "success"_a.none(true), "step_ids"_a.none(true), "rewards"_a.none(true),
         "episode_returns"_a.none(true), "edge_costs"_a.none(true), "action_valid"_a.none(true),
-        "mask"_a.none(true), "options"_a, "advantages"_a, "step_advantages"_a,
-        "episode_advantages"_a, "edge_returns"_a, "distances"_a, "next_distances"_a, "state_ids"_a,
-        "next_state_ids"_a, "device"_a, "stream"_a);
+        "mask"_a.none(true), "estimator"_a, "omega"_a, "success_reward"_a, "exponent"_a,
+        "normalization"_a, "epsilon"_a, "epsilon_scale"_a, "step_weight"_a, "episode_weight"_a,
+        "episode_weighting"_a, "invalid_action_penalty"_a, "gamma"_a, "advantages"_a,
+        "step_advantages"_a, "episode_advantages"_a, "edge_returns"_a, "distances"_a,
+        "next_distances"_a, "state_ids"_a, "next_state_ids"_a, "device"_a, "stream"_a);
 }
 
 void bind_state_keys(py::module_& module) {
