@@ -97,8 +97,7 @@ BENCHMARK(intern_integers)
     ->ArgNames({"keys", "revisits"})
     ->ArgsProduct({{256, 8192, 131072}, {30, 70}});
 
-// Groups one after the other, as batches are: every text is of its group, whose first of the same
-// content is its own or an earlier one.
+// Groups one after the other, as batches are; no text is of two groups.
 class GroupedTexts {
   public:
     GroupedTexts(std::size_t count, std::size_t text_bytes) : texts_(count, text_bytes) {
@@ -118,9 +117,7 @@ class GroupedTexts {
         keys_ = texts_.keys();
     }
 
-    [[nodiscard]] std::span<const Key> keys() const noexcept { return keys_; }
     [[nodiscard]] std::span<const std::size_t> codes() const noexcept { return codes_; }
-
     [[nodiscard]] std::size_t num_new() const noexcept { return num_new_; }
 
     // How many texts are equal to one before them.

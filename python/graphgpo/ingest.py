@@ -222,7 +222,7 @@ def _keys_from_array(
     if values.ndim != 1:
         return _core.keys_from_rows(values=values, mask=mask, name=name)
     kind = values.dtype.kind
-    if kind in "iu":
+    if kind == "u":
         return _core.keys_from_integers(values=np.ascontiguousarray(values, np.int64))
     if kind == "f":
         return _core.keys_from_reals(
