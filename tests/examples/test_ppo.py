@@ -170,13 +170,18 @@ def test_dead_groups_are_those_no_rollout_won() -> None:
 def test_the_first_interrupt_asks_and_the_second_one_interrupts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with ppo.interrupt_asks_to_stop() as stopped:
-        assert not stopped()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stopped()
-        assert "stopping after this iteration" in capsys.readouterr().err
-        with pytest.raises(KeyboardInterrupt):
+    # A shell's background jobs ignore interrupts from the start.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with ppo.interrupt_asks_to_stop() as stopped:
+            assert not stopped()
             os.kill(os.getpid(), signal.SIGINT)
+            assert stopped()
+            assert "stopping after this iteration" in capsys.readouterr().err
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def test_a_stopped_run_has_whole_iterations_only_and_is_not_judged() -> None:
