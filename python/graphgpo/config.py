@@ -159,7 +159,7 @@ def resolved_config(
 
 
 def core_options(config: GraphGPOConfig) -> dict[str, Any]:
-    """What the `Options` of a native module are made of."""
+    """The options by field name, as the native modules take them."""
     fields = {name: getattr(config, name) for name in _FIELDS}
     if config.gamma is None:
         fields["gamma"] = DEFAULT_GIGPO_GAMMA

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from graphgpo.config import GraphGPOConfig, core_options, resolved_config
-from graphgpo.ingest import MAX_ROWS, _is_tensor, check_lengths, too_many_rows
+from graphgpo.ingest import MAX_ROWS, REQUIRED, _is_tensor, check_lengths, too_many_rows
 from graphgpo.result import Credit
 
 if TYPE_CHECKING:
@@ -315,8 +315,7 @@ def credit(
         "action_valid": action_valid,
         "mask": mask,
     }
-    required = ("states", "group_ids", "trajectory_ids")
-    given = {name: x for name, x in given.items() if x is not None or name in required}
+    given = {name: x for name, x in given.items() if x is not None or name in REQUIRED}
     if "next_state_known" in given and "next_states" not in given:
         raise ValueError("next_state_known is given without next_states; expected both, or neither")
 

@@ -23,7 +23,16 @@ from torch import distributed as dist
 from graphgpo import _core
 from graphgpo.advantages import compute_advantages, thread_limit
 from graphgpo.config import GraphGPOConfig, resolved_config
-from graphgpo.ingest import check_lengths, check_row_types, plain_columns, read_columns, row_type
+from graphgpo.ingest import (
+    IDS,
+    REALS,
+    STATES,
+    check_lengths,
+    check_row_types,
+    plain_columns,
+    read_columns,
+    row_type,
+)
 from graphgpo.keys import state_key
 from graphgpo.result import StepAdvantages
 
@@ -153,10 +162,9 @@ def gather_groups(
     return _gather(given, None, process_group)
 
 
-_KEYS = ("states", "next_states", "group_ids", "trajectory_ids")
-_REALS = ("rewards", "episode_returns", "edge_costs")
+_KEYS = (*STATES, *IDS)
 _FLAGS = ("success", "action_valid", "mask")
-_OPTIONAL = ("next_states", "step_ids", *_REALS, *_FLAGS)
+_OPTIONAL = ("next_states", "step_ids", *REALS, *_FLAGS)
 # A row's flags travel as one integer; "is_unknown": its next state is None.
 _BITS = {name: 1 << bit for bit, name in enumerate((*_FLAGS, "is_unknown"))}
 
@@ -298,7 +306,7 @@ def _packed(read: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
             raise ValueError(f"{name}[{row}] is null; expected a value")
     if "step_ids" in read:
         packed["step_ids"] = read["step_ids"]
-    for name in _REALS:
+    for name in REALS:
         if name in read:
             packed[name] = read[name].view(np.int64)
     flags = {**read, "mask": is_row, "is_unknown": is_unknown}
@@ -314,7 +322,7 @@ def _unpacked(packed: Mapping[str, NDArray[np.int64]], present: frozenset[str]) 
     columns: dict[str, Any] = dict.fromkeys(_OPTIONAL)
     columns.update({name: keys for name, keys in packed.items() if name in _KEYS})
     columns["step_ids"] = packed.get("step_ids")
-    for name in _REALS:
+    for name in REALS:
         if name in packed:
             columns[name] = packed[name].view(np.float64)
     for name in _FLAGS:
@@ -346,7 +354,7 @@ def _present(headers: list[_Header]) -> frozenset[str]:
 
 def _columns_that_travel(headers: list[_Header]) -> list[str]:
     present = _present(headers)
-    optional = [name for name in ("next_states", "step_ids", *_REALS) if name in present]
+    optional = [name for name in ("next_states", "step_ids", *REALS) if name in present]
     return ["states", "group_ids", "trajectory_ids", *optional, "flags"]
 
 

@@ -18,12 +18,12 @@ from graphgpo import _core
 
 MAX_ROWS = 2**31 - 2
 
-_IDS = ("group_ids", "trajectory_ids")
+STATES = ("states", "next_states")
+IDS = ("group_ids", "trajectory_ids")
+REALS = ("rewards", "episode_returns", "edge_costs")
+REQUIRED = ("states", *IDS)
 _FLAGS = ("success", "action_valid")
-_REALS = ("rewards", "episode_returns", "edge_costs")
-_EXACT = ("states", "next_states")
-_REQUIRED = ("states", *_IDS)
-_COLUMNS = ("states", "next_states", *_IDS, *_FLAGS, *_REALS, "step_ids", "mask")
+_COLUMNS = (*STATES, *IDS, *_FLAGS, *REALS, "step_ids", "mask")
 
 Mask: TypeAlias = NDArray[np.bool_] | None
 
@@ -61,9 +61,9 @@ def read_batch(plain: Mapping[str, Any], num_threads: int | None) -> dict[str, A
 def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     """The row arguments that are not None, each in one of few containers, of one length."""
     plain = {
-        name: plain_column(name, values, exact=name in _EXACT)
+        name: plain_column(name, values, exact=name in STATES)
         for name, values in given.items()
-        if values is not None or name in _REQUIRED
+        if values is not None or name in REQUIRED
     }
     check_lengths(plain)
     return plain
@@ -83,11 +83,11 @@ def read_columns(
     columns |= numbered or _keyed(plain, rows, in_place=not stable)
     columns["mask"] = rows
     for name, values in plain.items():
-        if name in _IDS and columns[name] is None:
+        if name in IDS and columns[name] is None:
             columns[name] = key_column(name, values, rows, is_id=True)
         elif name in _FLAGS:
             columns[name] = flag_column(name, values, rows)
-        elif name in _REALS:
+        elif name in REALS:
             columns[name] = real_column(name, values, rows)
         elif name == "step_ids":
             columns[name] = integer_column(name, values, rows)
