@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, cast
 
-from graphgpo import _core, cuda
+from graphgpo import _core
 from graphgpo.config import GraphGPOConfig, core_options, resolved_config
 from graphgpo.ingest import call_core
 from graphgpo.result import StepAdvantages

@@ -1,0 +1,21 @@
+"""RTMC."""
+
+from __future__ import annotations
+
+from graphgpo.blocks import ActionMean, Mean, ReturnToGo, SameState, Term
+from graphgpo.estimators import _options as opt
+from graphgpo.estimators._base import Estimator
+
+
+class RTMC(Estimator):
+    """A = Q(u,a) - V(u): the mean return-to-go of the action less that of the state; alone."""
+
+    mark = "R"
+
+    gamma: float = opt.gamma(0.95)
+    success_reward: float = opt.success_reward(10.0)
+
+    def terms(self) -> list[Term]:
+        """The step term alone."""
+        mean = ActionMean(ReturnToGo(self.gamma, self.success_reward))
+        return [Term(mean, peers=SameState(), normaliser=Mean())]
