@@ -1,45 +1,49 @@
-"""What `compute_advantages` returns."""
+"""What an estimator says of every step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-Float32T = TypeVar("Float32T")
-Float64T = TypeVar("Float64T")
-Int64T = TypeVar("Int64T")
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StepAdvantages:
+    """Credit for every step of a batch: (N,) arrays in the order of the input rows.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Credit(Generic[Float32T, Float64T, Int64T]):
-    """Credit for every step of a batch, in arrays of whatever kind."""
+    A masked row has advantages 0, scores and distances NaN, ids -1 and no peers.
+    `np.asarray(result)` is `result.advantages`.
+    """
 
-    advantages: Float32T
+    advantages: NDArray[np.float32]
     """step_weight * step_advantages + episode_weight * episode_advantages."""
 
-    step_advantages: Float32T
-    """The step's return compared with those of all steps from the same state (0 with "grpo")."""
+    step_advantages: NDArray[np.float32]
+    """Sum of the terms that differ along a trajectory."""
 
-    episode_advantages: Float32T
-    """The trajectory's outcome compared with those of its group."""
+    episode_advantages: NDArray[np.float32]
+    """Sum of the terms that are one number per trajectory."""
 
-    edge_returns: Float64T
-    """R of Eq. 4 before any penalty; with "gigpo" the discounted return-to-go."""
+    scores: NDArray[np.float64]
+    """The first term's score before it was compared: GraphGPO's edge return (Eq. 4), GiGPO's
+    discounted return, GRPO's outcome. NaN: unknown."""
 
-    distances: Float64T
+    distances: NDArray[np.float64]
     """Least total cost from the step's state to the goal; d_max + c_max where there is no way."""
 
-    next_distances: Float64T
+    next_distances: NDArray[np.float64]
     """The same for the state the step leads to; 0 at the goal."""
 
-    state_ids: Int64T
+    state_ids: NDArray[np.int64]
     """Node of the step's state, dense over the batch."""
 
-    next_state_ids: Int64T
+    next_state_ids: NDArray[np.int64]
     """Node the step leads to: a state, the group's GOAL, or a leaf of its own."""
+
+    num_peers: NDArray[np.int32]
+    """With how many scores that one was compared, its own among them."""
 
     metrics: dict[str, float] = field(repr=False)
     """Flat `graphgpo/...` numbers for a logger; copies of a row are counted once."""
@@ -48,13 +52,12 @@ class Credit(Generic[Float32T, Float64T, Int64T]):
         return np.array(self.advantages, dtype=dtype, copy=copy)
 
     def __len__(self) -> int:
-        return len(self.advantages)  # type: ignore[arg-type]
+        return len(self.advantages)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepAdvantages(Credit[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]):
-    """Credit for every step of a batch: (N,) arrays in the order of the input rows.
-
-    A masked row has advantages 0, returns and distances NaN and ids -1. `np.asarray(result)` is
-    `result.advantages`.
-    """
+    def __repr__(self) -> str:
+        m = {name.removeprefix("graphgpo/"): value for name, value in self.metrics.items()}
+        return (
+            f"StepAdvantages({m['num_steps']:.0f} steps, {m['num_trajectories']:.0f} rollouts, "
+            f"{m['num_groups']:.0f} groups; {1 - m['zero_advantage_share']:.0%} of the steps with "
+            f"credit, merge_ratio {m['merge_ratio']:.2f})"
+        )

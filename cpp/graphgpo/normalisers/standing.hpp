@@ -1,15 +1,17 @@
-// A value compared with its peers: (x - mean) / (std + epsilon), std with ddof = 1.
+// How far a value is above its peers.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 
 #include "graphgpo/csr.hpp"
 #include "graphgpo/memory.hpp"
-#include "graphgpo/options.hpp"
+#include "graphgpo/normalisers/normaliser.hpp"
+#include "graphgpo/types.hpp"
 
 namespace graphgpo {
 
@@ -45,38 +47,58 @@ class FoldedValues {
     Array<WeightedValue> folded_;  // the first few are all different
 };
 
-// How far a value is above its peers. Exactly 0 when there are no two different values: a rounded
+// Of the values of one set of peers. Says nothing (is void) when no two of them differ: a rounded
 // mean that is one ulp off must not become credit.
 class Standing {
   public:
+    Standing() = default;  // void
     // Sorts the values, so the result depends on what they are and never on their order. Two
-    // passes. Throws `std::invalid_argument` when they are so large that their variance is not
-    // finite.
-    Standing(FoldedValues& values, const Options& options) : Standing(values.sorted(), options) {}
+    // passes. Values within `tolerance` times the largest of it are taken as the largest. Throws
+    // `std::invalid_argument` when they are so large that their variance is not finite.
+    Standing(FoldedValues& values, const Normaliser& normaliser, double tolerance = 0)
+        : Standing(values.sorted(), normaliser, tolerance) {}
     // The same of values that ascend and are all different.
-    Standing(std::span<const WeightedValue> values, const Options& options);
+    Standing(std::span<const WeightedValue> values, const Normaliser& normaliser,
+             double tolerance = 0);
 
+    [[nodiscard]] bool is_void() const noexcept { return is_void_; }
+    // How many values it was made of.
+    [[nodiscard]] std::int64_t count() const noexcept { return count_; }
+    // 0 where it is void.
     [[nodiscard]] double operator()(double value) const noexcept {
-        return is_flat_ ? 0 : (value - mean_) / denominator_;
+        if (is_void_) return 0;
+        return (value >= as_largest_ ? largest_ - mean_ : value - mean_) / denominator_;
     }
 
   private:
-    bool is_flat_ = true;
+    bool is_void_ = true;
+    std::int64_t count_ = 0;
     double mean_ = 0;
     double denominator_ = 1;
+    double as_largest_ = std::numeric_limits<double>::infinity();  // from here on: `largest_`
+    double largest_ = 0;
 };
 
-// `values` compared within every row of `peers`; a value without peers but itself has 0.
-[[nodiscard]] Array<double> normalise_among(const Csr& peers, Array<double> values,
-                                            const Options& options);
+// `values` compared within every row of `peers`, in place. What has no standing, because its peers
+// are void or it is in no row, gets `when_void`, and so do unknown values (NaN), which enter no
+// statistics.
+struct Comparing {
+    const Normaliser* normaliser;
+    double when_void = 0;
+    double tolerance = 0;
+    // By item, if of the items of a row each trajectory counts once: its first.
+    std::span<const TrajectoryId> trajectories = {};
+    std::span<std::int32_t> num_peers = {};  // by item, if asked for: values it was compared with
+};
+void compare_among(const Csr& peers, std::span<double> values, const Comparing& how);
 
 // The same where a value follows from a level, one of few whole numbers from 0 on, and is
 // `value_above(level - least level of its peers)`, the smaller the higher. Peers of a level are
 // counted, whoever they are, and a standing is computed once per level: no sort of the items and no
 // division for each.
-[[nodiscard]] Array<double> normalise_levels(const Csr& peers, std::span<const std::int32_t> levels,
-                                             std::size_t num_levels, auto&& value_above,
-                                             const Options& options) {
+[[nodiscard]] Array<double> compare_levels(const Csr& peers, std::span<const std::int32_t> levels,
+                                           std::size_t num_levels, auto&& value_above,
+                                           const Normaliser& normaliser) {
     Array<double> standings(levels.size(), 0);
     Array<std::int32_t> count(num_levels, 0);  // by level, all 0 between rows
     Array<double> standing_of(num_levels);     // by level
@@ -108,7 +130,7 @@ class Standing {
                 }
                 compared.back().count += count[index(level)];  // far levels may share a value: 0
             }
-            const Standing standing(compared, options);
+            const Standing standing(compared, normaliser);
             for (const auto level : seen_levels) {
                 standing_of[index(level)] = standing(value_of(level));
             }

@@ -1,8 +1,10 @@
-#include "graphgpo/edge_returns.hpp"
+#include "graphgpo/scores/edge_return.hpp"
 
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
+
+#include "graphgpo/normalisers/standing.hpp"
 
 namespace graphgpo {
 
@@ -19,6 +21,17 @@ double finite_return(double edge_return) {
         "costs of at least 1, or an omega that is not so small, with exponent 'recipe'");
 }
 
+// By step: how far its target is from the goal, a whole number because every cost is 1.
+Array<std::int32_t> whole_distances(Group& group) {
+    const TransitionGraph& graph = group.graph();
+    const Distances& distances = group.distances();
+    Array<std::int32_t> whole(graph.target.size());
+    for (std::size_t step = 0; step < whole.size(); ++step) {
+        whole[step] = static_cast<std::int32_t>(distances[graph.target[step]]);
+    }
+    return whole;
+}
+
 }  // namespace
 
 Powers::Powers(double omega, double largest_exponent) : omega_(omega) {
@@ -28,17 +41,27 @@ Powers::Powers(double omega, double largest_exponent) : omega_(omega) {
     for (double e = 0; e < table_end_; ++e) table_.push_back(std::pow(omega, e));
 }
 
-void write_edge_returns(const TransitionGraph& graph, std::span<const double> costs,
-                        const Distances& distances, const Powers& powers, const Options& options,
+Powers powers_of(const EdgeReturn& block, Group& group) {
+    return {block.omega, group.distances().unreachable + 1};
+}
+
+void write_scores(const EdgeReturn& block, Group& group, std::span<double> scores) {
+    write_edge_returns(block, group, powers_of(block, group), scores);
+}
+
+void write_edge_returns(const EdgeReturn& block, Group& group, const Powers& powers,
                         std::span<double> returns) {
-    const double shift = options.exponent == Exponent::recipe ? 1 : 0;
+    const TransitionGraph& graph = group.graph();
+    const std::span<const double> costs = group.costs();
+    const Distances& distances = group.distances();
+    const double shift = block.exponent == Exponent::recipe ? 1 : 0;
     const auto return_of = [&](double distance, double cost) {
-        return finite_return(options.success_reward * powers(distance + cost - shift));
+        return finite_return(block.success_reward * powers(distance + cost - shift));
     };
-    if (options.exponent == Exponent::progress) {
+    if (block.exponent == Exponent::progress) {
         for (std::size_t step = 0; step < returns.size(); ++step) {
             returns[step] = return_of(distances[graph.target[step]] - distances[graph.source[step]],
-                                      cost_of(costs, step));
+                                     cost_of(costs, step));
         }
     } else if (!costs.empty()) {
         for (std::size_t step = 0; step < returns.size(); ++step) {
@@ -56,8 +79,10 @@ void write_edge_returns(const TransitionGraph& graph, std::span<const double> co
     }
 }
 
-Array<double> relative_edge_returns(const TransitionGraph& graph, std::span<const double> costs,
-                                    const Distances& distances, const Powers& powers) {
+Array<double> relative_edge_returns(Group& group, const Powers& powers) {
+    const TransitionGraph& graph = group.graph();
+    const Distances& distances = group.distances();
+    const std::span<const double> costs = group.costs();
     const auto exponent_of = [&](std::size_t step) {
         return distances[graph.target[step]] + cost_of(costs, step);
     };
@@ -71,6 +96,14 @@ Array<double> relative_edge_returns(const TransitionGraph& graph, std::span<cons
         returns[step] = powers(exponent_of(step) - smallest[index(graph.source[step])]);
     }
     return returns;
+}
+
+Array<double> compare_by_distance(Group& group, const Powers& powers,
+                                  const Normaliser& normaliser) {
+    return compare_levels(
+        group.steps_by_source(), whole_distances(group),
+        static_cast<std::size_t>(group.distances().unreachable) + 1,
+        [&](std::int32_t further) { return powers(further); }, normaliser);
 }
 
 }  // namespace graphgpo
