@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,51 +10,25 @@ from numpy.typing import NDArray
 
 import graphgpo
 from conftest import Compute
+from goldens import NAMES, Golden
+from graphgpo.estimators import GraphGPO
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.npz"))
 OUTPUT = re.compile(
     r"adv__omega(?P<omega>[\d.]+)_(?P<exponent>goal|progress)_(?P<norm>mean|mean_std)_norm"
     r"_episode(?P<episode>[01])(?P<penalty>_penalty0\.1)?"
 )
 
 
-class Rollouts:
-    """One golden file: the columns of a batch, and the recipe's outputs for it."""
-
-    def __init__(self, path: Path) -> None:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        self.columns: dict[str, NDArray[Any]] = {
-            name: arrays[name + "__texts"][values] if name + "__texts" in arrays else values
-            for name, values in arrays.items()
-            if "__" not in name
-        }
-        self.outputs = {name: values for name, values in arrays.items() if name.startswith("adv__")}
-        self.returns = {
-            name: values for name, values in arrays.items() if name.startswith("return")
-        }
-        self.batch: dict[str, Any] = {
-            "states": self.columns["state"],
-            "next_states": self.columns["next_state"],
-            "group_ids": self.columns["group_id"],
-            "trajectory_ids": self.columns["trajectory_id"],
-            "step_ids": self.columns["step"],
-            "success": self.columns["success"],
-            "episode_returns": self.columns["episode_return"],
-            "action_valid": self.columns["action_valid"],
-        }
-
-
-@pytest.fixture(scope="module", params=GOLDEN, ids=lambda path: path.stem)
-def rollouts(request: pytest.FixtureRequest) -> Rollouts:
-    return Rollouts(request.param)
+@pytest.fixture(scope="module", params=NAMES)
+def rollouts(request: pytest.FixtureRequest) -> Golden:
+    return Golden(request.param)
 
 
 def has_equal_scores(
     result: graphgpo.StepAdvantages, penalties: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Rows whose state has one score, return less penalty, on all its out-edges."""
-    states, scores = result.state_ids, result.edge_returns - penalties
+    states, scores = result.state_ids, result.scores - penalties
     smallest = np.full(states.max() + 1, np.inf)
     largest = np.full(states.max() + 1, -np.inf)
     np.minimum.at(smallest, states, scores)
@@ -66,30 +38,30 @@ def has_equal_scores(
 
 
 def test_the_files_are_there() -> None:
-    assert len(GOLDEN) == 3
+    assert len(NAMES) == 3
 
 
-def test_distances_are_the_recipes(compute: Compute, rollouts: Rollouts) -> None:
+def test_distances_are_the_recipes(compute: Compute, rollouts: Golden) -> None:
     result = compute(**rollouts.batch)
     np.testing.assert_array_equal(result.distances, rollouts.columns["distance"])
     np.testing.assert_array_equal(result.next_distances, rollouts.columns["next_distance"])
 
 
-def test_edge_returns_are_the_recipes(compute: Compute, rollouts: Rollouts) -> None:
+def test_edge_returns_are_the_recipes(compute: Compute, rollouts: Golden) -> None:
     for name, expected in rollouts.returns.items():
         match = re.fullmatch(r"return__omega([\d.]+)_(goal|progress)", name)
         assert match
         result = compute(
             **rollouts.batch,
-            config=graphgpo.GraphGPOConfig.recipe(
+            estimator=GraphGPO.recipe(
                 omega=float(match[1]), exponent={"goal": "recipe"}.get(match[2], "progress")
             ),
         )
-        np.testing.assert_allclose(result.edge_returns, expected, rtol=1e-6)
+        np.testing.assert_allclose(result.scores, expected, rtol=1e-6)
 
 
 def test_advantages_are_the_recipes_but_for_its_phantoms(
-    compute: Compute, rollouts: Rollouts
+    compute: Compute, rollouts: Golden
 ) -> None:
     assert len(rollouts.outputs) == 26
     for name, expected in rollouts.outputs.items():
@@ -98,7 +70,7 @@ def test_advantages_are_the_recipes_but_for_its_phantoms(
         penalty = 0.1 if match["penalty"] else 0.0
         result = compute(
             **rollouts.batch,
-            config=graphgpo.GraphGPOConfig.recipe(
+            estimator=GraphGPO.recipe(
                 omega=float(match["omega"]),
                 exponent={"goal": "recipe"}.get(match["exponent"], "progress"),
                 normalization=match["norm"],
@@ -120,7 +92,7 @@ def test_advantages_are_the_recipes_but_for_its_phantoms(
 
 
 def test_scale_free_credit_reaches_rows_the_recipe_silences() -> None:
-    rollouts = Rollouts(GOLDEN[0])  # MiniGrid: far from the goal
+    rollouts = Golden(NAMES[0])  # MiniGrid: far from the goal
     scale_free = graphgpo.compute_advantages(**rollouts.batch, episode_weight=0.0)
     recipe = rollouts.outputs["adv__omega0.1_goal_mean_std_norm_episode0"]
     is_clear = np.abs(scale_free.advantages) > 0.3
@@ -128,7 +100,7 @@ def test_scale_free_credit_reaches_rows_the_recipe_silences() -> None:
     assert is_silenced.sum() > 0.5 * is_clear.sum()
 
 
-def test_keys_instead_of_texts_change_nothing(rollouts: Rollouts) -> None:
+def test_keys_instead_of_texts_change_nothing(rollouts: Golden) -> None:
     expected = graphgpo.compute_advantages(**rollouts.batch)
     keys = {
         **rollouts.batch,

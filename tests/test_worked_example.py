@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import Compute
-from graphgpo import GraphGPOConfig
+from graphgpo.estimators import GraphGPO
 
 #    source           target         d  d'  R       A_S     A_E
 TABLE: list[tuple[str, str, int, int, float, float, float]] = [
@@ -34,25 +34,25 @@ TABLE: list[tuple[str, str, int, int, float, float, float]] = [
 SOURCES, TARGETS, DISTANCES, NEXT_DISTANCES, RETURNS, STEP, EPISODE = (
     list(column) for column in zip(*TABLE, strict=True)
 )
-ROLLOUTS: dict[str, Any] = {
+COLUMNS: dict[str, Any] = {
     "states": SOURCES,
     "next_states": TARGETS,
     "group_ids": ["put the mug in the sink"] * 12,
     "trajectory_ids": ["t1"] * 3 + ["t2"] * 4 + ["t3"] * 5,
     "success": [True] * 3 + [False] * 4 + [True] * 5,
-    "omega": 0.5,
-    "success_reward": 1.0,
 }
+ROLLOUTS = {**COLUMNS, "omega": 0.5, "success_reward": 1.0}
 
 
 def test_the_table(compute: Compute) -> None:
     result = compute(**ROLLOUTS)
     assert result.distances.tolist() == DISTANCES
     assert result.next_distances.tolist() == NEXT_DISTANCES
-    assert result.edge_returns.tolist() == RETURNS
+    assert result.scores.tolist() == RETURNS
     np.testing.assert_allclose(result.step_advantages, STEP, atol=5e-4)
     np.testing.assert_allclose(result.episode_advantages, EPISODE, atol=5e-4)
     np.testing.assert_allclose(result.advantages, np.add(STEP, EPISODE), atol=1e-3)
+    assert result.num_peers.tolist() == [4, 4, 2, 4, 1, 4, 4, 4, 4, 1, 4, 2]
 
 
 def test_nodes_are_numbered_by_first_appearance(compute: Compute) -> None:
@@ -94,21 +94,34 @@ def test_the_metrics(compute: Compute) -> None:
         "duplicate_rows": 0,
         "broken_links": 0,
         "inert": 0,
+        "success_rate": 2 / 3,
+        "groups_solved": 0,
+        "groups_mixed": 1,
+        "equal_outcome_groups": 0,
+        "mean_return": 2 / 3,
+        "group_size_min": 3,
+        "group_size_mean": 3,
+        "group_size_max": 3,
+        "distinct_starts": 1,
+        "ends_at_a_start": 0,
+        "masked_inside": 0,
+        "rollouts_without_verdict": 0,
     }
 
 
 def test_grpo_gives_every_step_of_a_rollout_the_same(compute: Compute) -> None:
-    result = compute(**ROLLOUTS, estimator="grpo")
+    result = compute(**COLUMNS, estimator="grpo")
     np.testing.assert_allclose(result.advantages, EPISODE, atol=5e-4)
     assert not result.step_advantages.any()
     assert result.distances.tolist() == DISTANCES
-    assert result.edge_returns.tolist() == RETURNS
+    assert result.scores.tolist() == [1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert result.num_peers.tolist() == [3] * 12
 
 
 def test_gigpo_compares_discounted_returns(compute: Compute) -> None:
-    result = compute(**ROLLOUTS, estimator="gigpo", gamma=0.5)
+    result = compute(**COLUMNS, estimator="gigpo", gamma=0.5, success_reward=1.0)
     returns = [1 / 4, 1 / 2, 1, 0, 0, 0, 0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
-    assert result.edge_returns.tolist() == returns
+    assert result.scores.tolist() == returns
     # From the hall: 1/4, 0, 0, 1/16, mean 5/64, std 0.1183. From the kitchen: 1/2, 0, 1/8, 1/2,
     # mean 9/32, std 0.2577. The others have one way to go, or ways of equal return.
     expected = [1.453, 0.849, 0, -0.660, 0, -0.660, -1.091, -0.132, -0.606, 0, 0.849, 0]
@@ -117,9 +130,8 @@ def test_gigpo_compares_discounted_returns(compute: Compute) -> None:
 
 
 def test_the_recipe_has_one_exponent_less_and_counts_every_step(compute: Compute) -> None:
-    rollouts = {k: v for k, v in ROLLOUTS.items() if k not in {"omega", "success_reward"}}
-    result = compute(**rollouts, config=GraphGPOConfig.recipe(omega=0.5, success_reward=1.0))
-    assert result.edge_returns.tolist() == [2 * value for value in RETURNS]
+    result = compute(**ROLLOUTS, estimator=GraphGPO.recipe())
+    assert result.scores.tolist() == [2 * value for value in RETURNS]
     # 8 steps of successes with score 1, 4 of failures with 0: mean 2/3.
     std = math.sqrt((8 * (1 / 3) ** 2 + 4 * (2 / 3) ** 2) / 11)
     assert result.episode_advantages[0] == pytest.approx((1 / 3) / (std + 1e-6), rel=1e-6)

@@ -9,8 +9,8 @@ from graphgpo.estimators._parts import episode_term, normaliser
 
 
 class G2PO(Estimator):
-    """A = A_E + w (node + edge), V(u) = mean over visits of gamma^(T-t) R: node, V(v) among the steps
-    from the same state; edge, V(v) - V(u) among those of the task.
+    """A = A_E + w (node + edge), V(u) = mean over visits of gamma^(T-t) R: node, V(v) among the
+    steps from the same state; edge, V(v) - V(u) among those of the task.
     """
 
     name = "g2po"

@@ -9,8 +9,8 @@ from graphgpo.estimators._parts import normaliser
 
 
 class GAGPO(Estimator):
-    """A = sum_l (gamma lam)^l delta_(t+l) among the steps of the task, delta = r + gamma V(v) - V(u),
-    V the mean return-to-go, 0 after the last step; alone.
+    """A = sum_l (gamma lam)^l delta_(t+l) among the steps of the task, delta = r + gamma V(v)
+    - V(u), V the mean return-to-go, 0 after the last step; alone.
     """
 
     mark = "R"

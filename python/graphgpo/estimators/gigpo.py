@@ -9,7 +9,7 @@ from graphgpo.estimators._parts import episode_term, normaliser
 
 
 class GiGPO(Estimator):
-    """A = A_E + w (G - mean) / (std + epsilon) of the returns-to-go G of steps from the same state."""
+    """A = A_E + w (G - mean) / (std + epsilon), G the return-to-go, among steps from a state."""
 
     name = "gigpo"
     source = "arXiv 2505.10978"

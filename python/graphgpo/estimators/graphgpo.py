@@ -11,8 +11,8 @@ from graphgpo.estimators._parts import episode_term, normaliser
 
 
 class GraphGPO(Estimator):
-    """A = A_E + w A_S, A_S the edge return success_reward omega^(d(target) + c) among the steps from
-    the same state (Eq. 4); the defaults are the paper's equations.
+    """A = A_E + w A_S, A_S the edge return success_reward omega^(d(target) + c) among the steps
+    from the same state (Eq. 4); the defaults are the paper's equations.
     """
 
     name = "graphgpo"
@@ -47,7 +47,7 @@ class GraphGPO(Estimator):
 
     @classmethod
     def recipe(cls, **changes: Any) -> GraphGPO:
-        """The official recipe term by term (verl-agent `recipe/GraphGPO`), with `changes` on top."""
+        """The official recipe term by term (verl-agent `recipe/GraphGPO`), then `changes`."""
         recipe: dict[str, Any] = {
             "exponent": "recipe",
             "epsilon_scale": "absolute",

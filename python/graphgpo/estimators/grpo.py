@@ -9,7 +9,7 @@ from graphgpo.estimators._parts import episode_term, normaliser
 
 
 class GRPO(Estimator):
-    """A = (R - mean) / (std + epsilon) of the outcomes R of the task's trajectories; no step term."""
+    """A = (R - mean) / (std + epsilon) of the outcomes R of the task's trajectories; alone."""
 
     source = "arXiv 2402.03300"
     mark = "C"

@@ -35,12 +35,12 @@ class HGPO(Estimator):
         nested = Mean() if is_mean else MeanStd(ddof=0, epsilon=self.epsilon)
         whole = Mean() if is_mean else MeanStd(epsilon=self.epsilon)
         penalty, shift = self.invalid_action_penalty, self.exponent == "recipe"
-        first = 0 if self.base else 1
+        levels = range(0 if self.base else 1, self.history + 2)
         return [
             Term(
                 ReturnToGo(self.gamma, self.success_reward),
                 peers=tuple(LastStates(k) for k in range(1, self.history + 2)),
-                peer_weights=tuple(float((k + shift) ** self.alpha) for k in range(first, self.history + 2)),
+                peer_weights=tuple(float((k + shift) ** self.alpha) for k in levels),
                 base=Term(Outcome(), Task(), whole, penalty=penalty) if self.base else None,
                 normaliser=nested,
                 penalty=penalty,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from graphgpo.blocks import Batch, Mean, MeanStd, Outcome, Standing, Task, Term
+from typing import Literal
+
+from graphgpo.blocks import Batch, Mean, MeanStd, Outcome, Standing, Task, Term, Unit
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
+from graphgpo.estimators._base import Estimator, option
+
+UNITS: dict[str, Unit] = {"trajectory": "trajectories", "step": "steps"}
 
 
 class ReinforcePPBaseline(Estimator):
@@ -19,11 +23,13 @@ class ReinforcePPBaseline(Estimator):
     mark = "C"
 
     episode_weight: float = opt.episode_weight(1.0)
-    episode_weighting: opt.EpisodeWeighting = opt.episode_weighting("step")
+    episode_weighting: opt.EpisodeWeighting = opt.episode_weighting("trajectory")
+    whitening: Literal["step", "trajectory"] = option(
+        "step", None, "What the batch's variance counts once; the task's mean: `episode_weighting`."
+    )
 
     def terms(self) -> list[Term]:
-        """The episode term alone; the task's mean counts each trajectory once."""
-        unit = "trajectories" if self.episode_weighting == "trajectory" else "steps"
-        centred = Standing(Outcome(), Task(), Mean(), unit="trajectories")
+        """The episode term alone."""
+        centred = Standing(Outcome(), Task(), Mean(), unit=UNITS[self.episode_weighting])
         whiten = MeanStd(epsilon=1e-8, inside=True)
-        return [Term(centred, peers=Batch(), normaliser=whiten, unit=unit)]
+        return [Term(centred, peers=Batch(), normaliser=whiten, unit=UNITS[self.whitening])]

@@ -9,8 +9,8 @@ from graphgpo.estimators._parts import episode_term, normaliser
 
 
 class RewardFlow(Estimator):
-    """A = A_E + w A_S, A_S the step's gain V(v) - V(u) of V = success_reward gamma^d among the steps
-    from the same state; V is 0 where the goal cannot be reached.
+    """A = A_E + w A_S, A_S the step's gain V(v) - V(u) of V = success_reward gamma^d among the
+    steps from the same state; V is 0 where the goal cannot be reached.
     """
 
     name = "rewardflow"

@@ -11,8 +11,8 @@ from graphgpo.estimators._parts import episode_term, normaliser
 
 
 class SALT(Estimator):
-    """A = mean of A_E over equal transitions (u, a, v) with equal (a, v) of the `history` steps before
-    them; alone. Credit that good and bad trajectories share cancels.
+    """A = mean of A_E over equal transitions (u, a, v) with equal (a, v) of the `history` steps
+    before them; alone. Credit that good and bad trajectories share cancels.
     """
 
     mark = "R"

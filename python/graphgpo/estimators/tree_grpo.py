@@ -11,7 +11,7 @@ from graphgpo.estimators._parts import episode_term, normaliser
 
 
 class TreeGRPO(Estimator):
-    """A = outcomes compared within the task, plus within the tree: `peer_keys` are the trees' ids."""
+    """A = outcomes compared within the task, plus within the tree; `peer_keys` name the trees."""
 
     name = "tree_grpo"
     source = "arXiv 2509.21240"

@@ -1,0 +1,163 @@
+"""From steps back to rows, and the batch in numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphgpo.reference.plan import Credit
+from graphgpo.reference.rollouts import Group, Rollouts, Step
+from graphgpo.reference.sums import mean
+from graphgpo.result import StepAdvantages
+
+INERT = 1e-6
+"""The largest credit that is none."""
+
+
+def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
+    """The credit of every row: masked rows have none, copies that of their step."""
+    rows = rollouts.num_rows
+    result = StepAdvantages(
+        advantages=np.zeros(rows, np.float32),
+        step_advantages=np.zeros(rows, np.float32),
+        episode_advantages=np.zeros(rows, np.float32),
+        scores=np.full(rows, np.nan),
+        distances=np.full(rows, np.nan),
+        next_distances=np.full(rows, np.nan),
+        state_ids=np.full(rows, -1, np.int64),
+        next_state_ids=np.full(rows, -1, np.int64),
+        num_peers=np.zeros(rows, np.int32),
+        metrics=metrics(rollouts, credit),
+    )
+    for step in rollouts.steps:
+        for row in [step.row, *step.copies]:
+            result.advantages[row] = credit.advantages[step.index]
+            result.step_advantages[row] = credit.step_advantages[step.index]
+            result.episode_advantages[row] = credit.episode_advantages[step.index]
+            result.scores[row] = credit.scores[step.index]
+            result.distances[row] = rollouts.distance(step.group, step.source)
+            result.next_distances[row] = rollouts.distance(step.group, step.target)
+            result.state_ids[row] = step.source
+            result.next_state_ids[row] = step.target
+            result.num_peers[row] = credit.num_peers[step.index]
+    return result
+
+
+def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
+    """Flat `graphgpo/...` numbers."""
+    found = _of_steps(rollouts, credit) | _of_outcomes(rollouts)
+    return {f"graphgpo/{name}": float(value) for name, value in found.items()}
+
+
+def _of_steps(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
+    steps, distances = rollouts.steps, rollouts.distances
+    num_out_edges = Counter(step.source for step in steps)
+    finite = [distances[step.source] for step in steps if step.source in distances]
+    advantages = credit.advantages
+    parts = credit.step_advantages if credit.has_step_term else credit.episode_advantages
+    # What a trainer sees is float32: a smaller credit than that holds is none.
+    seen = [float(np.float32(part)) for part in parts]
+    average = math.fsum(advantages) / len(advantages) if advantages else 0.0
+    variance = math.fsum((a - average) ** 2 for a in advantages) / max(len(advantages), 1)
+
+    def lowers(step: Step) -> bool:
+        before, after = (rollouts.distance(step.group, n) for n in (step.source, step.target))
+        return after < before
+
+    failed = [s for s in steps if s.group.goal is not None and not s.trajectory.succeeded]
+    succeeded = [step for step in steps if step.trajectory.succeeded]
+    return {
+        "num_groups": len(rollouts.groups),
+        "num_trajectories": len(rollouts.trajectories),
+        "num_steps": len(steps),
+        "num_states": rollouts.num_nodes,
+        "num_edges": len({(step.source, step.target) for step in steps}),
+        "groups_without_success": sum(group.goal is None for group in rollouts.groups),
+        "merge_ratio": 1 - len(num_out_edges) / len(steps) if steps else 0.0,
+        "singleton_share": _share([num_out_edges[step.source] == 1 for step in steps]),
+        "reachable_share": _share([step.target in distances for step in steps]),
+        "zero_advantage_share": _share([credit == 0 for credit in seen]),
+        "max_distance": max(finite, default=0.0),
+        "mean_distance": math.fsum(finite) / len(finite) if finite else 0.0,
+        "adv_mean": average,
+        "adv_std": math.sqrt(variance),
+        "adv_min": min(advantages, default=0.0),
+        "adv_max": max(advantages, default=0.0),
+        "progress_in_failed": _share([lowers(step) for step in failed]),
+        "no_progress_in_succeeded": _share([not lowers(step) for step in succeeded]),
+        "masked_rows": len(rollouts.masked),
+        "duplicate_rows": sum(len(step.copies) for step in steps),
+        "broken_links": sum(_is_broken(step) for step in steps),
+        "inert": bool(steps) and max(abs(credit) for credit in seen) <= INERT,
+    }
+
+
+def _share(holds: Sequence[bool]) -> float:
+    return sum(holds) / len(holds) if holds else 0.0
+
+
+def _is_broken(step: Step) -> bool:
+    """Whether a step's next state is not the one its trajectory goes on from."""
+    after = step.values["next_states"]
+    return (
+        step.following is not None
+        and after is not None
+        and after != step.following.values["states"]
+    )
+
+
+def _of_outcomes(rollouts: Rollouts) -> dict[str, float]:
+    groups, trajectories = rollouts.groups, rollouts.trajectories
+    known = [t.outcome for t in trajectories if t.has_verdict]
+    solved = [all(t.succeeded for t in group.trajectories.values()) for group in groups]
+    mixed = [g.goal is not None and not s for g, s in zip(groups, solved, strict=True)]
+    sizes = [len(group.trajectories) for group in groups]
+    return {
+        "success_rate": _share([t.succeeded for t in trajectories if t.has_verdict]),
+        "groups_solved": sum(solved),
+        "groups_mixed": sum(mixed),
+        "equal_outcome_groups": sum(_has_equal_outcomes(group) for group in groups),
+        "mean_return": mean(known) if known else 0.0,
+        "group_size_min": min(sizes, default=0),
+        "group_size_mean": sum(sizes) / len(sizes) if sizes else 0.0,
+        "group_size_max": max(sizes, default=0),
+        "distinct_starts": sum(len(_starts(g)) for g in groups) / max(len(groups), 1),
+        "ends_at_a_start": sum(_ends_at_a_start(group) for group in groups),
+        "masked_inside": _masked_inside(rollouts),
+        "rollouts_without_verdict": sum(not t.has_verdict for t in trajectories),
+    }
+
+
+def _has_equal_outcomes(group: Group) -> bool:
+    known = [t.outcome for t in group.trajectories.values() if t.has_verdict]
+    return len(known) >= 2 and min(known) == max(known)
+
+
+def _starts(group: Group) -> set[int]:
+    return {trajectory.steps[0].source for trajectory in group.trajectories.values()}
+
+
+def _ends_at_a_start(group: Group) -> int:
+    """Failed rollouts whose last next state is one that a rollout of the task starts from."""
+    lasts = [t.steps[-1] for t in group.trajectories.values() if t.has_verdict and not t.succeeded]
+    return sum(last.target in _starts(group) for last in lasts)
+
+
+def _masked_inside(rollouts: Rollouts) -> int:
+    """Masked rows between two steps of a trajectory: the edge over them was never taken.
+
+    With step ids or next states nobody goes by the order of rows.
+    """
+    if rollouts.has("step_ids") or rollouts.has("next_states"):
+        return 0
+    by_row = {step.row: step for step in rollouts.steps}
+    pairs = itertools.pairwise(sorted(by_row))
+    return sum(
+        after - before - 1
+        for before, after in pairs
+        if by_row[before].trajectory is by_row[after].trajectory
+    )
