@@ -136,9 +136,9 @@ class Rollouts:
 
 def check_needs(estimator: Estimator, columns: Mapping[str, Any]) -> None:
     """Refuse an estimator whose columns are not there."""
-    for names in sorted(estimator.needs):
+    for names in sorted(estimator.needs, key=lambda names: (len(names), names)):
         if all(columns[name] is None for name in names):
-            missing = " and ".join(names)
+            missing = ", ".join(names)
             raise ValueError(
                 f"{missing} {'is' if len(names) == 1 else 'are'} None; estimator "
                 f"{estimator.name!r} needs {'it' if len(names) == 1 else 'one of them'}"
