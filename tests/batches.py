@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from graphgpo import estimators
-from graphgpo.blocks import Batch, Block, NobodyWon
+from graphgpo.blocks import Batch, Block, NobodyWon, Term
 from graphgpo.estimators import Estimator
 
 STATES: list[list[Any]] = [
@@ -137,6 +137,15 @@ def _values(field: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
 
 
 options: st.SearchStrategy[Columns] = st.sampled_from(estimators.names()).flatmap(options_of)
+
+
+class Only(Estimator):
+    """One term, whatever it is."""
+
+    term: Any = None
+
+    def terms(self) -> list[Term]:
+        return [self.term]
 
 
 def chosen_estimator(chosen: Columns) -> Estimator:

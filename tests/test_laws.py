@@ -15,6 +15,7 @@ from batches import (
     ARRAYS,
     TEXT_ONLY,
     Columns,
+    Only,
     Shape,
     assert_same_bits,
     batches,
@@ -31,7 +32,6 @@ from conftest import Compute
 from graphgpo import reference
 from graphgpo.blocks import Raw, SameState, Term
 from graphgpo.columns import COLUMNS
-from graphgpo.estimators import Estimator
 
 graphgpo_options = options_of("graphgpo")
 RELATIVE = {"estimator": "graphgpo", "epsilon_scale": "relative"}
@@ -130,15 +130,6 @@ def test_the_distance_is_zero_exactly_at_the_goal(compute: Compute, columns: Col
         last[key] = max(last[key], (columns["step_ids"][row], row))
     wins = {row for _, row in last.values() if columns["success"][row]}
     assert {int(row) for row in np.flatnonzero(result.next_distances == 0)} == wins
-
-
-class Only(Estimator):
-    """One comparison of an estimator's, and nothing after it."""
-
-    term: Any = None
-
-    def terms(self) -> list[Term]:
-        return [self.term]
 
 
 @given(data=st.data(), batch=batches())
