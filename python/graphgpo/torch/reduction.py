@@ -165,6 +165,5 @@ def _numbered(group_ids: Any, num_rows: int, device: torch.device) -> torch.Tens
     for row, one in enumerate(ids):
         if one is None or one != one:
             raise ValueError(f"group_ids[{row}] is {one!r}; expected the id of a group")
-    return torch.tensor(
-        [number_of_id.setdefault(one, len(number_of_id)) for one in ids], device=device
-    )
+    ranks = [number_of_id.setdefault(one, len(number_of_id)) for one in ids]
+    return torch.tensor(ranks, dtype=torch.int64, device=device)

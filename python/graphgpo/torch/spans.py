@@ -264,10 +264,7 @@ def _runs_on_device(spans: _Spans, num_rows: int, width: int) -> tuple[torch.Ten
     edges = torch.cat((bounds.new_zeros(1), bounds, bounds.new_full((1,), end)))
     run_values = values.new_zeros(2 * len(values) + 1)
     run_values[1::2] = values[order]
-    run_values = torch.where(
-        torch.stack([c.all() for c in conditions]).all(), run_values, torch.nan
-    )
-    return run_values, edges.diff()
+    return torch.where(is_sound, run_values, torch.nan), edges.diff()
 
 
 def _masked(tokens: torch.Tensor, response_mask: torch.Tensor) -> torch.Tensor:
