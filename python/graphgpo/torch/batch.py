@@ -84,7 +84,7 @@ def _jagged_batch(given: Mapping[str, Any], cu_seqlens: Any, why_rows: str | Non
     log_probs = given["log_probs"]
     offsets = log_probs.offsets()
     num_tokens = len(log_probs.values())
-    conditions = _offsets_conditions("the offsets of log_probs", offsets, num_tokens)
+    conditions = []
     for name, tensor in given.items():
         if not tensor.is_nested or tensor.layout != torch.jagged or tensor.dim() != 2:
             raise ValueError(
@@ -107,6 +107,7 @@ def _jagged_batch(given: Mapping[str, Any], cu_seqlens: Any, why_rows: str | Non
                 f"{name} has {len(tensor.values())} tokens; expected {num_tokens}, as many as "
                 "log_probs"
             )
+    conditions += _offsets_conditions("the offsets of log_probs", offsets, num_tokens)
     flat = {name: tensor.values() for name, tensor in given.items()}
     conditions += mask_condition("mask", flat["mask"], offsets)
     return _flat_batch(flat, offsets if why_rows else None, conditions)
@@ -144,7 +145,9 @@ def _check_offsets(cu_seqlens: Any, device: torch.device) -> None:
     if not isinstance(cu_seqlens, torch.Tensor):
         raise TypeError(f"cu_seqlens is a {type(cu_seqlens).__name__}; {expected}")
     if cu_seqlens.dtype not in (torch.int32, torch.int64):
-        raise TypeError(f"cu_seqlens has dtype {cu_seqlens.dtype}; expected torch.int32 or int64")
+        raise TypeError(
+            f"cu_seqlens has dtype {cu_seqlens.dtype}; expected torch.int32 or torch.int64"
+        )
     if cu_seqlens.dim() != 1 or len(cu_seqlens) == 0:
         raise ValueError(f"cu_seqlens is {describe(cu_seqlens)}; {expected}")
     if cu_seqlens.device != device:

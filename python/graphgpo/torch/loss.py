@@ -131,6 +131,7 @@ def policy_loss(
     `RuntimeError` while a CUDA graph is captured; by a second derivative alone, if an argument was
     changed in place since the call.
 
+    >>> from graphgpo.torch import to_tokens
     >>> log_probs = torch.tensor([[-1.0, -2.0, -3.0]], requires_grad=True)
     >>> advantages = to_tokens([0.5], mask := torch.tensor([[1, 1, 0]]))
     >>> loss, metrics = policy_loss(log_probs, log_probs.detach(), advantages, mask)

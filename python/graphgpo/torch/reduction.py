@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -158,12 +158,19 @@ def _numbered(group_ids: Any, num_rows: int, device: torch.device) -> torch.Tens
         is_new = (ordered.diff() != 0).to(torch.int64)
         rank = torch.nn.functional.pad(is_new, (1, 0))[: len(order)].cumsum(0)
         return torch.zeros_like(order).scatter(0, order, rank)
+    if not hasattr(group_ids, "__iter__"):
+        raise TypeError(f"group_ids is a {type(group_ids).__name__}; expected a group for each row")
     ids = list(group_ids)
     if len(ids) != num_rows:
         raise ValueError(f"group_ids has {len(ids)} entries; expected {num_rows}, one for each row")
-    number_of_id: dict[Any, int] = {}
     for row, one in enumerate(ids):
+        if not isinstance(one, Hashable):
+            raise TypeError(
+                f"group_ids[{row}] is {one!r} ({type(one).__name__}), which has no hash; expected "
+                "the id of a group"
+            )
         if one is None or one != one:
             raise ValueError(f"group_ids[{row}] is {one!r}; expected the id of a group")
+    number_of_id: dict[Any, int] = {}
     ranks = [number_of_id.setdefault(one, len(number_of_id)) for one in ids]
     return torch.tensor(ranks, dtype=torch.int64, device=device)

@@ -104,7 +104,7 @@ def tokens_without_span(
     tensor(2)
     """
     _refuse_capture("tokens_without_span", rows, starts, stops, response_mask)
-    size = _checked_size(None, response_mask)
+    size = _mask_size(response_mask)
     spans = _read_spans(None, rows, starts, stops)
     in_span = _spread(spans, size, response_mask.device)
     return (_masked(torch.ones_like(in_span), response_mask) > in_span).sum()
@@ -126,9 +126,19 @@ def _refuse_capture(function: str, *columns: Any, device: Any = None) -> None:
     refuse_capture(function, *devices, *([] if device is None else [torch.device(device)]))
 
 
-def _checked_size(shape: object, response_mask: Any) -> tuple[int, int]:
+def _checked_size(shape: object, response_mask: torch.Tensor | None) -> tuple[int, int]:
     if response_mask is None:
         return _two_integers(shape)
+    num_rows, width = _mask_size(response_mask)
+    if shape is not None and _two_integers(shape) != (num_rows, width):
+        raise ValueError(
+            f"shape is {shape!r} but response_mask has shape {(num_rows, width)}; expected one of "
+            "the two alone"
+        )
+    return num_rows, width
+
+
+def _mask_size(response_mask: object) -> tuple[int, int]:
     if not isinstance(response_mask, torch.Tensor):
         raise TypeError(
             f"response_mask is a {type(response_mask).__name__}; expected a (B, T) tensor"
@@ -136,11 +146,6 @@ def _checked_size(shape: object, response_mask: Any) -> tuple[int, int]:
     if response_mask.is_nested or response_mask.dim() != 2:
         raise ValueError(f"response_mask is {describe(response_mask)}; expected a (B, T) tensor")
     num_rows, width = response_mask.shape
-    if shape is not None and _two_integers(shape) != (num_rows, width):
-        raise ValueError(
-            f"shape is {shape!r} but response_mask has shape {(num_rows, width)}; expected one of "
-            "the two alone"
-        )
     return num_rows, width
 
 
