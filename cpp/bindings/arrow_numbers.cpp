@@ -59,8 +59,10 @@ T checked(Source value, const std::string& name, std::size_t row) {
     return static_cast<T>(value);
 }
 
+// `when_null` stands for a null, if one may be there.
 template <typename T>
-std::vector<T> read_numbers(const ArrowColumn& column, const Mask& mask, const std::string& name) {
+std::vector<T> read_numbers(const ArrowColumn& column, const Mask& mask, const std::string& name,
+                            std::optional<T> when_null) {
     const std::string_view format = column.schema->format;
     constexpr bool takes_floats = !std::is_same_v<T, std::int64_t>;
     std::vector<T> numbers;
@@ -75,7 +77,9 @@ std::vector<T> read_numbers(const ArrowColumn& column, const Mask& mask, const s
                     continue;
                 }
                 if (format == "n" || !is_valid(array, i)) {
-                    refuse(name, row, "null", Wanted<T>::value);
+                    if (!when_null) refuse(name, row, "null", Wanted<T>::value);
+                    numbers.push_back(*when_null);
+                    continue;
                 }
                 numbers.push_back(checked<T>(value_of(i), name, row));
             }
@@ -100,23 +104,39 @@ std::vector<T> read_numbers(const ArrowColumn& column, const Mask& mask, const s
 
 template <typename T>
 py::array_t<T> numbers_from_arrow(const py::object& values, const std::optional<Column<bool>>& mask,
-                                  const std::string& name) {
+                                  const std::string& name, std::optional<T> when_null = {}) {
     const ArrowColumn column = read_arrow(values, name);
     if (column.num_rows() == 0) return py::array_t<T>(0);  // of any type: nothing to misread
-    return to_numpy(read_numbers<T>(column, Mask(mask), name));
+    return to_numpy(read_numbers<T>(column, Mask(mask), name, when_null));
 }
 
 }  // namespace
 
 void bind_arrow_numbers(py::module_& module) {
-    module.def("reals_from_arrow", &numbers_from_arrow<double>, py::kw_only(), "values"_a, "mask"_a,
-               "name"_a);
-    module.def("integers_from_arrow", &numbers_from_arrow<std::int64_t>, py::kw_only(), "values"_a,
-               "mask"_a, "name"_a);
+    using Flags = const std::optional<Column<bool>>&;
+    module.def(
+        "reals_from_arrow",
+        [](const py::object& values, Flags mask, const std::string& name, bool nullable) {
+            constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+            return numbers_from_arrow<double>(
+                values, mask, name, nullable ? std::optional(unknown) : std::nullopt);
+        },
+        py::kw_only(), "values"_a, "mask"_a, "name"_a, "nullable"_a);
+    module.def(
+        "integers_from_arrow",
+        [](const py::object& values, Flags mask, const std::string& name) {
+            return numbers_from_arrow<std::int64_t>(values, mask, name);
+        },
+        py::kw_only(), "values"_a, "mask"_a, "name"_a);
+    module.def(
+        "verdicts_from_arrow",
+        [](const py::object& values, Flags mask, const std::string& name) {
+            return numbers_from_arrow<std::uint8_t>(values, mask, name, no_verdict);
+        },
+        py::kw_only(), "values"_a, "mask"_a, "name"_a);
     module.def(
         "flags_from_arrow",
-        [](const py::object& values, const std::optional<Column<bool>>& mask,
-           const std::string& name) {
+        [](const py::object& values, Flags mask, const std::string& name) {
             return as_bools(numbers_from_arrow<std::uint8_t>(values, mask, name));
         },
         py::kw_only(), "values"_a, "mask"_a, "name"_a);

@@ -8,6 +8,7 @@
 
 #include "key_column.hpp"
 #include "pipeline.hpp"
+#include "plan.hpp"
 
 namespace {
 
@@ -37,5 +38,6 @@ PYBIND11_MODULE(_core, module) {
     bindings::bind_arrow(module);          // ... from Arrow columns
     bindings::bind_numbers(module);        // numbers and flags from Python objects
     bindings::bind_arrow_numbers(module);  // ... from Arrow columns
+    bindings::bind_plan(module);           // estimators
     bindings::bind_pipeline(module);       // compute_advantages, build_graph
 }

@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -89,6 +90,16 @@ struct Reals : Reader {
     }
 };
 
+// Reals that may be unknown: NaN.
+struct NullableReals : Reals {
+    using Reals::Reals;
+
+    Value read(py::handle value, std::size_t row) {
+        if (value.is_none()) return std::numeric_limits<double>::quiet_NaN();
+        return Reals::read(value, row);
+    }
+};
+
 struct Flags : Reader {
     using Value = std::uint8_t;
     explicit Flags(std::string column) : Reader{std::move(column), "a bool, or exactly 0 or 1"} {}
@@ -100,6 +111,17 @@ struct Flags : Reader {
         if (number == 0.0) return 0;
         if (number == 1.0) return 1;
         refuse(PyExc_ValueError, value, row, expected);
+    }
+};
+
+// Flags that may be unknown: `no_verdict`.
+struct Verdicts : Flags {
+    explicit Verdicts(std::string column) : Flags(std::move(column)) {
+        expected = "a bool, exactly 0 or 1, or None for no verdict";
+    }
+
+    Value read(py::handle value, std::size_t row) {
+        return value.is_none() ? no_verdict : Flags::read(value, row);
     }
 };
 
@@ -144,8 +166,14 @@ py::array_t<typename Kind::Value> numbers(const py::object& column,
 }  // namespace
 
 void bind_numbers(py::module_& module) {
-    module.def("reals_from_objects", &numbers<Reals>, py::kw_only(), "values"_a, "mask"_a,
-               "name"_a);
+    module.def(
+        "reals_from_objects",
+        [](const py::object& values, const std::optional<Column<bool>>& mask,
+           const std::string& name, bool nullable) {
+            return nullable ? numbers<NullableReals>(values, mask, name)
+                            : numbers<Reals>(values, mask, name);
+        },
+        py::kw_only(), "values"_a, "mask"_a, "name"_a, "nullable"_a);
     module.def("integers_from_objects", &numbers<Integers>, py::kw_only(), "values"_a, "mask"_a,
                "name"_a);
     module.def(
@@ -153,6 +181,8 @@ void bind_numbers(py::module_& module) {
         [](const py::object& values, const std::optional<Column<bool>>& mask,
            const std::string& name) { return as_bools(numbers<Flags>(values, mask, name)); },
         py::kw_only(), "values"_a, "mask"_a, "name"_a);
+    module.def("verdicts_from_objects", &numbers<Verdicts>, py::kw_only(), "values"_a, "mask"_a,
+               "name"_a);
 }
 
 }  // namespace graphgpo::bindings

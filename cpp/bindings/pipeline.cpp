@@ -1,16 +1,19 @@
 // compute_advantages and build_graph: columns in, the GIL released once, arrays out.
 #include "graphgpo/pipeline.hpp"
 
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
-#include "call.hpp"
+#include "graphgpo/graph_export.hpp"
 #include "key_column.hpp"
+#include "plan.hpp"
 
 namespace graphgpo::bindings {
 
@@ -19,146 +22,162 @@ using py::literals::operator""_a;
 
 namespace {
 
-using Flags = std::optional<py::array_t<bool, py::array::c_style>>;
-using Integers = std::optional<py::array_t<std::int64_t, py::array::c_style>>;
-using Reals = std::optional<py::array_t<double, py::array::c_style>>;
-
-// The row arguments both functions take. Holds references, so that the views of `batch` stay valid
-// while the GIL is released.
-struct Columns {
-    const OwnedKeyColumn& states;
-    const OwnedKeyColumn* next_states;
-    const OwnedKeyColumn& group_ids;
-    const OwnedKeyColumn& trajectory_ids;
-    Flags success;
-    Integers step_ids;
-    Reals rewards;
-    Reals episode_returns;
-    Reals edge_costs;
-    Flags action_valid;
-    Flags mask;
-
-    [[nodiscard]] Batch batch() const {
-        Batch batch{.states = states.view(),
-                    .group_ids = group_ids.view(),
-                    .trajectory_ids = trajectory_ids.view(),
-                    .success = view(success),
-                    .step_ids = view(step_ids),
-                    .rewards = view(rewards),
-                    .episode_returns = view(episode_returns),
-                    .edge_costs = view(edge_costs),
-                    .action_valid = view(action_valid),
-                    .mask = view(mask)};
-        if (next_states != nullptr) batch.next_states = next_states->view();
-        return batch;
-    }
-};
-
-// Arrays by name for the result, and the views the core writes through. All share one allocation:
-// NumPy asks the system for huge pages only where an array is large, and new small pages are a
-// quarter of the time of a large call on integer keys.
-class OwnedAdvantages {
+// The columns of a batch by name, as `graphgpo.columns` lists them. Holds references, so that the
+// views of `batch` stay valid while the GIL is released.
+class Columns {
   public:
-    explicit OwnedAdvantages(std::size_t rows)
-        : rows_(rows), memory_(static_cast<py::ssize_t>(rows * bytes_per_row)) {
-        // Eight-byte columns first, so that every column is aligned.
-        columns.edge_returns = take<double>("edge_returns");
-        columns.distances = take<Distance>("distances");
-        columns.next_distances = take<Distance>("next_distances");
-        columns.state_ids = take<std::int64_t>("state_ids");
-        columns.next_state_ids = take<std::int64_t>("next_state_ids");
-        columns.advantages = take<float>("advantages");
-        columns.step_advantages = take<float>("step_advantages");
-        columns.episode_advantages = take<float>("episode_advantages");
-    }
+    explicit Columns(const py::dict& columns)
+        : batch_{.states = *keys(columns, "states"),
+                 .next_states = keys(columns, "next_states"),
+                 .group_ids = *keys(columns, "group_ids"),
+                 .trajectory_ids = *keys(columns, "trajectory_ids"),
+                 .success = numbers<std::uint8_t>(columns, "success"),
+                 .step_ids = numbers<std::int64_t>(columns, "step_ids"),
+                 .rewards = numbers<double>(columns, "rewards"),
+                 .episode_returns = numbers<double>(columns, "episode_returns"),
+                 .edge_costs = numbers<double>(columns, "edge_costs"),
+                 .action_valid = numbers<bool>(columns, "action_valid"),
+                 .mask = numbers<bool>(columns, "mask"),
+                 .actions = keys(columns, "actions"),
+                 .peer_keys = keys(columns, "peer_keys")} {}
 
-    AdvantageColumns columns{};
-    py::dict dict;
+    [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
 
   private:
-    static constexpr std::size_t bytes_per_row = 3 * 8 + 2 * 8 + 3 * 4;
-
+    py::object column(const py::dict& columns, const char* name) {
+        return held_.emplace_back(columns[name]);
+    }
+    std::optional<KeyColumn> keys(const py::dict& columns, const char* name) {
+        const py::object given = column(columns, name);
+        if (given.is_none()) return std::nullopt;
+        return given.cast<const OwnedKeyColumn&>().view();
+    }
     template <typename T>
-    std::span<T> take(const char* name) {
+    std::optional<std::span<const typename ViewedAs<T>::type>> numbers(const py::dict& columns,
+                                                                       const char* name) {
+        const py::object given = column(columns, name);
+        if (given.is_none()) return std::nullopt;
+        return view(held_.emplace_back(given.cast<Column<T>>()).template cast<Column<T>>());
+    }
+
+    std::vector<py::object> held_;  // before `batch_`, which is made of it
+    Batch batch_;
+};
+
+// Arrays by name for the result, and the spans the core writes through. All of one set of columns
+// share one allocation: NumPy asks the system for huge pages only where an array is large, and new
+// small pages are a quarter of the time of a large call on integer keys.
+class OwnedArrays {
+  public:
+    OwnedArrays(std::size_t rows, std::size_t bytes_per_row)
+        : rows_(rows), memory_(static_cast<py::ssize_t>(rows * bytes_per_row)) {}
+
+    // Columns of eight bytes a row first, so that all are aligned.
+    template <typename T>
+    std::span<T> take(py::dict& arrays, const char* name) {
         T* const begin = reinterpret_cast<T*>(memory_.mutable_data() + taken_);
         taken_ += static_cast<py::ssize_t>(rows_ * sizeof(T));
         // Interned: Python finds the argument of that name by identity.
-        dict[py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name))] =
+        arrays[py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name))] =
             py::array_t<T>(static_cast<py::ssize_t>(rows_), begin, memory_);
         return {begin, rows_};
     }
 
+  private:
     std::size_t rows_;
     py::array_t<char> memory_;
     py::ssize_t taken_ = 0;
 };
 
+GraphColumns graph_columns(std::size_t rows, py::dict& arrays) {
+    OwnedArrays memory(rows, 4 * 8);
+    GraphColumns columns;
+    columns.distances = memory.take<Distance>(arrays, "distances");
+    columns.next_distances = memory.take<Distance>(arrays, "next_distances");
+    columns.state_ids = memory.take<std::int64_t>(arrays, "state_ids");
+    columns.next_state_ids = memory.take<std::int64_t>(arrays, "next_state_ids");
+    return columns;
+}
+
+CreditColumns credit_columns(std::size_t rows, py::dict& arrays) {
+    OwnedArrays memory(rows, 8 + 4 * 4);
+    CreditColumns columns;
+    columns.scores = memory.take<double>(arrays, "scores");
+    columns.advantages = memory.take<float>(arrays, "advantages");
+    columns.step_advantages = memory.take<float>(arrays, "step_advantages");
+    columns.episode_advantages = memory.take<float>(arrays, "episode_advantages");
+    columns.num_peers = memory.take<std::int32_t>(arrays, "num_peers");
+    return columns;
+}
+
+// Under names that are made once.
+py::dict metrics_dict(const Metrics& metrics) {
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::tuple> storage;
+    const py::tuple& names = storage
+                                 .call_once_and_store_result([&] {
+                                     py::tuple made(metrics.size());
+                                     for (std::size_t i = 0; i < metrics.size(); ++i) {
+                                         made[i] = py::str(metrics[i].first);
+                                     }
+                                     return made;
+                                 })
+                                 .get_stored();
+    py::dict dict;
+    for (std::size_t i = 0; i < metrics.size(); ++i) dict[names[i]] = metrics[i].second;
+    return dict;
+}
+
+// A dict of arrays and metrics for every plan; those of the graph are shared.
+py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plans,
+                std::size_t num_threads) {
+    const Columns columns(given);
+    const Batch& batch = columns.batch();
+    const std::size_t rows = num_rows(batch.states);
+    py::dict of_graph;
+    const GraphColumns graph = graph_columns(rows, of_graph);
+    py::list results;
+    std::vector<PlanColumns> asked;
+    for (const OwnedPlan* plan : plans) {
+        py::dict arrays;
+        arrays.attr("update")(of_graph);
+        asked.push_back({&plan->plan, credit_columns(rows, arrays)});
+        results.append(std::move(arrays));
+    }
+    const std::vector<Metrics> metrics = [&] {
+        const py::gil_scoped_release release;
+        return graphgpo::compute_advantages(batch, asked, graph, num_threads);
+    }();
+    for (std::size_t p = 0; p < metrics.size(); ++p) results[p]["metrics"] = metrics_dict(metrics[p]);
+    return results;
+}
+
+py::dict graph_of(const py::dict& given, std::size_t num_threads) {
+    const Columns columns(given);
+    BatchGraph graph = [&] {
+        const py::gil_scoped_release release;
+        return graphgpo::build_graph(columns.batch(), num_threads);
+    }();
+    const auto widened = [](const auto& narrow) {
+        return to_numpy(std::vector<std::int64_t>(narrow.begin(), narrow.end()));
+    };
+    std::vector<std::int64_t> kinds;
+    for (const NodeKind kind : graph.node_kind) kinds.push_back(static_cast<int>(kind));
+    return py::dict("node_kinds"_a = to_numpy(std::move(kinds)),
+                    "node_rows"_a = widened(graph.node_row),
+                    "node_distances"_a = to_numpy(std::move(graph.node_distance)),
+                    "node_reached"_a = as_bools(to_numpy(std::move(graph.node_reached))),
+                    "edge_rows"_a = widened(graph.edge_row),
+                    "edge_sources"_a = to_numpy(std::move(graph.edge_source)),
+                    "edge_targets"_a = to_numpy(std::move(graph.edge_target)),
+                    "edge_costs"_a = to_numpy(std::move(graph.edge_cost)));
+}
+
 }  // namespace
 
 void bind_pipeline(py::module_& module) {
-    // A config as the core has it: read once, used by many calls.
-    py::class_<Options>(module, "Options", py::is_final(),
-                        py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type)),
-                        "The options of calls, in the words of GraphGPOConfig. Opaque.")
-        .def(py::init(&read_options), py::kw_only(), "estimator"_a, "omega"_a, "success_reward"_a,
-             "exponent"_a, "normalization"_a, "epsilon"_a, "epsilon_scale"_a, "step_weight"_a,
-             "episode_weight"_a, "episode_weighting"_a, "invalid_action_penalty"_a, "gamma"_a);
-
-    module.def(
-        "compute_advantages",
-        [](const OwnedKeyColumn& states, const OwnedKeyColumn* next_states,
-           const OwnedKeyColumn& group_ids, const OwnedKeyColumn& trajectory_ids, Flags success,
-           Integers step_ids, Reals rewards, Reals episode_returns, Reals edge_costs,
-           Flags action_valid, Flags mask, Options options, std::size_t num_threads) {
-            const Columns columns{states,     next_states,  group_ids, trajectory_ids,
-                                  success,    step_ids,     rewards,   episode_returns,
-                                  edge_costs, action_valid, mask};
-            const Batch batch = columns.batch();
-            options.num_threads = num_threads;
-            OwnedAdvantages result(num_rows(batch.states));
-            const Metrics metrics = [&] {
-                const py::gil_scoped_release release;
-                return graphgpo::compute_advantages(batch, options, result.columns);
-            }();
-            result.dict["metrics"] = metrics_dict(metrics);
-            return result.dict;
-        },
-        py::kw_only(), "states"_a, "next_states"_a.none(true), "group_ids"_a, "trajectory_ids"_a,
-        "success"_a, "step_ids"_a, "rewards"_a, "episode_returns"_a, "edge_costs"_a,
-        "action_valid"_a, "mask"_a, "options"_a, "num_threads"_a);
-
-    module.def(
-        "build_graph",
-        [](const OwnedKeyColumn& states, const OwnedKeyColumn* next_states,
-           const OwnedKeyColumn& group_ids, const OwnedKeyColumn& trajectory_ids, Flags success,
-           Integers step_ids, Reals rewards, Reals episode_returns, Reals edge_costs,
-           Flags action_valid, Flags mask, std::size_t num_threads) {
-            const Columns columns{states,     next_states,  group_ids, trajectory_ids,
-                                  success,    step_ids,     rewards,   episode_returns,
-                                  edge_costs, action_valid, mask};
-            const Batch batch = columns.batch();
-            BatchGraph graph = [&] {
-                const py::gil_scoped_release release;
-                return graphgpo::build_graph(batch, num_threads);
-            }();
-            const auto widened = [](const auto& narrow) {
-                return to_numpy(std::vector<std::int64_t>(narrow.begin(), narrow.end()));
-            };
-            std::vector<std::int64_t> kinds;
-            for (const NodeKind kind : graph.node_kind) kinds.push_back(static_cast<int>(kind));
-            return py::dict(
-                "node_kinds"_a = to_numpy(std::move(kinds)),
-                "node_rows"_a = widened(graph.node_row),
-                "node_distances"_a = to_numpy(std::move(graph.node_distance)),
-                "node_reached"_a = to_numpy(std::move(graph.node_reached)).attr("view")("?"),
-                "edge_rows"_a = widened(graph.edge_row),
-                "edge_sources"_a = to_numpy(std::move(graph.edge_source)),
-                "edge_targets"_a = to_numpy(std::move(graph.edge_target)),
-                "edge_costs"_a = to_numpy(std::move(graph.edge_cost)));
-        },
-        py::kw_only(), "states"_a, "next_states"_a.none(true), "group_ids"_a, "trajectory_ids"_a,
-        "success"_a, "step_ids"_a, "rewards"_a, "episode_returns"_a, "edge_costs"_a,
-        "action_valid"_a, "mask"_a, "num_threads"_a);
+    module.def("compute_advantages", &credit, py::kw_only(), "columns"_a, "plans"_a,
+               "num_threads"_a);
+    module.def("build_graph", &graph_of, py::kw_only(), "columns"_a, "num_threads"_a);
 }
 
 }  // namespace graphgpo::bindings

@@ -67,20 +67,25 @@ using KeyColumn =
 [[nodiscard]] std::int64_t stable_key(const Key& key) noexcept;
 [[nodiscard]] std::int64_t stable_key(const KeyColumn& column, RowId row) noexcept;
 
+// In a column of successes: nobody knows whether the rollout reached the goal.
+inline constexpr std::uint8_t no_verdict = 2;
+
 // One batch of rollouts, a row per step, in any order. An empty optional column was not given; a
-// given one has a value for every row, and `compute_advantages` checks that it does.
+// given one has a value for every row, and `check_batch` checks that it does.
 struct Batch {
     KeyColumn states;
     std::optional<KeyColumn> next_states = {};  // null: unknown, on a trajectory's last step only
     KeyColumn group_ids;
     KeyColumn trajectory_ids;
-    std::optional<std::span<const std::uint8_t>> success = {};
+    std::optional<std::span<const std::uint8_t>> success = {};  // 0, 1 or `no_verdict`
     std::optional<std::span<const std::int64_t>> step_ids = {};
     std::optional<std::span<const double>> rewards = {};
     std::optional<std::span<const double>> episode_returns = {};
     std::optional<std::span<const double>> edge_costs = {};
     std::optional<std::span<const std::uint8_t>> action_valid = {};
     std::optional<std::span<const std::uint8_t>> mask = {};  // 0: the row does not exist
+    std::optional<KeyColumn> actions = {};
+    std::optional<KeyColumn> peer_keys = {};
 };
 
 }  // namespace graphgpo

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 namespace graphgpo {
@@ -31,7 +32,7 @@ T fold(std::span<const Value> values, T start, auto&& step, auto&& merge) {
     return std::accumulate(chains.begin() + 1, chains.end(), chains[0], merge);
 }
 
-void tally_edges(const TransitionGraph& graph, const Csr& peers, Tally& tally) {
+void tally_edges(const TransitionGraph& graph, const Csr& peers, GraphTally& tally) {
     // Repeated transitions are neighbours in neither list, so each source marks the targets it has
     // seen. Source by source, but without a loop for each, whose end would be a surprise.
     Array<StateId> last_source(graph.num_nodes, none);
@@ -52,8 +53,8 @@ void tally_edges(const TransitionGraph& graph, const Csr& peers, Tally& tally) {
     tally.singleton_steps = singletons;
 }
 
-void tally_trajectories(const Rollouts& rollouts, bool has_goal, const AdvantageColumns& steps,
-                        Tally& tally) {
+void tally_progress(const Rollouts& rollouts, bool has_goal, const GraphColumns& steps,
+                    GraphTally& tally) {
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         const auto trajectory = rollouts.steps.row(id_of(t));
         std::int64_t progress = 0;
@@ -63,7 +64,7 @@ void tally_trajectories(const Rollouts& rollouts, bool has_goal, const Advantage
                 steps.next_distances[index(step)] < steps.distances[index(step)];
             progress += is_progress ? 1 : 0;
         }
-        if (rollouts.succeeded[t] != 0) {
+        if (rollouts.succeeded[t] == 1) {
             tally.succeeded_steps += std::ssize(trajectory);
             tally.succeeded_stalls += std::ssize(trajectory) - progress;
         } else if (has_goal) {
@@ -74,17 +75,72 @@ void tally_trajectories(const Rollouts& rollouts, bool has_goal, const Advantage
 }
 
 // In loops that the compiler makes vectors of.
-void tally_steps(const Distances& distances, const AdvantageColumns& steps, Tally& tally) {
+void tally_distances(const Distances& distances, const GraphColumns& steps, GraphTally& tally) {
     const auto is_finite = [&](Distance distance) { return distances.is_finite(distance); };
     const auto sum_of_finite = [&](double sum, Distance distance) {
         return sum + (is_finite(distance) ? distance : 0);
     };
-    tally.zero_steps = std::ranges::count(steps.step_advantages, 0);
     tally.reaching_steps = std::ranges::count_if(steps.next_distances, is_finite);
     tally.finite_sources = std::ranges::count_if(steps.distances, is_finite);
     tally.distance_sum =
         fold(std::span<const Distance>(steps.distances), 0.0, sum_of_finite, std::plus());
     tally.largest_distance = distances.largest;
+}
+
+void tally_outcomes(Group& group, GraphTally& tally) {
+    const Rollouts& rollouts = group.rollouts();
+    const std::span<const double> outcomes = group.outcomes();
+    double smallest = std::numeric_limits<double>::infinity();
+    double largest = -smallest;
+    for (std::size_t t = 0; t < outcomes.size(); ++t) {
+        tally.succeeded += rollouts.succeeded[t] == 1 ? 1 : 0;
+        tally.without_verdict += rollouts.has_verdict(id_of(t)) ? 0 : 1;
+        if (std::isnan(outcomes[t])) continue;
+        ++tally.known_outcomes;
+        tally.outcome_sum += outcomes[t];
+        smallest = std::min(smallest, outcomes[t]);
+        largest = std::max(largest, outcomes[t]);
+    }
+    const bool is_solved = tally.succeeded == tally.trajectories;
+    tally.groups_solved = is_solved ? 1 : 0;
+    tally.groups_mixed = !is_solved && tally.succeeded > 0 ? 1 : 0;
+    tally.equal_outcome_groups = tally.known_outcomes > 1 && smallest == largest ? 1 : 0;
+}
+
+// Where trajectories start, and whether failed ones end where some start: an environment that
+// resets itself shows the next episode's first state.
+void tally_ends(Group& group, GraphTally& tally) {
+    const Rollouts& rollouts = group.rollouts();
+    const TransitionGraph& graph = group.graph();
+    Array<std::uint8_t> is_start(graph.num_nodes, 0);
+    for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
+        const StepId first = rollouts.steps.row(id_of(t)).front();
+        std::uint8_t& flag = is_start[index(graph.source[index(first)])];
+        tally.starts += flag == 0 ? 1 : 0;
+        flag = 1;
+    }
+    for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
+        if (rollouts.succeeded[t] == 1) continue;
+        const StepId last = rollouts.steps.row(id_of(t)).back();
+        tally.ends_at_start += is_start[index(graph.target[index(last)])];
+    }
+}
+
+// Masked rows between two steps of a trajectory, if there is nothing else between them: without step
+// ids and next states an edge over them is taken that nobody took.
+void tally_masked_inside(Group& group, GraphTally& tally) {
+    const Batch& batch = group.batch();
+    if (!batch.mask || batch.step_ids || batch.next_states) return;
+    const Rollouts& rollouts = group.rollouts();
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        const StepId following = rollouts.following[step];
+        if (following == none) continue;
+        const std::size_t begin = index(rollouts.row[step]) + 1;
+        const std::size_t end = index(rollouts.row[index(following)]);
+        const auto between = batch.mask->subspan(begin, end - begin);
+        const bool are_masked = std::ranges::none_of(between, [](auto is_row) { return is_row != 0; });
+        if (are_masked) tally.masked_inside += std::ssize(between);
+    }
 }
 
 }  // namespace
@@ -121,10 +177,23 @@ void Moments::append(const Moments& other) {
     largest = std::max(largest, other.largest);
 }
 
-void Tally::append(const Tally& other) {
+void GraphTally::append(const GraphTally& other) {
+    const bool is_first = groups == 0;
+    smallest_group = is_first ? other.smallest_group : std::min(smallest_group, other.smallest_group);
+    largest_group = std::max(largest_group, other.largest_group);
     groups += other.groups;
     groups_without_success += other.groups_without_success;
+    groups_solved += other.groups_solved;
+    groups_mixed += other.groups_mixed;
+    equal_outcome_groups += other.equal_outcome_groups;
     trajectories += other.trajectories;
+    succeeded += other.succeeded;
+    without_verdict += other.without_verdict;
+    known_outcomes += other.known_outcomes;
+    outcome_sum += other.outcome_sum;
+    starts += other.starts;
+    ends_at_start += other.ends_at_start;
+    masked_inside += other.masked_inside;
     steps += other.steps;
     copies += other.copies;
     nodes += other.nodes;
@@ -132,7 +201,6 @@ void Tally::append(const Tally& other) {
     edges += other.edges;
     singleton_steps += other.singleton_steps;
     reaching_steps += other.reaching_steps;
-    zero_steps += other.zero_steps;
     broken_links += other.broken_links;
     failed_steps += other.failed_steps;
     failed_progress += other.failed_progress;
@@ -141,51 +209,88 @@ void Tally::append(const Tally& other) {
     finite_sources += other.finite_sources;
     distance_sum += other.distance_sum;
     largest_distance = std::max(largest_distance, other.largest_distance);
+}
+
+void CreditTally::append(const CreditTally& other) {
+    zero_steps += other.zero_steps;
+    largest_credit = std::max(largest_credit, other.largest_credit);
     advantages.append(other.advantages);
 }
 
-Tally tally_group(const Rollouts& rollouts, const TransitionGraph& graph, const Csr& peers,
-                  const Distances& distances, const AdvantageColumns& steps) {
-    Tally tally{.groups = 1,
-                .groups_without_success = graph.has_goal() ? 0 : 1,
-                .trajectories = std::ssize(rollouts.succeeded),
-                .steps = std::ssize(rollouts.row),
-                .copies = std::ssize(rollouts.copies),
-                .nodes = static_cast<std::int64_t>(graph.num_nodes),
-                .broken_links = graph.broken_links,
-                .advantages = Moments::of(steps.advantages)};
-    tally_edges(graph, peers, tally);
-    tally_trajectories(rollouts, graph.has_goal(), steps, tally);
-    tally_steps(distances, steps, tally);
+GraphTally tally_graph(Group& group, const GraphColumns& steps) {
+    const Rollouts& rollouts = group.rollouts();
+    const TransitionGraph& graph = group.graph();
+    const std::int64_t trajectories = std::ssize(rollouts.succeeded);
+    GraphTally tally{.groups = 1,
+                     .groups_without_success = graph.has_goal() ? 0 : 1,
+                     .trajectories = trajectories,
+                     .smallest_group = trajectories,
+                     .largest_group = trajectories,
+                     .steps = std::ssize(rollouts.row),
+                     .copies = std::ssize(rollouts.copies),
+                     .nodes = static_cast<std::int64_t>(graph.num_nodes),
+                     .broken_links = graph.broken_links};
+    tally_outcomes(group, tally);
+    tally_ends(group, tally);
+    tally_masked_inside(group, tally);
+    tally_edges(graph, group.steps_by_source(), tally);
+    tally_progress(rollouts, graph.has_goal(), steps, tally);
+    tally_distances(group.distances(), steps, tally);
     return tally;
 }
 
-Metrics metrics_of(const Tally& batch, std::int64_t masked_rows) {
+CreditTally tally_credit(const CreditColumns& steps, bool has_step_terms) {
+    const std::span<const float> credit =
+        has_step_terms ? steps.step_advantages : steps.episode_advantages;
+    const auto larger = [](float a, float b) { return a < b ? b : a; };
+    const auto size = [&](float largest, float value) {
+        return larger(largest, value < 0 ? -value : value);
+    };
+    return {.zero_steps = std::ranges::count(credit, 0),
+            .largest_credit = fold(credit, 0.0F, size, larger),
+            .advantages = Moments::of(steps.advantages)};
+}
+
+Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int64_t masked_rows) {
     const auto number = [](std::int64_t count) { return static_cast<double>(count); };
-    const Moments& advantages = batch.advantages;
+    const Moments& advantages = credit.advantages;
+    constexpr double rounding = 1e-6;  // a credit no larger is none
     return {{
-        {"graphgpo/num_groups", number(batch.groups)},
-        {"graphgpo/num_trajectories", number(batch.trajectories)},
-        {"graphgpo/num_steps", number(batch.steps)},
-        {"graphgpo/num_states", number(batch.nodes)},
-        {"graphgpo/num_edges", number(batch.edges)},
-        {"graphgpo/groups_without_success", number(batch.groups_without_success)},
-        {"graphgpo/merge_ratio", share(batch.steps - batch.source_states, batch.steps)},
-        {"graphgpo/singleton_share", share(batch.singleton_steps, batch.steps)},
-        {"graphgpo/reachable_share", share(batch.reaching_steps, batch.steps)},
-        {"graphgpo/zero_advantage_share", share(batch.zero_steps, batch.steps)},
-        {"graphgpo/max_distance", batch.largest_distance},
-        {"graphgpo/mean_distance", share(batch.distance_sum, batch.finite_sources)},
+        {"graphgpo/num_groups", number(graph.groups)},
+        {"graphgpo/num_trajectories", number(graph.trajectories)},
+        {"graphgpo/num_steps", number(graph.steps)},
+        {"graphgpo/num_states", number(graph.nodes)},
+        {"graphgpo/num_edges", number(graph.edges)},
+        {"graphgpo/success_rate",
+         share(graph.succeeded, graph.trajectories - graph.without_verdict)},
+        {"graphgpo/mean_return", share(graph.outcome_sum, graph.known_outcomes)},
+        {"graphgpo/groups_solved", number(graph.groups_solved)},
+        {"graphgpo/groups_mixed", number(graph.groups_mixed)},
+        {"graphgpo/groups_without_success", number(graph.groups_without_success)},
+        {"graphgpo/equal_outcome_groups", number(graph.equal_outcome_groups)},
+        {"graphgpo/rollouts_without_verdict", number(graph.without_verdict)},
+        {"graphgpo/group_size_min", number(graph.smallest_group)},
+        {"graphgpo/group_size_mean", share(graph.trajectories, graph.groups)},
+        {"graphgpo/group_size_max", number(graph.largest_group)},
+        {"graphgpo/distinct_starts", share(graph.starts, graph.groups)},
+        {"graphgpo/ends_at_a_start", number(graph.ends_at_start)},
+        {"graphgpo/merge_ratio", share(graph.steps - graph.source_states, graph.steps)},
+        {"graphgpo/singleton_share", share(graph.singleton_steps, graph.steps)},
+        {"graphgpo/reachable_share", share(graph.reaching_steps, graph.steps)},
+        {"graphgpo/zero_advantage_share", share(credit.zero_steps, graph.steps)},
+        {"graphgpo/max_distance", graph.largest_distance},
+        {"graphgpo/mean_distance", share(graph.distance_sum, graph.finite_sources)},
         {"graphgpo/adv_mean", advantages.mean},
         {"graphgpo/adv_std", std::sqrt(share(advantages.squares, advantages.count))},
         {"graphgpo/adv_min", advantages.smallest},
         {"graphgpo/adv_max", advantages.largest},
-        {"graphgpo/progress_in_failed", share(batch.failed_progress, batch.failed_steps)},
-        {"graphgpo/no_progress_in_succeeded", share(batch.succeeded_stalls, batch.succeeded_steps)},
+        {"graphgpo/progress_in_failed", share(graph.failed_progress, graph.failed_steps)},
+        {"graphgpo/no_progress_in_succeeded", share(graph.succeeded_stalls, graph.succeeded_steps)},
         {"graphgpo/masked_rows", number(masked_rows)},
-        {"graphgpo/duplicate_rows", number(batch.copies)},
-        {"graphgpo/broken_links", number(batch.broken_links)},
-        {"graphgpo/inert", batch.steps > 0 && batch.zero_steps == batch.steps ? 1.0 : 0.0},
+        {"graphgpo/masked_inside", number(graph.masked_inside)},
+        {"graphgpo/duplicate_rows", number(graph.copies)},
+        {"graphgpo/broken_links", number(graph.broken_links)},
+        {"graphgpo/inert", graph.steps > 0 && credit.largest_credit <= rounding ? 1.0 : 0.0},
     }};
 }
 

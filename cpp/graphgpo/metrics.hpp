@@ -8,10 +8,7 @@
 #include <utility>
 
 #include "graphgpo/advantage_columns.hpp"
-#include "graphgpo/csr.hpp"
-#include "graphgpo/distances.hpp"
-#include "graphgpo/rollouts.hpp"
-#include "graphgpo/transition_graph.hpp"
+#include "graphgpo/group.hpp"
 
 namespace graphgpo {
 
@@ -28,11 +25,23 @@ struct Moments {
     void append(const Moments& other);
 };
 
-// What a group, or several, add to the metrics.
-struct Tally {
+// What a group, or several, add to the metrics of its graph and outcomes, whatever the estimator.
+struct GraphTally {
     std::int64_t groups = 0;
     std::int64_t groups_without_success = 0;
+    std::int64_t groups_solved = 0;         // every rollout succeeded
+    std::int64_t groups_mixed = 0;          // some did
+    std::int64_t equal_outcome_groups = 0;  // two or more known outcomes, all equal
     std::int64_t trajectories = 0;
+    std::int64_t smallest_group = 0;  // in trajectories
+    std::int64_t largest_group = 0;
+    std::int64_t succeeded = 0;        // trajectories
+    std::int64_t without_verdict = 0;  // trajectories
+    std::int64_t known_outcomes = 0;   // trajectories
+    double outcome_sum = 0;
+    std::int64_t starts = 0;         // distinct first states, summed over groups
+    std::int64_t ends_at_start = 0;  // failed trajectories whose last next state is a start
+    std::int64_t masked_inside = 0;  // masked rows between two steps of a trajectory
     std::int64_t steps = 0;
     std::int64_t copies = 0;
     std::int64_t nodes = 0;
@@ -40,7 +49,6 @@ struct Tally {
     std::int64_t edges = 0;            // distinct (source, target) pairs
     std::int64_t singleton_steps = 0;  // steps whose state has one out-edge
     std::int64_t reaching_steps = 0;   // steps whose target reaches the goal
-    std::int64_t zero_steps = 0;       // steps with step advantage exactly 0
     std::int64_t broken_links = 0;
     std::int64_t failed_steps = 0;      // of failed trajectories, in groups with a success
     std::int64_t failed_progress = 0;   // of those, steps that lower the distance
@@ -49,17 +57,27 @@ struct Tally {
     std::int64_t finite_sources = 0;    // steps whose source reaches the goal
     double distance_sum = 0;            // of those
     double largest_distance = 0;        // of those
-    Moments advantages;
 
-    void append(const Tally& other);
+    void append(const GraphTally& other);
 };
 
-[[nodiscard]] Tally tally_group(const Rollouts& rollouts, const TransitionGraph& graph,
-                                const Csr& peers, const Distances& distances,
-                                const AdvantageColumns& steps);
+[[nodiscard]] GraphTally tally_graph(Group& group, const GraphColumns& steps);
 
-using Metrics = std::array<std::pair<std::string_view, double>, 22>;
+// The same of what one estimator says.
+struct CreditTally {
+    std::int64_t zero_steps = 0;  // steps whose credit is exactly 0
+    double largest_credit = 0;    // without its sign
+    Moments advantages;
 
-[[nodiscard]] Metrics metrics_of(const Tally& batch, std::int64_t masked_rows);
+    void append(const CreditTally& other);
+};
+
+// A step's credit is its step advantage; of an estimator that has none, its episode advantage.
+[[nodiscard]] CreditTally tally_credit(const CreditColumns& steps, bool has_step_terms);
+
+using Metrics = std::array<std::pair<std::string_view, double>, 34>;
+
+[[nodiscard]] Metrics metrics_of(const GraphTally& graph, const CreditTally& credit,
+                                 std::int64_t masked_rows);
 
 }  // namespace graphgpo

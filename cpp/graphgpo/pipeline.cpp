@@ -1,172 +1,220 @@
 #include "graphgpo/pipeline.hpp"
 
-#include <functional>
-#include <iterator>
+#include <algorithm>
 #include <limits>
-#include <optional>
-#include <span>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <tuple>
+#include <utility>
+#include <variant>
 
-#include "graphgpo/combine.hpp"
-#include "graphgpo/episode_advantages.hpp"
-#include "graphgpo/errors.hpp"
+#include "graphgpo/batch_facts.hpp"
+#include "graphgpo/group.hpp"
+#include "graphgpo/groups.hpp"
 #include "graphgpo/memory.hpp"
-#include "graphgpo/parallel.hpp"
-#include "graphgpo/rollouts.hpp"
-#include "graphgpo/step_advantages.hpp"
+#include "graphgpo/term.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
 
 namespace {
 
-// The rollouts of one group as a graph with distances: what every estimator and export starts from.
-struct GroupGraph {
-    GroupGraph(const Batch& batch, std::span<const RowId> rows)
-        : rollouts(arrange_rollouts(batch, rows)),
-          graph(merge_states(batch, rollouts)),
-          costs(step_costs(batch, rollouts)),
-          distances(distances_to_goal(graph, costs)) {}
+// --- columns of steps and rows -------------------------------------------------------------------
 
-    Rollouts rollouts;
-    TransitionGraph graph;
-    Array<double> costs;  // by step; empty: unit costs
-    Distances distances;
+template <typename Columns>
+void for_each_column(const Columns& columns, auto&& visit) {
+    std::apply([&](const auto&... column) { (visit(column), ...); }, Columns::all(columns));
+}
+
+// Memory for the columns of some steps.
+template <typename Columns>
+class OwnColumns {
+  public:
+    explicit OwnColumns(std::size_t size) {
+        const auto take = [&]<typename T>(std::span<T>& column) {
+            auto memory = std::make_shared_for_overwrite<T[]>(size);
+            column = {memory.get(), size};
+            memory_.push_back(std::move(memory));
+        };
+        std::apply([&](auto&... column) { (take(column), ...); }, Columns::all(columns_));
+    }
+    [[nodiscard]] const Columns& columns() const noexcept { return columns_; }
+
+  private:
+    Columns columns_{};
+    std::vector<std::shared_ptr<void>> memory_;
 };
 
-// Works on every group; of all errors the one of the earliest row is thrown.
-void for_each_group(const Groups& groups, std::size_t num_threads,
-                    const std::function<void(GroupId, std::span<const RowId>)>& work) {
-    FirstError errors;
-    const std::size_t threads = useful_threads(num_threads, groups.num_rows());
-    parallel_for(groups.size(), threads, [&](std::size_t g) {
-        const auto rows = groups.rows.row(id_of(g));
-        try {
-            work(id_of(g), rows);
-        } catch (const RowError& error) {
-            errors.add(error);
-        } catch (const std::invalid_argument& error) {
-            // The group as a whole is to blame.
-            errors.add(rows.front(), [&] {
-                return "the group of row " + std::to_string(rows.front()) + ": " + error.what();
-            });
-        }
-    });
-    errors.throw_if_any();
-}
-
-void check_columns(const AdvantageColumns& columns, std::size_t num_rows) {
-    for (const std::size_t size :
-         {columns.advantages.size(), columns.step_advantages.size(),
-          columns.episode_advantages.size(), columns.edge_returns.size(), columns.distances.size(),
-          columns.next_distances.size(), columns.state_ids.size(), columns.next_state_ids.size()}) {
-        if (size == num_rows) continue;
+template <typename Columns>
+void check_size(const Columns& columns, std::size_t num_rows) {
+    for_each_column(columns, [&](const auto& column) {
+        if (column.size() == num_rows) return;
         throw std::invalid_argument("states has " + std::to_string(num_rows) +
                                     " rows but a column for the result has " +
-                                    std::to_string(size));
-    }
+                                    std::to_string(column.size()));
+    });
 }
 
-void write_masked(std::span<const std::uint8_t> mask, const AdvantageColumns& columns) {
+void write_masked(std::span<const std::uint8_t> mask, const GraphColumns& graph,
+                  std::span<const PlanColumns> plans) {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     for (std::size_t row = 0; row < mask.size(); ++row) {
         if (mask[row] != 0) continue;
-        columns.advantages[row] = 0;
-        columns.step_advantages[row] = 0;
-        columns.episode_advantages[row] = 0;
-        columns.edge_returns[row] = nan;
-        columns.distances[row] = nan;
-        columns.next_distances[row] = nan;
-        columns.state_ids[row] = none;
-        columns.next_state_ids[row] = none;
+        graph.distances[row] = nan;
+        graph.next_distances[row] = nan;
+        graph.state_ids[row] = none;
+        graph.next_state_ids[row] = none;
+        for (const auto& [plan, credit] : plans) {
+            credit.advantages[row] = 0;
+            credit.step_advantages[row] = 0;
+            credit.episode_advantages[row] = 0;
+            credit.scores[row] = nan;
+            credit.num_peers[row] = 0;
+        }
     }
 }
 
-StepAdvantages empty_advantages(std::size_t size) {
-    return {.advantages = std::vector<float>(size),
-            .step_advantages = std::vector<float>(size),
-            .episode_advantages = std::vector<float>(size),
-            .edge_returns = std::vector<double>(size),
-            .distances = std::vector<Distance>(size),
-            .next_distances = std::vector<Distance>(size),
-            .state_ids = std::vector<std::int64_t>(size),
-            .next_state_ids = std::vector<std::int64_t>(size),
-            .metrics = {}};
+// From steps to the rows that gave them, copies included.
+template <typename Columns>
+void write_rows(const Rollouts& rollouts, const Columns& steps, const Columns& rows) {
+    const auto write = [&](const auto& from, const auto& to) {
+        for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+            to[index(rollouts.row[step])] = from[step];
+        }
+        for (const auto& [row, step] : rollouts.copies) to[index(row)] = from[index(step)];
+    };
+    std::apply(
+        [&](const auto&... from) {
+            std::apply([&](const auto&... to) { (write(from, to), ...); }, Columns::all(rows));
+        },
+        Columns::all(steps));
 }
 
-AdvantageColumns columns_of(StepAdvantages& result) {
-    return {.advantages = result.advantages,
-            .step_advantages = result.step_advantages,
-            .episode_advantages = result.episode_advantages,
-            .edge_returns = result.edge_returns,
-            .distances = result.distances,
-            .next_distances = result.next_distances,
-            .state_ids = result.state_ids,
-            .next_state_ids = result.next_state_ids};
+// --- the batch before its groups -----------------------------------------------------------------
+
+bool is_batch_wide(const Term& term) {
+    return std::holds_alternative<WholeBatch>(term.comparisons.front().peers);
 }
 
-// Credits the steps of one group; node ids are those of the group.
-Tally credit_steps(const Batch& batch, const Options& options, const GroupGraph& group,
-                   const AdvantageColumns& steps) {
-    const auto& [rollouts, graph, costs, distances] = group;
-    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+std::vector<const Comparison*> batch_wide_comparisons(std::span<const PlanColumns> plans) {
+    std::vector<const Comparison*> found;
+    for (const auto& [plan, columns] : plans) {
+        for (const Term& term : plan->terms) {
+            if (is_batch_wide(term)) found.push_back(&term.comparisons.front());
+        }
+    }
+    return found;
+}
+
+bool asks_who_won(std::span<const PlanColumns> plans) {
+    const auto asks = [](const Modifier& modifier) {
+        const auto* nobody_won = std::get_if<NobodyWon>(&modifier);
+        return nobody_won != nullptr && nobody_won->times_share;
+    };
+    return std::ranges::any_of(plans, [&](const PlanColumns& given) {
+        return std::ranges::any_of(given.plan->terms, [&](const Term& term) {
+            return std::ranges::any_of(term.modifiers, asks);
+        });
+    });
+}
+
+// Only where a plan asks for them: it takes the groups one more time.
+BatchFacts facts_of(const Batch& batch, const Groups& groups, std::span<const PlanColumns> plans,
+                    std::size_t num_threads) {
+    BatchFacts facts;
+    facts.groups = static_cast<std::int64_t>(groups.size());
+    const std::vector<const Comparison*> compared = batch_wide_comparisons(plans);
+    if (compared.empty() && !asks_who_won(plans)) return facts;
+
+    struct OfGroup {
+        bool somebody_won = false;
+        std::vector<FoldedValues> values;
+    };
+    std::vector<OfGroup> found(groups.size());
+    for_each_group(groups, num_threads, [&](GroupId g, std::span<const RowId> rows) {
+        OfGroup& of_group = found[index(g)];
+        of_group.values.resize(compared.size());
+        Group group(batch, rows, facts);
+        of_group.somebody_won = group.somebody_won();
+        for (std::size_t c = 0; c < compared.size(); ++c) {
+            add_to_batch(*compared[c], group, of_group.values[c]);
+        }
+    });
+    for (const OfGroup& of_group : found) {
+        facts.groups_nobody_won += of_group.somebody_won ? 0 : 1;
+    }
+    for (std::size_t c = 0; c < compared.size(); ++c) {
+        FoldedValues all;
+        for (OfGroup& of_group : found) {
+            for (const auto& [value, count] : of_group.values[c].sorted()) all.add(value, count);
+        }
+        facts.standings.emplace_back(all, compared[c]->normaliser);
+    }
+    return facts;
+}
+
+// --- one group -----------------------------------------------------------------------------------
+
+struct GroupTally {
+    GraphTally graph;
+    std::vector<CreditTally> credit;  // by plan
+};
+
+bool has_step_terms(const Plan& plan) {
+    return !std::ranges::all_of(plan.terms, is_episodic);
+}
+
+// Node ids are those of the group.
+void describe_steps(Group& group, const GraphColumns& steps) {
+    const TransitionGraph& graph = group.graph();
+    const Distances& distances = group.distances();
+    for (std::size_t step = 0; step < group.num_steps(); ++step) {
         steps.state_ids[step] = graph.source[step];
         steps.next_state_ids[step] = graph.target[step];
         steps.distances[step] = distances[graph.source[step]];
         steps.next_distances[step] = distances[graph.target[step]];
     }
-    const Csr peers = steps_by_source(graph);
-    const Array<double> advantages =
-        score_steps(batch, rollouts, graph, costs, distances, peers, options, steps.edge_returns);
-    combine(advantages, EpisodeAdvantages(batch, rollouts, options), options, steps);
-    return tally_group(rollouts, graph, peers, distances, steps);
 }
 
-// From steps to the rows that gave them, copies included.
-void write_rows(const Rollouts& rollouts, const AdvantageColumns& steps,
-                const AdvantageColumns& rows) {
-    const auto write = [&](RowId to, StepId step) {
-        const std::size_t row = index(to);
-        const std::size_t from = index(step);
-        rows.advantages[row] = steps.advantages[from];
-        rows.step_advantages[row] = steps.step_advantages[from];
-        rows.episode_advantages[row] = steps.episode_advantages[from];
-        rows.edge_returns[row] = steps.edge_returns[from];
-        rows.distances[row] = steps.distances[from];
-        rows.next_distances[row] = steps.next_distances[from];
-        rows.state_ids[row] = steps.state_ids[from];
-        rows.next_state_ids[row] = steps.next_state_ids[from];
-    };
-    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
-        write(rollouts.row[step], id_of(step));
+// Calls work(columns) with columns for the group's steps, which end in those of the rows. Where steps
+// are rows without gaps, as trainers write them, these are one and the same memory.
+template <typename Columns>
+void with_step_columns(const Group& group, std::span<const RowId> rows, const Columns& of_rows,
+                       auto&& work) {
+    if (!has_gaps(rows) && group.rollouts().copies.empty()) {
+        work(part_of(of_rows, index(rows.front()), rows.size()));
+        return;
     }
-    for (const auto& [row, step] : rollouts.copies) write(row, step);
+    const OwnColumns<Columns> of_steps(group.num_steps());
+    work(of_steps.columns());
+    write_rows(group.rollouts(), of_steps.columns(), of_rows);
 }
 
-// Whether other rows lie between those of a group, which are ascending.
-bool has_gaps(std::span<const RowId> rows) {
-    return index(rows.back()) - index(rows.front()) + 1 != rows.size();
-}
-
-// Credits one group. Where its steps are rows without gaps, as trainers write them, they are
-// credited in place.
-Tally credit_group(const Batch& batch, const Options& options, std::span<const RowId> rows,
-                   const AdvantageColumns& columns) {
+GroupTally credit_group(const Batch& batch, const BatchFacts& facts, std::span<const RowId> rows,
+                        std::span<const PlanColumns> plans, const GraphColumns& graph) {
     const Workspace workspace;
-    const GroupGraph group(batch, rows);
-    if (!has_gaps(rows) && group.rollouts.copies.empty()) {
-        return credit_steps(batch, options, group, columns.part(index(rows.front()), rows.size()));
+    Group group(batch, rows, facts);
+    GroupTally tally;
+    with_step_columns(group, rows, graph, [&](const GraphColumns& steps) {
+        describe_steps(group, steps);
+        tally.graph = tally_graph(group, steps);
+    });
+    std::span<const Standing> in_batch = facts.standings;
+    for (const auto& [plan, columns] : plans) {
+        with_step_columns(group, rows, columns, [&](const CreditColumns& steps) {
+            credit_steps(*plan, group, in_batch, steps);
+            tally.credit.push_back(tally_credit(steps, has_step_terms(*plan)));
+        });
+        in_batch = in_batch.subspan(
+            static_cast<std::size_t>(std::ranges::count_if(plan->terms, is_batch_wide)));
     }
-    StepAdvantages by_step = empty_advantages(group.rollouts.num_steps());
-    const Tally tally = credit_steps(batch, options, group, columns_of(by_step));
-    write_rows(group.rollouts, columns_of(by_step), columns);
     return tally;
 }
 
 // Node ids of groups one after the other, so that no two groups share one.
-void number_nodes_over_batch(const Groups& groups, std::span<const Tally> tallies,
-                             const AdvantageColumns& columns) {
+void number_nodes_over_batch(const Groups& groups, std::span<const GroupTally> tallies,
+                             const GraphColumns& columns) {
     std::int64_t first_node = 0;
     for (std::size_t g = 0; g < groups.size(); ++g) {
         const auto rows = groups.rows.row(id_of(g));
@@ -176,107 +224,76 @@ void number_nodes_over_batch(const Groups& groups, std::span<const Tally> tallie
                 columns.next_state_ids[index(row)] += first_node;
             }
         } else {
-            const AdvantageColumns part = columns.part(index(rows.front()), rows.size());
+            const GraphColumns part = part_of(columns, index(rows.front()), rows.size());
             for (std::int64_t& id : part.state_ids) id += first_node;
             for (std::int64_t& id : part.next_state_ids) id += first_node;
         }
-        first_node += tallies[g].nodes;
+        first_node += tallies[g].graph.nodes;
     }
 }
 
-struct NodeOrigins {
-    Array<NodeKind> kind;
-    Array<RowId> row;
-};
-
-// Where the nodes of one group first appear. Going backwards, the earliest row writes last; sources
-// write after targets, so a state that is both counts as a state.
-NodeOrigins node_origins(const Batch& batch, const Rollouts& rollouts,
-                         const TransitionGraph& graph) {
-    NodeOrigins nodes{.kind = Array<NodeKind>(graph.num_nodes),
-                      .row = Array<RowId>(graph.num_nodes)};
-    for (std::size_t step = rollouts.num_steps(); step-- > 0;) {
-        const RowId row = rollouts.row[step];
-        const bool is_state = batch.next_states && !key_at(*batch.next_states, row).is_null();
-        const std::size_t target = index(graph.target[step]);
-        nodes.row[target] = row;
-        nodes.kind[target] = graph.target[step] == graph.goal ? NodeKind::goal
-                             : is_state                       ? NodeKind::next_state
-                                                              : NodeKind::leaf;
+std::vector<Metrics> metrics_of_plans(std::span<const GroupTally> tallies, std::size_t num_plans,
+                                      std::int64_t masked_rows) {
+    GraphTally graph;
+    std::vector<CreditTally> credit(num_plans);
+    for (const GroupTally& tally : tallies) {
+        graph.append(tally.graph);
+        for (std::size_t p = 0; p < num_plans; ++p) credit[p].append(tally.credit[p]);
     }
-    for (std::size_t step = rollouts.num_steps(); step-- > 0;) {
-        const std::size_t source = index(graph.source[step]);
-        nodes.row[source] = rollouts.row[step];
-        nodes.kind[source] = NodeKind::state;
+    std::vector<Metrics> metrics;
+    for (const CreditTally& of_plan : credit) {
+        metrics.push_back(metrics_of(graph, of_plan, masked_rows));
     }
-    return nodes;
-}
-
-void append(auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); }
-
-void append_group(const Batch& batch, const GroupGraph& group, GroupId id, BatchGraph& merged) {
-    const auto& [rollouts, graph, costs, distances] = group;
-    const auto first_node = std::ssize(merged.node_kind);
-    const NodeOrigins origins = node_origins(batch, rollouts, graph);
-    append(merged.node_kind, origins.kind);
-    append(merged.node_row, origins.row);
-    append(merged.node_distance, distances.to_goal);
-    for (const Distance distance : distances.to_goal) {
-        merged.node_reached.push_back(distances.is_finite(distance) ? 1 : 0);
-    }
-    merged.node_group.resize(merged.node_kind.size(), id);
-
-    append(merged.edge_row, rollouts.row);
-    for (const StateId source : graph.source) merged.edge_source.push_back(first_node + source);
-    for (const StateId target : graph.target) merged.edge_target.push_back(first_node + target);
-    if (costs.empty()) {
-        merged.edge_cost.resize(merged.edge_row.size(), 1);
-    } else {
-        append(merged.edge_cost, costs);
-    }
+    return metrics;
 }
 
 }  // namespace
 
-Metrics compute_advantages(const Batch& batch, const Options& options,
-                           const AdvantageColumns& columns) {
+std::vector<Metrics> compute_advantages(const Batch& batch, std::span<const PlanColumns> plans,
+                                        const GraphColumns& graph, std::size_t num_threads) {
     check_batch(batch);
-    check_options(options, batch);
-    check_columns(columns, num_rows(batch.states));
+    const std::size_t rows = num_rows(batch.states);
+    check_size(graph, rows);
+    for (const auto& [plan, columns] : plans) {
+        check_plan(*plan, batch);
+        check_size(columns, rows);
+    }
     const Groups groups = group_rows(batch);
-    if (batch.mask) write_masked(*batch.mask, columns);
-    std::vector<Tally> tallies(groups.size());
-    for_each_group(groups, options.num_threads, [&](GroupId g, std::span<const RowId> rows) {
-        tallies[index(g)] = credit_group(batch, options, rows, columns);
+    if (batch.mask) write_masked(*batch.mask, graph, plans);
+    const BatchFacts facts = facts_of(batch, groups, plans, num_threads);
+    std::vector<GroupTally> tallies(groups.size());
+    for_each_group(groups, num_threads, [&](GroupId g, std::span<const RowId> of_group) {
+        tallies[index(g)] = credit_group(batch, facts, of_group, plans, graph);
     });
-    number_nodes_over_batch(groups, tallies, columns);
-
-    Tally total;
-    for (const Tally& tally : tallies) total.append(tally);
-    return metrics_of(total, std::ssize(columns.advantages) - std::ssize(groups.rows.items));
+    number_nodes_over_batch(groups, tallies, graph);
+    const auto masked_rows = std::ssize(graph.distances) - std::ssize(groups.rows.items);
+    return metrics_of_plans(tallies, plans.size(), masked_rows);
 }
 
-StepAdvantages compute_advantages(const Batch& batch, const Options& options) {
-    StepAdvantages result = empty_advantages(num_rows(batch.states));
-    result.metrics = compute_advantages(batch, options, columns_of(result));
+StepAdvantages compute_advantages(const Batch& batch, const Plan& plan, std::size_t num_threads) {
+    const std::size_t rows = num_rows(batch.states);
+    StepAdvantages result{.advantages = std::vector<float>(rows),
+                          .step_advantages = std::vector<float>(rows),
+                          .episode_advantages = std::vector<float>(rows),
+                          .scores = std::vector<double>(rows),
+                          .num_peers = std::vector<std::int32_t>(rows),
+                          .distances = std::vector<Distance>(rows),
+                          .next_distances = std::vector<Distance>(rows),
+                          .state_ids = std::vector<std::int64_t>(rows),
+                          .next_state_ids = std::vector<std::int64_t>(rows),
+                          .metrics = {}};
+    const PlanColumns credit{.plan = &plan,
+                             .columns = {.advantages = result.advantages,
+                                         .step_advantages = result.step_advantages,
+                                         .episode_advantages = result.episode_advantages,
+                                         .scores = result.scores,
+                                         .num_peers = result.num_peers}};
+    const GraphColumns graph{.distances = result.distances,
+                             .next_distances = result.next_distances,
+                             .state_ids = result.state_ids,
+                             .next_state_ids = result.next_state_ids};
+    result.metrics = compute_advantages(batch, std::span(&credit, 1), graph, num_threads).front();
     return result;
-}
-
-BatchGraph build_graph(const Batch& batch, std::size_t num_threads) {
-    check_batch(batch);
-    if (!batch.success) {
-        throw std::invalid_argument("success is None; expected one bool per step");
-    }
-    const Groups groups = group_rows(batch);
-    std::vector<std::optional<GroupGraph>> graphs(groups.size());
-    for_each_group(groups, num_threads, [&](GroupId g, std::span<const RowId> rows) {
-        graphs[index(g)].emplace(batch, rows);
-    });
-    BatchGraph merged;
-    for (std::size_t g = 0; g < graphs.size(); ++g) {
-        append_group(batch, *graphs[g], id_of(g), merged);
-    }
-    return merged;
 }
 
 }  // namespace graphgpo

@@ -153,7 +153,7 @@ class CopyCheck {
   private:
     template <typename T>
     void compare(std::string_view column, const T& value, const T& copy) const {
-        if (value == copy) return;
+        if (value == copy || (value != value && copy != copy)) return;  // unknown is unknown
         errors_->add(copy_, [&] {
             return cell(column, copy_) + " is " + describe(copy) + " but row " +
                    std::to_string(row_) + " has " + describe(value) +
@@ -163,7 +163,7 @@ class CopyCheck {
     }
     static std::string describe(const auto& value) {
         if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::uint8_t>) {
-            return value != 0 ? "True" : "False";
+            return value == no_verdict ? "None" : value != 0 ? "True" : "False";
         } else {
             return graphgpo::describe(value);
         }
@@ -184,6 +184,8 @@ void check_copies(const Batch& batch, const Rollouts& rollouts, FirstError& erro
         check("episode_returns", batch.episode_returns);
         check("edge_costs", batch.edge_costs);
         check("action_valid", batch.action_valid);
+        check("actions", batch.actions);
+        check("peer_keys", batch.peer_keys);
     }
 }
 
@@ -227,17 +229,28 @@ void check_next_states(const Batch& batch, const Rollouts& rollouts, FirstError&
 void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
     rollouts.succeeded.assign(rollouts.steps.num_rows(), 0);
     if (!batch.success) return;
-    const auto is_flagged = [&](StepId step) {
-        return (*batch.success)[index(rollouts.row[index(step)])] != 0;
+    const auto flag_of = [&](StepId step) {
+        return (*batch.success)[index(rollouts.row[index(step)])];
     };
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
-        const bool is_last_flagged = is_flagged(steps.back());
-        rollouts.succeeded[t] = is_last_flagged ? 1 : 0;
-        if (is_last_flagged) continue;
+        const std::uint8_t last_flag = flag_of(steps.back());
+        rollouts.succeeded[t] = last_flag;
+        // A winning last step says all, but for rows that know nothing.
         for (const StepId step : steps) {
-            if (!is_flagged(step)) continue;
+            const std::uint8_t flag = flag_of(step);
+            if (flag == last_flag || (flag == 0 && last_flag == 1)) continue;
             const RowId row = rollouts.row[index(step)];
+            if (flag == no_verdict || last_flag == no_verdict) {
+                errors.add(row, [&] {
+                    return cell("success", row) + (flag == no_verdict ? " is None" : " is a bool") +
+                           " but row " + std::to_string(rollouts.row[index(steps.back())]) +
+                           " of its trajectory has " +
+                           (last_flag == no_verdict ? "None" : "a bool") +
+                           "; expected None on every row of a rollout without a verdict, or on none";
+                });
+                continue;
+            }
             errors.add(row, [&] {
                 return cell("success", row) + " is True but the last step of its trajectory (row " +
                        std::to_string(rollouts.row[index(steps.back())]) +
@@ -257,6 +270,7 @@ void check_episode_returns(const Batch& batch, const Rollouts& rollouts, FirstEr
         RowId& first = first_row[index(rollouts.trajectory[step])];
         if (first == none) first = row;
         if (returns[index(row)] == returns[index(first)]) continue;
+        if (!rollouts.has_verdict(rollouts.trajectory[step])) continue;  // it has no outcome either
         errors.add(row, [&] {
             return cell("episode_returns", row) + " is " + describe(returns[index(row)]) +
                    " but row " + std::to_string(first) + " of the same trajectory has " +

@@ -35,7 +35,7 @@ struct Rollouts {
     Array<TrajectoryId> trajectory;  // by step
     Array<StepId> following;         // by step: the next one of its trajectory; `none`: last
     Csr steps;                       // of every trajectory, in their order
-    Array<std::uint8_t> succeeded;   // by trajectory
+    Array<std::uint8_t> succeeded;   // by trajectory: 0, 1 or `no_verdict`
     Array<Copy> copies;
 
     [[nodiscard]] std::size_t num_steps() const noexcept { return row.size(); }
@@ -45,7 +45,11 @@ struct Rollouts {
     }
     // The step after which the environment declared success.
     [[nodiscard]] bool is_winning(StepId step) const noexcept {
-        return is_last(step) && succeeded[index(trajectory[index(step)])] != 0;
+        return is_last(step) && succeeded[index(trajectory[index(step)])] == 1;
+    }
+    // Whether anybody knows how it ended. Without a column of successes all have a verdict.
+    [[nodiscard]] bool has_verdict(TrajectoryId t) const noexcept {
+        return succeeded[index(t)] != no_verdict;
     }
 };
 
@@ -54,8 +58,8 @@ struct Rollouts {
 //
 // Throws `RowError` for the earliest row with: copies that disagree in a column; a gap in step ids
 // when next states must be derived from the following step; a null next state before the last step;
-// a success flag in the middle of a trajectory whose last step has none; an episode return that
-// varies within a trajectory.
+// a success flag in the middle of a trajectory whose last step has none; a success that is null on
+// some rows of a trajectory only; an episode return that varies within a trajectory.
 //
 // O(rows) when step ids ascend within every trajectory, as trainers write them; else O(rows log
 // rows).

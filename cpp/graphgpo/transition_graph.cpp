@@ -9,6 +9,7 @@
 
 #include "graphgpo/interner.hpp"
 #include "graphgpo/prefetch.hpp"
+#include "graphgpo/validate.hpp"
 
 namespace graphgpo {
 
@@ -154,7 +155,11 @@ Array<double> step_costs(const Batch& batch, const Rollouts& rollouts) {
     Array<double> costs;
     if (!batch.edge_costs) return costs;
     costs.reserve(rollouts.num_steps());
-    for (const RowId row : rollouts.row) costs.push_back((*batch.edge_costs)[index(row)]);
+    for (const RowId row : rollouts.row) {
+        const double cost = (*batch.edge_costs)[index(row)];
+        check_cost(row, cost);
+        costs.push_back(cost);
+    }
     return costs;
 }
 

@@ -28,12 +28,8 @@ struct TransitionGraph {
 // states a step leads to the state of the step that follows it. O(steps) expected.
 [[nodiscard]] TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts);
 
-// The steps that leave every node: the peers a step is compared with.
-[[nodiscard]] inline Csr steps_by_source(const TransitionGraph& graph) {
-    return group_by_row(graph.source, graph.num_nodes);
-}
-
-// The cost of every step. Empty: none were given, and every step costs 1.
+// The cost of every step. Empty: none were given, and every step costs 1. Throws `RowError` for one
+// that is not finite and > 0: a search among others might never end.
 [[nodiscard]] Array<double> step_costs(const Batch& batch, const Rollouts& rollouts);
 
 }  // namespace graphgpo

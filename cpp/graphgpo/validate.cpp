@@ -61,12 +61,6 @@ void check_values(const Batch& batch, std::string_view name,
     }
 }
 
-void require(bool is_valid, std::string_view option, double value, std::string_view expected) {
-    if (is_valid) return;
-    throw std::invalid_argument(std::string(option) + " is " + describe(value) + "; expected " +
-                                std::string(expected));
-}
-
 // The beginning of a UTF-8 text.
 std::string quoted(std::string_view utf8) {
     constexpr std::size_t longest = 40;
@@ -86,7 +80,30 @@ std::string quoted_units(std::string_view bytes) {
     return quoted(TextEncoder().encode(std::span<const Unit>(units)));
 }
 
+void check_episode_returns(const Batch& batch) {
+    if (!batch.episode_returns) return;
+    for (std::size_t row = 0; row < batch.episode_returns->size(); ++row) {
+        const double value = (*batch.episode_returns)[row];
+        if (std::isfinite(value) || is_masked(batch, row)) continue;
+        if (std::isnan(value) && batch.success && (*batch.success)[row] == no_verdict) continue;
+        throw RowError(id_of(row), cell("episode_returns", id_of(row)) + " is " + describe(value) +
+                                       "; expected a finite number");
+    }
+}
+
 }  // namespace
+
+void require(bool is_valid, std::string_view option, double value, std::string_view expected) {
+    if (is_valid) return;
+    throw std::invalid_argument(std::string(option) + " is " + describe(value) + "; expected " +
+                                std::string(expected));
+}
+
+void check_cost(RowId row, double cost) {
+    if (std::isfinite(cost) && cost > 0) return;
+    throw RowError(row, cell("edge_costs", row) + " is " + describe(cost) +
+                            "; expected a finite number > 0");
+}
 
 std::string describe(double value) {
     std::array<char, 32> text{};
@@ -133,6 +150,8 @@ void check_batch(const Batch& batch) {
     check_length("edge_costs", batch.edge_costs, rows);
     check_length("action_valid", batch.action_valid, rows);
     check_length("mask", batch.mask, rows);
+    if (batch.actions) check_length("actions", num_rows(*batch.actions), rows);
+    if (batch.peer_keys) check_length("peer_keys", num_rows(*batch.peer_keys), rows);
 
     check_no_null(batch, "states", batch.states);
     check_no_null(batch, "group_ids", batch.group_ids);
@@ -141,30 +160,8 @@ void check_batch(const Batch& batch) {
     const auto is_finite = [](double value) { return std::isfinite(value); };
     const auto is_cost = [](double value) { return std::isfinite(value) && value > 0; };
     check_values(batch, "rewards", batch.rewards, is_finite, "a finite number");
-    check_values(batch, "episode_returns", batch.episode_returns, is_finite, "a finite number");
+    check_episode_returns(batch);
     check_values(batch, "edge_costs", batch.edge_costs, is_cost, "a finite number > 0");
-}
-
-void check_options(const Options& options, const Batch& batch) {
-    const auto is_positive = [](double value) { return std::isfinite(value) && value > 0; };
-    require(0 < options.omega && options.omega < 1, "omega", options.omega, "0 < omega < 1");
-    require(is_positive(options.success_reward), "success_reward", options.success_reward,
-            "a finite number > 0");
-    require(is_positive(options.epsilon), "epsilon", options.epsilon, "a finite number > 0");
-    require(std::isfinite(options.step_weight), "step_weight", options.step_weight,
-            "a finite number");
-    require(std::isfinite(options.episode_weight), "episode_weight", options.episode_weight,
-            "a finite number");
-    require(std::isfinite(options.invalid_action_penalty) && options.invalid_action_penalty >= 0,
-            "invalid_action_penalty", options.invalid_action_penalty, "a finite number >= 0");
-    require(0 <= options.gamma && options.gamma <= 1, "gamma", options.gamma, "a number in [0, 1]");
-
-    const bool has_outcome = batch.rewards || batch.episode_returns;
-    if (!batch.success && !(options.estimator == Estimator::grpo && has_outcome)) {
-        throw std::invalid_argument(
-            "success is None; expected one bool per step (only estimator 'grpo' with rewards or "
-            "episode_returns can do without)");
-    }
 }
 
 }  // namespace graphgpo

@@ -6,18 +6,20 @@
 #include <string_view>
 
 #include "graphgpo/columns.hpp"
-#include "graphgpo/options.hpp"
 
 namespace graphgpo {
 
 // Throws `std::invalid_argument`, or `RowError` where a row is to blame, naming column and value:
 // columns of one length, at most `max_rows`; group and trajectory ids present; states present;
-// rewards and episode returns finite; edge costs finite and > 0. Masked rows are not looked at.
+// rewards and episode returns finite (of a rollout without a verdict an episode return may be NaN);
+// edge costs finite and > 0. Masked rows are not looked at.
 void check_batch(const Batch& batch);
 
-// Throws `std::invalid_argument` for an option out of range, and for options that need a column the
-// batch does not have.
-void check_options(const Options& options, const Batch& batch);
+// Throws `std::invalid_argument` for an option out of range, saying what was expected.
+void require(bool is_valid, std::string_view option, double value, std::string_view expected);
+
+// Throws `RowError` for a cost that is not finite and > 0.
+void check_cost(RowId row, double cost);
 
 // How values appear in messages: the shortest text that reads back as the same number; a key as it
 // would be written in Python, shortened.

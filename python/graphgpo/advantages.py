@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import operator
-import os
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from graphgpo import _core
-from graphgpo.config import GraphGPOConfig, core_options, resolved_config
-from graphgpo.ingest import call_core
 from graphgpo.result import StepAdvantages
+from graphgpo.rollouts import Rollouts
 
 
 def compute_advantages(
@@ -22,12 +16,14 @@ def compute_advantages(
     trajectory_ids: Any,
     success: Any,
     step_ids: Any = None,
+    actions: Any = None,
     rewards: Any = None,
     episode_returns: Any = None,
     edge_costs: Any = None,
     action_valid: Any = None,
     mask: Any = None,
-    config: GraphGPOConfig | Mapping[str, Any] | None = None,
+    peer_keys: Any = None,
+    estimator: Any = "graphgpo",
     num_threads: int | None = None,
     **options: Any,
 ) -> StepAdvantages:
@@ -43,21 +39,23 @@ def compute_advantages(
     states
         (N,) state before each step: lists, tuples or arrays of str, bytes, int or anything nested
         of them, NumPy strings, (N, ...) numeric arrays, Arrow columns, torch CPU tensors. States
-        are equal by type and value, so 1, 1.0 and "1" are three states. Integer keys in the memory
-        of a GPU (torch CUDA tensors, CuPy) are left there, if all other columns are there too:
-        see `graphgpo.cuda.compute_advantages`.
+        are equal by type and value, so 1, 1.0 and "1" are three states.
     next_states
         (N,) state after each step, of any of these kinds. None on a trajectory's last step means
         unknown. Without it a step leads to the state of the step that follows it.
     group_ids, trajectory_ids
-        (N,) task and rollout of the row: int, str, bytes or UUID. Trajectory ids need to be unique
-        within their group only.
+        (N,) task and rollout of the row: int, str, bytes, UUID or tuples of these, of one kind in a
+        column. Trajectory ids need to be unique within their group only.
     success
-        (N,) bool: True on the last step, or on every step, of a rollout that reached the goal. None
-        is allowed with estimator "grpo" if `rewards` or `episode_returns` are given.
+        (N,) bool: True on the last step, or on every step, of a rollout that reached the goal; None
+        on every row of a rollout without a verdict (cut off, crashed): its steps get credit, its
+        outcome enters no mean. The column may be None for estimators that need only `rewards` or
+        `episode_returns`.
     step_ids
         (N,) int order within the trajectory. Rows with the same group, trajectory and step id are
         copies of one step. Without it row order is the order of steps, and there are no copies.
+    actions
+        (N,) what was done, of any kind a state may be: for estimators that need it.
     rewards, episode_returns
         (N,) float environment reward of the step; outcome of the row's trajectory. The episode
         advantage compares `episode_returns`, else summed `rewards`, else success as 1 and 0.
@@ -67,19 +65,21 @@ def compute_advantages(
         (N,) bool; False takes `invalid_action_penalty`.
     mask
         (N,) bool; False: padding, whose values are never looked at.
-    config
-        A `GraphGPOConfig` or a mapping of its fields.
+    peer_keys
+        (N,) a key per step, for estimators whose peers the user defines.
+    estimator
+        A name (`graphgpo.estimators.names()`), a mapping of options with the name under
+        "estimator", or an `Estimator`, yours too.
     num_threads
         Upper limit, >= 1; None: all cores this process may use. The result has the same bits for
         any value.
     **options
-        Fields of `GraphGPOConfig`, overriding `config`.
+        Options of that estimator.
 
     Returns
     -------
     StepAdvantages
-        (N,) arrays in input order and a dict of metrics. For keys on a GPU a
-        `graphgpo.cuda.DeviceAdvantages`, the same on the device.
+        (N,) arrays in input order and a dict of metrics.
 
     Raises
     ------
@@ -99,58 +99,20 @@ def compute_advantages(
     >>> result.distances
     array([2., 1., 2.])
     """
-    if cuda.is_device_array(states):
-        on_device = cuda.credit(
-            states,
-            next_states,
-            group_ids=group_ids,
-            trajectory_ids=trajectory_ids,
-            success=success,
-            step_ids=step_ids,
-            rewards=rewards,
-            episode_returns=episode_returns,
-            edge_costs=edge_costs,
-            action_valid=action_valid,
-            mask=mask,
-            config=config,
-            **options,
-        )
-        return cast(StepAdvantages, on_device)
-    native_options = _native_options(resolved_config(config, options))
-    given = {
-        "states": states,
-        "next_states": next_states,
-        "group_ids": group_ids,
-        "trajectory_ids": trajectory_ids,
-        "success": success,
-        "step_ids": step_ids,
-        "rewards": rewards,
-        "episode_returns": episode_returns,
-        "edge_costs": edge_costs,
-        "action_valid": action_valid,
-        "mask": mask,
-    }
-    limit = thread_limit(num_threads)
-    credit = call_core(_core.compute_advantages, given, num_threads=limit, options=native_options)
-    return StepAdvantages(**credit)
-
-
-@functools.lru_cache(maxsize=16)
-def _native_options(config: GraphGPOConfig) -> _core.Options:
-    """Most calls of a process share one config, and reading it anew is a tenth of a small call."""
-    return _core.Options(**core_options(config))
-
-
-def thread_limit(num_threads: int | None) -> int:
-    """`num_threads`, or the number of cores this process may use."""
-    if num_threads is None:
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
-    try:
-        limit = operator.index(num_threads)
-    except TypeError:
-        limit = 0
-    if limit < 1 or isinstance(num_threads, bool):
-        raise ValueError(f"num_threads is {num_threads!r}; expected an int >= 1, or None")
-    return limit
+    rollouts = Rollouts(
+        states,
+        next_states,
+        group_ids=group_ids,
+        trajectory_ids=trajectory_ids,
+        success=success,
+        step_ids=step_ids,
+        actions=actions,
+        rewards=rewards,
+        episode_returns=episode_returns,
+        edge_costs=edge_costs,
+        action_valid=action_valid,
+        mask=mask,
+        peer_keys=peer_keys,
+        num_threads=num_threads,
+    )
+    return rollouts.advantages(estimator, **options)

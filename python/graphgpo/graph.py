@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core
-from graphgpo.advantages import thread_limit
-from graphgpo.ingest import call_core
 
 if TYPE_CHECKING:
     import networkx
+
+    from graphgpo.rollouts import Rollouts
 
 
 class Terminal(enum.Enum):
@@ -99,21 +99,8 @@ class StateGraph:
         return graph
 
 
-def build_graph(
-    states: Any,
-    next_states: Any = None,
-    *,
-    group_ids: Any,
-    trajectory_ids: Any,
-    success: Any,
-    step_ids: Any = None,
-    rewards: Any = None,
-    episode_returns: Any = None,
-    edge_costs: Any = None,
-    action_valid: Any = None,
-    mask: Any = None,
-) -> StateGraph:
-    """The graph `compute_advantages` works on, from the same row arguments.
+def build_graph(states: Any, next_states: Any = None, **columns: Any) -> StateGraph:
+    """The graph `compute_advantages` works on, from the same columns: `Rollouts(...).graph()`.
 
     >>> graph = build_graph(
     ...     ["hall", "kitchen", "hall"],
@@ -128,20 +115,15 @@ def build_graph(
     >>> graph.to_networkx().number_of_edges()
     3
     """
-    given = {
-        "states": states,
-        "next_states": next_states,
-        "group_ids": group_ids,
-        "trajectory_ids": trajectory_ids,
-        "success": success,
-        "step_ids": step_ids,
-        "rewards": rewards,
-        "episode_returns": episode_returns,
-        "edge_costs": edge_costs,
-        "action_valid": action_valid,
-        "mask": mask,
-    }
-    arrays = call_core(_core.build_graph, given, num_threads=thread_limit(None))
+    from graphgpo.rollouts import Rollouts
+
+    return Rollouts(states, next_states, **columns).graph()
+
+
+def graph_of(rollouts: Rollouts) -> StateGraph:
+    """The graph of rollouts that were read."""
+    arrays = rollouts.ask_core(_core.build_graph)
+    columns = rollouts.columns
     kinds = arrays.pop("node_kinds").tolist()
     rows = arrays["node_rows"].tolist()
     node_states = [
@@ -149,14 +131,14 @@ def build_graph(
         if kind == _GOAL
         else Terminal.LEAF
         if kind == _LEAF
-        else _value_at(next_states if kind == _NEXT_STATE else states, row)
+        else value_at(columns["next_states" if kind == _NEXT_STATE else "states"], row)
         for kind, row in zip(kinds, rows, strict=True)
     ]
-    node_groups = [_value_at(group_ids, row) for row in rows]
+    node_groups = [value_at(columns["group_ids"], row) for row in rows]
     return StateGraph(node_states=node_states, node_groups=node_groups, **arrays)
 
 
-def _value_at(column: Any, row: int) -> Any:
+def value_at(column: Any, row: int) -> Any:
     """The caller's own value, as a Python object where the container has one."""
     if not hasattr(column, "__getitem__"):
         raise TypeError(

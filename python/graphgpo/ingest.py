@@ -15,37 +15,14 @@ from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 
 from graphgpo import _core
+from graphgpo.columns import COLUMNS, Kind, of_kind
 
 MAX_ROWS = 2**31 - 2
 
-STATES = ("states", "next_states")
-IDS = ("group_ids", "trajectory_ids")
-REALS = ("rewards", "episode_returns", "edge_costs")
-REQUIRED = ("states", *IDS)
-_FLAGS = ("success", "action_valid")
-_COLUMNS = (*STATES, *IDS, *_FLAGS, *REALS, "step_ids", "mask")
+STATES = of_kind("state")
+_REQUIRED = tuple(name for name, column in COLUMNS.items() if column.is_required)
 
 Mask: TypeAlias = NDArray[np.bool_] | None
-
-
-def call_core(
-    function: Callable[..., dict[str, Any]],
-    given: Mapping[str, Any],
-    *,
-    num_threads: int,
-    **options: Any,
-) -> dict[str, Any]:
-    """A function of the core on the row arguments of `compute_advantages`."""
-    plain = plain_columns(given)
-    columns = read_batch(plain, num_threads)
-    try:
-        return function(**columns, **options, num_threads=num_threads)
-    except ValueError:
-        if not columns["states"].is_numbered:
-            raise
-    # A message may quote states, and numbers do not know theirs: once more with keys. Not inside
-    # `except`, where the first message would be shown too.
-    return function(**read_batch(plain, None), **options, num_threads=num_threads)
 
 
 def read_batch(plain: Mapping[str, Any], num_threads: int | None) -> dict[str, Any]:
@@ -63,7 +40,7 @@ def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     plain = {
         name: plain_column(name, values, exact=name in STATES)
         for name, values in given.items()
-        if values is not None or name in REQUIRED
+        if values is not None or name in _REQUIRED
     }
     check_lengths(plain)
     return plain
@@ -77,20 +54,14 @@ def read_columns(
     `stable`: every state is a key that has a stable one, for other processes. Otherwise it may be
     text viewed where it lies or, with `num_threads` to compare them on, a number.
     """
-    columns: dict[str, Any] = dict.fromkeys(_COLUMNS)
-    rows = flag_column("mask", plain["mask"], None) if "mask" in plain else None
+    columns: dict[str, Any] = dict.fromkeys(COLUMNS)
+    rows = flag_column("mask", plain["mask"], None, own=True) if "mask" in plain else None
     numbered = None if num_threads is None else _numbered(plain, rows, num_threads)
     columns |= numbered or _keyed(plain, rows, in_place=not stable)
     columns["mask"] = rows
     for name, values in plain.items():
-        if name in IDS and columns[name] is None:
-            columns[name] = key_column(name, values, rows, is_id=True)
-        elif name in _FLAGS:
-            columns[name] = flag_column(name, values, rows)
-        elif name in REALS:
-            columns[name] = real_column(name, values, rows)
-        elif name == "step_ids":
-            columns[name] = integer_column(name, values, rows)
+        if columns[name] is None:
+            columns[name] = _READERS[COLUMNS[name].kind](name, values, rows)
     return columns
 
 
@@ -169,7 +140,8 @@ def key_column(
     """
     if isinstance(values, np.ndarray):
         if values.dtype.kind == "i" and values.ndim == 1:  # what ids mostly are, and always right
-            return _core.keys_from_integers(values=values)
+            # Ids are read more than once, and index memory: never the caller's, who may change it.
+            return _core.keys_from_integers(values=values.copy() if is_id else values)
         _check_key_array(name, values, is_id)
         if not _is_read_by_element(values):
             return _keys_from_array(name, values, mask, in_place)
@@ -277,15 +249,17 @@ def comparable(
 
 
 def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64]:
-    """Numbers of a plain column."""
+    """Numbers of a plain column; an outcome may be unknown, NaN."""
+    nullable = name == "episode_returns"
     if isinstance(values, (list, tuple)):
-        return _core.reals_from_objects(values=values, mask=mask, name=name)
+        return _core.reals_from_objects(values=values, mask=mask, name=name, nullable=nullable)
     if not isinstance(values, np.ndarray):
-        return _core.reals_from_arrow(values=values, mask=mask, name=name)
+        return _core.reals_from_arrow(values=values, mask=mask, name=name, nullable=nullable)
     _check_one_axis(name, values)
     if values.dtype.kind in "biuf":
         return np.ascontiguousarray(values, np.float64)
-    return _core.reals_from_objects(values=_elements(name, values, "numbers"), mask=mask, name=name)
+    elements = _elements(name, values, "numbers")
+    return _core.reals_from_objects(values=elements, mask=mask, name=name, nullable=nullable)
 
 
 def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64]:
@@ -298,19 +272,30 @@ def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64]:
     if values.dtype.kind in "iu" and not (
         values.dtype == np.uint64 and len(values) > 0 and values.max() > np.iinfo(np.int64).max
     ):
-        return np.ascontiguousarray(values, np.int64)
+        return np.array(values, np.int64, order="C")  # our own: sorted by, so read more than once
     return _core.integers_from_objects(values=_elements(name, values, "ints"), mask=mask, name=name)
 
 
-def flag_column(name: str, values: Any, mask: Mask) -> NDArray[np.bool_]:
-    """Bools, or exactly 0 and 1, of a plain column."""
+def verdict_column(name: str, values: Any, mask: Mask) -> NDArray[np.uint8]:
+    """Flags that may be unknown (None): 0, 1, and the core's `no_verdict`."""
+    if isinstance(values, (list, tuple)):
+        return _core.verdicts_from_objects(values=values, mask=mask, name=name)
+    if not isinstance(values, np.ndarray):
+        return _core.verdicts_from_arrow(values=values, mask=mask, name=name)
+    if values.dtype.kind == "O" and values.ndim == 1:
+        return _core.verdicts_from_objects(values=values.tolist(), mask=mask, name=name)
+    return flag_column(name, values, mask).view(np.uint8)
+
+
+def flag_column(name: str, values: Any, mask: Mask, *, own: bool = False) -> NDArray[np.bool_]:
+    """Bools, or exactly 0 and 1, of a plain column. `own`: never the caller's memory."""
     if isinstance(values, (list, tuple)):
         return _core.flags_from_objects(values=values, mask=mask, name=name)
     if not isinstance(values, np.ndarray):
         return _core.flags_from_arrow(values=values, mask=mask, name=name)
     _check_one_axis(name, values)
     if values.dtype.kind == "b":
-        return np.ascontiguousarray(values)
+        return np.array(values, order="C") if own else np.ascontiguousarray(values)
     if values.dtype.kind in "iuf" and bool(((values == 0) | (values == 1)).all()):
         return np.ascontiguousarray(values == 1)
     return _core.flags_from_objects(values=_elements(name, values, "bools"), mask=mask, name=name)
@@ -380,3 +365,18 @@ def too_many_rows(name: str, num_rows: int) -> ValueError:
 def _check_one_axis(name: str, values: NDArray[Any]) -> None:
     if values.ndim != 1:
         raise ValueError(f"{name} has shape {values.shape}; expected (N,), one value per step")
+
+
+def _id_column(name: str, values: Any, mask: Mask) -> _core.KeyColumn:
+    return key_column(name, values, mask, is_id=True)
+
+
+_READERS: dict[Kind, Callable[[str, Any, Mask], Any]] = {
+    "state": key_column,
+    "id": _id_column,
+    "key": key_column,
+    "flag": flag_column,
+    "verdict": verdict_column,
+    "integer": integer_column,
+    "real": real_column,
+}

@@ -1,4 +1,4 @@
-"""What `compute_advantages` returns."""
+"""What an estimator says of every step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StepAdvantages:
     """Credit for every step of a batch: (N,) arrays in the order of the input rows.
 
-    A masked row has advantages and peers 0, scores and distances NaN and ids -1.
+    A masked row has advantages 0, scores and distances NaN, ids -1 and no peers.
     `np.asarray(result)` is `result.advantages`.
     """
 
@@ -21,14 +21,14 @@ class StepAdvantages:
     """step_weight * step_advantages + episode_weight * episode_advantages."""
 
     step_advantages: NDArray[np.float32]
-    """The sum of the estimator's terms that differ along a trajectory; 0 if it has none."""
+    """Sum of the terms that differ along a trajectory."""
 
     episode_advantages: NDArray[np.float32]
-    """The sum of its terms that are one number per trajectory; 0 if it has none."""
+    """Sum of the terms that are one number per trajectory."""
 
     scores: NDArray[np.float64]
-    """The first term's score before any penalty: of "graphgpo" the edge return of Eq. 4, of "gigpo"
-    the discounted return-to-go, of "grpo" the outcome. NaN where it is unknown."""
+    """The first term's score before it was compared: GraphGPO's edge return (Eq. 4), GiGPO's
+    discounted return, GRPO's outcome. NaN: unknown."""
 
     distances: NDArray[np.float64]
     """Least total cost from the step's state to the goal; d_max + c_max where there is no way."""
@@ -43,8 +43,7 @@ class StepAdvantages:
     """Node the step leads to: a state, the group's GOAL, or a leaf of its own."""
 
     num_peers: NDArray[np.int32]
-    """How many known scores the first term's was compared with, its own included, steps or
-    trajectories as the term counts; 0 if it is compared with nothing."""
+    """With how many scores that one was compared, its own among them."""
 
     metrics: dict[str, float] = field(repr=False)
     """Flat `graphgpo/...` numbers for a logger; copies of a row are counted once."""
@@ -54,3 +53,11 @@ class StepAdvantages:
 
     def __len__(self) -> int:
         return len(self.advantages)
+
+    def __repr__(self) -> str:
+        m = {name.removeprefix("graphgpo/"): value for name, value in self.metrics.items()}
+        return (
+            f"StepAdvantages({m['num_steps']:.0f} steps, {m['num_trajectories']:.0f} rollouts, "
+            f"{m['num_groups']:.0f} groups; {1 - m['zero_advantage_share']:.0%} of the steps with "
+            f"credit, merge_ratio {m['merge_ratio']:.2f})"
+        )

@@ -1,0 +1,42 @@
+// A score's mean over the steps with one state and action, drawn to the mean over the state.
+#include "graphgpo/scores/action_mean.hpp"
+
+#include <cmath>
+
+#include "graphgpo/exact_sum.hpp"
+#include "graphgpo/group.hpp"
+
+namespace graphgpo {
+
+KnownMeans known_means(const Csr& sets, std::span<const double> values) {
+    KnownMeans means{.mean = Array<double>(sets.num_rows(), unknown_score),
+                     .known = Array<double>(sets.num_rows(), 0)};
+    ExactSum sum;
+    for (std::size_t row = 0; row < sets.num_rows(); ++row) {
+        sum.clear();
+        for (const auto item : sets.row(id_of(row))) {
+            if (std::isnan(values[index(item)])) continue;
+            sum.add(values[index(item)]);
+            means.known[row] += 1;
+        }
+        if (means.known[row] > 0) means.mean[row] = sum.total() / means.known[row];
+    }
+    return means;
+}
+
+void write_scores(const ActionMean& block, Group& group, std::span<double> scores) {
+    write_scores(*block.score, group, scores);
+    const StateActions& actions = group.state_actions();
+    const KnownMeans of_action = known_means(actions.steps, scores);
+    const KnownMeans of_state = known_means(group.steps_by_source(), scores);
+    for (std::size_t step = 0; step < scores.size(); ++step) {
+        const std::size_t pair = index(actions.pair[step]);
+        const double n = of_action.known[pair];
+        const double m = of_state.mean[index(group.graph().source[step])];
+        scores[step] = block.kappa == 0 ? of_action.mean[pair]
+                                        : (n * of_action.mean[pair] + block.kappa * m) /
+                                              (n + block.kappa);
+    }
+}
+
+}  // namespace graphgpo

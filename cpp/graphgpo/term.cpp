@@ -1,0 +1,199 @@
+#include "graphgpo/term.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <variant>
+#include <vector>
+
+#include "graphgpo/comparison.hpp"
+
+namespace graphgpo {
+
+namespace {
+
+// What a term is worth: one of both is empty.
+struct TermValues {
+    Array<double> by_step;
+    Array<double> by_trajectory;
+};
+
+bool is_in_batch(const Term& term) {
+    return std::holds_alternative<WholeBatch>(term.comparisons.front().peers);
+}
+
+// The weighted mean of the comparisons that say something about a step.
+Array<double> weighted_mean(const Term& term, Group& group, const ScoreReport& report) {
+    Array<double> sums(group.num_steps(), 0);
+    Array<double> weights(group.num_steps(), 0);
+    ScoreReport of_first = report;
+    for (const Comparison& comparison : term.comparisons) {
+        const Array<double> standings =
+            standings_of(comparison, group, unknown_score, nullptr, of_first);
+        of_first = {};
+        for (std::size_t step = 0; step < sums.size(); ++step) {
+            if (std::isnan(standings[step])) continue;
+            sums[step] += comparison.weight * standings[step];
+            weights[step] += comparison.weight;
+        }
+    }
+    for (std::size_t step = 0; step < sums.size(); ++step) {
+        sums[step] = weights[step] == 0 ? 0 : sums[step] / weights[step];
+    }
+    return sums;
+}
+
+// Every value replaced by the mean of those with its key.
+void average_among(const Csr& equals, std::span<double> values) {
+    FoldedValues folded;
+    for (std::size_t row = 0; row < equals.num_rows(); ++row) {
+        const auto steps = equals.row(id_of(row));
+        if (steps.size() < 2) continue;
+        folded.clear();
+        for (const StepId step : steps) folded.add(values[index(step)]);
+        double sum = 0;
+        for (const auto& [value, count] : folded.sorted()) {
+            sum += static_cast<double>(count) * value;
+        }
+        for (const StepId step : steps) {
+            values[index(step)] = sum / static_cast<double>(steps.size());
+        }
+    }
+}
+
+Array<double> by_step(const Array<double>& by_trajectory, const Rollouts& rollouts) {
+    Array<double> values;
+    values.reserve(rollouts.num_steps());
+    for (const TrajectoryId t : rollouts.trajectory) values.push_back(by_trajectory[index(t)]);
+    return values;
+}
+
+TermValues evaluate(const Term& term, Group& group, const Standing* in_batch,
+                    const ScoreReport& report) {
+    const bool is_plain = term.modifiers.empty() && !term.average;
+    const Comparison& first = term.comparisons.front();
+    TermValues values;
+    if (term.comparisons.size() > 1) {
+        values.by_step = weighted_mean(term, group, report);
+    } else if (is_of_trajectories(first, group)) {
+        values.by_trajectory = standings_of_trajectories(first, group, report);
+        if (!is_plain) {
+            values.by_step = by_step(values.by_trajectory, group.rollouts());
+            values.by_trajectory.clear();
+        }
+    } else {
+        values.by_step = standings_of(first, group, 0, in_batch, report);
+    }
+    if (term.average) average_among(group.peers(*term.average), values.by_step);
+    for (const Modifier& modifier : term.modifiers) modify(modifier, group, values.by_step);
+    if (term.weight != 1) {
+        for (double& value : values.by_step) value *= term.weight;
+        for (double& value : values.by_trajectory) value *= term.weight;
+    }
+    return values;
+}
+
+// A sum of terms, block by block: of all steps at once, it would be 8 bytes more for each.
+class Sum {
+  public:
+    explicit Sum(const Rollouts& rollouts) : trajectory_(rollouts.trajectory) {}
+
+    void add(TermValues&& values) { terms_.push_back(std::move(values)); }
+
+    void write(std::size_t first, std::span<double> block) const {
+        if (terms_.empty()) std::ranges::fill(block, 0.0);
+        bool is_first = true;
+        for (const auto& [by_step, by_trajectory] : terms_) {
+            const auto put = [&](auto&& value_of) {
+                if (is_first) {
+                    for (std::size_t i = 0; i < block.size(); ++i) block[i] = value_of(first + i);
+                } else {
+                    for (std::size_t i = 0; i < block.size(); ++i) block[i] += value_of(first + i);
+                }
+            };
+            if (by_trajectory.empty()) {
+                put([&](std::size_t step) { return by_step[step]; });
+            } else {
+                put([&](std::size_t step) { return by_trajectory[index(trajectory_[step])]; });
+            }
+            is_first = false;
+        }
+    }
+
+  private:
+    std::span<const TrajectoryId> trajectory_;
+    std::vector<TermValues> terms_;
+};
+
+bool are_finite(std::span<const float> values) {
+    // On the bits, as wide as the values: the compiler then makes vectors of it.
+    constexpr std::uint32_t exponent_bits = 0x7f800000;
+    std::uint32_t overflows = 0;
+    for (const float value : values) {
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        overflows |= (bits & exponent_bits) == exponent_bits ? 1U : 0U;
+    }
+    return overflows == 0;
+}
+
+void combine(const Plan& plan, const Sum& step_terms, const Sum& episode_terms,
+             const CreditColumns& steps) {
+    std::array<double, 1024> of_steps;
+    std::array<double, 1024> of_episodes;
+    for (std::size_t first = 0; first < steps.advantages.size(); first += of_steps.size()) {
+        const std::size_t size = std::min(of_steps.size(), steps.advantages.size() - first);
+        step_terms.write(first, std::span(of_steps).first(size));
+        episode_terms.write(first, std::span(of_episodes).first(size));
+        for (std::size_t i = 0; i < size; ++i) {
+            const std::size_t step = first + i;
+            steps.advantages[step] = static_cast<float>(plan.step_weight * of_steps[i] +
+                                                        plan.episode_weight * of_episodes[i]);
+            steps.step_advantages[step] = static_cast<float>(of_steps[i]);
+            steps.episode_advantages[step] = static_cast<float>(of_episodes[i]);
+        }
+    }
+    for (const auto& values : {steps.advantages, steps.step_advantages, steps.episode_advantages}) {
+        if (are_finite(values)) continue;
+        throw std::invalid_argument(
+            "an advantage is more than a float32 holds; expected smaller weights or returns");
+    }
+}
+
+}  // namespace
+
+void add_to_batch(const Comparison& comparison, Group& group, FoldedValues& values) {
+    Array<double> scores(group.num_steps());
+    write_scores(comparison.score, group, scores);
+    if (group.penalises(comparison.penalty)) penalise(scores, comparison.penalty, group);
+    const Rollouts& rollouts = group.rollouts();
+    for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
+        for (const StepId step : rollouts.steps.row(id_of(t))) {
+            if (!std::isnan(scores[index(step)])) values.add(scores[index(step)]);
+            if (comparison.unit == Unit::trajectories) break;
+        }
+    }
+}
+
+void credit_steps(const Plan& plan, Group& group, std::span<const Standing> in_batch,
+                  const CreditColumns& steps) {
+    Sum step_terms(group.rollouts());
+    Sum episode_terms(group.rollouts());
+    ScoreReport report{.scores = steps.scores, .num_peers = steps.num_peers};
+    for (const Term& term : plan.terms) {
+        const Standing* standing = nullptr;
+        if (is_in_batch(term)) {
+            standing = &in_batch.front();
+            in_batch = in_batch.subspan(1);
+        }
+        TermValues values = evaluate(term, group, standing, report);
+        report = {};
+        (is_episodic(term) ? episode_terms : step_terms).add(std::move(values));
+    }
+    combine(plan, step_terms, episode_terms, steps);
+}
+
+}  // namespace graphgpo

@@ -1,0 +1,200 @@
+"""A batch of rollouts, read once, that answers many questions."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphgpo import _core, estimators
+from graphgpo.estimators import Estimator
+from graphgpo.ingest import plain_columns, read_batch
+from graphgpo.plan import plan_of
+from graphgpo.result import StepAdvantages
+
+if TYPE_CHECKING:
+    from graphgpo.explain import Explanation
+    from graphgpo.graph import StateGraph
+
+
+class Rollouts:
+    """Row columns, read, checked and numbered once.
+
+    The columns are those of `graphgpo.compute_advantages`, which is `Rollouts(...).advantages(...)`
+    for one question. States are lent: they must not change while the object lives.
+
+    Parameters
+    ----------
+    states, next_states, group_ids, ..., peer_keys
+        As in `graphgpo.compute_advantages`.
+    num_threads
+        Upper limit for reading and for every answer, >= 1; None: all cores this process may use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For columns that cannot be read, naming column, first offending row, value and expectation.
+        What must hold between rows is checked when the first question is asked.
+
+    >>> rollouts = Rollouts(
+    ...     states=["hall", "kitchen", "hall"],
+    ...     next_states=["kitchen", "sink", "bedroom"],
+    ...     group_ids=[0, 0, 0],
+    ...     trajectory_ids=[0, 0, 1],
+    ...     success=[False, True, False],
+    ... )
+    >>> rollouts
+    Rollouts(3 steps; next_states, success)
+    >>> rollouts.advantages("graphgpo", omega=0.5).step_advantages.round(2).tolist()
+    [0.7099999785423279, 0.0, -0.7099999785423279]
+    >>> {name: len(credit) for name, credit in rollouts.compare(["grpo", "gigpo"]).items()}
+    {'grpo': 3, 'gigpo': 3}
+    """
+
+    def __init__(
+        self,
+        states: Any,
+        next_states: Any = None,
+        *,
+        group_ids: Any,
+        trajectory_ids: Any,
+        success: Any,
+        step_ids: Any = None,
+        actions: Any = None,
+        rewards: Any = None,
+        episode_returns: Any = None,
+        edge_costs: Any = None,
+        action_valid: Any = None,
+        mask: Any = None,
+        peer_keys: Any = None,
+        num_threads: int | None = None,
+    ) -> None:
+        self._num_threads = thread_limit(num_threads)
+        self._plain = plain_columns(
+            {
+                "states": states,
+                "next_states": next_states,
+                "group_ids": group_ids,
+                "trajectory_ids": trajectory_ids,
+                "success": success,
+                "step_ids": step_ids,
+                "actions": actions,
+                "rewards": rewards,
+                "episode_returns": episode_returns,
+                "edge_costs": edge_costs,
+                "action_valid": action_valid,
+                "mask": mask,
+                "peer_keys": peer_keys,
+            }
+        )
+        self._read = read_batch(self._plain, self._num_threads)
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """The columns that were given, by name, in the containers they are read from."""
+        return self._plain
+
+    def __len__(self) -> int:
+        return len(self._read["states"])
+
+    def __repr__(self) -> str:
+        optional = [name for name in self._plain if name not in ("states", "group_ids", "trajectory_ids")]
+        return f"Rollouts({len(self)} steps; {', '.join(optional) or 'no further columns'})"
+
+    def advantages(
+        self, estimator: Any = "graphgpo", *, num_threads: int | None = None, **options: Any
+    ) -> StepAdvantages:
+        """Credit for every step by one estimator: a name, a mapping, or an `Estimator`."""
+        chosen = estimators.make(estimator, options)
+        return self._credit([chosen], num_threads)[0]
+
+    def compare(
+        self, chosen: Iterable[Any], *, num_threads: int | None = None
+    ) -> dict[str, StepAdvantages]:
+        """Credit by several estimators, from one merge of the rollouts, by name.
+
+        Of two with one name, the second is called "name 2", and so on.
+        """
+        made = [estimators.make(estimator) for estimator in chosen]
+        names: list[str] = []
+        for estimator in made:
+            count = sum(other.name == estimator.name for other in made[: len(names)])
+            names.append(estimator.name if count == 0 else f"{estimator.name} {count + 1}")
+        return dict(zip(names, self._credit(made, num_threads), strict=True))
+
+    def graph(self) -> StateGraph:
+        """The merged graph of every group: nodes, edges, `to_networkx()`."""
+        from graphgpo.graph import graph_of
+
+        return graph_of(self)
+
+    def explain(self, row: int, estimator: Any = "graphgpo", **options: Any) -> Explanation:
+        """Why the step of a row has its credit: state, action, distances, peers, every term."""
+        from graphgpo.explain import explain
+
+        return explain(self, row, estimators.make(estimator, options))
+
+    def node_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(N,) nodes each row's step leaves and leads to, in the order of `graph()`; masked: -1."""
+        nodes = self.advantages(_GraphAlone())
+        return nodes.state_ids, nodes.next_state_ids
+
+    def _credit(
+        self, chosen: list[Estimator], num_threads: int | None
+    ) -> list[StepAdvantages]:
+        for estimator in chosen:
+            self._check_columns(estimator)
+        limit = self._num_threads if num_threads is None else thread_limit(num_threads)
+        plans = [plan_of(estimator, self) for estimator in chosen]
+        answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
+        return [StepAdvantages(**answer) for answer in answers]
+
+    def ask_core(self, function: Any, **arguments: Any) -> Any:
+        """A function of the core on these columns."""
+        arguments.setdefault("num_threads", self._num_threads)
+        try:
+            return function(columns=self._read, **arguments)
+        except ValueError:
+            if not self._read["states"].is_numbered:
+                raise
+        # A message may quote states, and numbers do not know theirs: once more with keys. Not inside
+        # `except`, where the first message would be shown too.
+        return function(columns=read_batch(self._plain, None), **arguments)
+
+    def _check_columns(self, estimator: Estimator) -> None:
+        for alternatives in estimator.needs:
+            if not any(name in self._plain for name in alternatives):
+                first, *others = reversed(alternatives)
+                instead = f" (or {' or '.join(others)})" if others else ""
+                raise ValueError(
+                    f"{first} is None; expected one value per step, which estimator "
+                    f"{estimator.name!r} needs{instead}"
+                )
+
+
+class _GraphAlone(Estimator):
+    """Terms that need no column: for whoever asks for the graph alone."""
+
+    def terms(self) -> list[Any]:
+        from graphgpo.blocks import NewStates, Raw, Term
+
+        return [Term(NewStates(), normaliser=Raw())]
+
+
+def thread_limit(num_threads: int | None) -> int:
+    """`num_threads`, or the number of cores this process may use."""
+    if num_threads is None:
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+    try:
+        limit = operator.index(num_threads)
+    except TypeError:
+        limit = 0
+    if limit < 1 or isinstance(num_threads, bool):
+        raise ValueError(f"num_threads is {num_threads!r}; expected an int >= 1, or None")
+    return limit
