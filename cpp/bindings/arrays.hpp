@@ -34,6 +34,9 @@ struct ViewedAs<bool> {  // NumPy's bools are bytes, 0 or 1
 template <typename T>
 std::span<const typename ViewedAs<T>::type> view(const Column<T>& column) {
     if (column.ndim() != 1) throw std::invalid_argument("expected an array with one axis");
+    if (reinterpret_cast<std::uintptr_t>(column.data()) % alignof(T) != 0) {
+        throw std::logic_error("an array of numbers is not aligned");  // ingest makes it so
+    }
     return {reinterpret_cast<const typename ViewedAs<T>::type*>(column.data()),
             static_cast<std::size_t>(column.size())};
 }

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "arrow_column.hpp"
 #include "encoder.hpp"
@@ -104,6 +106,10 @@ class KeyReader {
                    })) {
         } else if (role_ == Role::id) {
             refuse_format(*name_, schema, "integers, strings or binary");
+        } else if (is_nested(format)) {
+            append(array, row, keys, [&](std::int64_t i, std::size_t at) {
+                return nested_key(schema, array, i, at);
+            });
         } else if (format == "b") {
             append(array, row, keys, [&](std::int64_t i, std::size_t) {
                 return Key::word(KeyKind::boolean, flag_at(array, i) ? 1 : 0);
@@ -115,8 +121,8 @@ class KeyReader {
                    })) {
         } else {
             refuse_format(*name_, schema,
-                          "strings, binary, integers, booleans, floats, or a "
-                          "dictionary of these");
+                          "strings, binary, integers, booleans, floats, or "
+                          "dictionaries, lists or structs of these");
         }
     }
 
@@ -138,6 +144,12 @@ class KeyReader {
     void append_bytes(const ArrowArray& array, bool is_text, std::size_t row, Array<Key>& keys,
                       BytesAt&& at) const {
         const KeyKind kind = is_text ? KeyKind::text : KeyKind::bytes;
+        if (role_ == Role::id) {  // read more than once: never in memory that others may change
+            append(array, row, keys, [&](std::int64_t i, std::size_t) {
+                return Key::view(kind, arena_->copy(at(i)));
+            });
+            return;
+        }
         append(array, row, keys,
                [&](std::int64_t i, std::size_t) { return Key::view(kind, at(i)); });
     }
@@ -163,6 +175,68 @@ class KeyReader {
             });
         });
         if (!is_indexed) refuse_format(*name_, schema, "a dictionary indexed by integers");
+    }
+
+    [[nodiscard]] static bool is_nested(std::string_view format) {
+        return format == "+l" || format == "+L" || format == "+s" || format.starts_with("+w:");
+    }
+
+    // One value of an array, as the Python object it stands for would be written.
+    [[nodiscard]] Key nested_key(const ArrowSchema& schema, const ArrowArray& array, std::int64_t i,
+                                 std::size_t at) const {
+        const std::string_view format = schema.format;
+        std::string encoded;
+        if (format == "+s") {
+            std::vector<std::pair<std::string, std::string>> entries;
+            for (std::int64_t c = 0; c < schema.n_children; ++c) {
+                auto& [key, entry] = entries.emplace_back();
+                append_key(key, Key::view(KeyKind::text, schema.children[c]->name));
+                append_key(entry, element_key(*schema.children[c], *array.children[c],
+                                              array.offset + i, at));
+            }
+            std::ranges::sort(entries);
+            append_word(encoded, entries.size());
+            for (const auto& [key, entry] : entries) encoded += key + entry;
+            return Key::view(KeyKind::mapping, arena_->copy(encoded));
+        }
+        const std::int64_t j = array.offset + i;
+        std::int64_t begin = 0;
+        std::int64_t end = 0;
+        if (format == "+l") {
+            const auto* offsets = static_cast<const std::int32_t*>(array.buffers[1]);
+            begin = offsets[j], end = offsets[j + 1];
+        } else if (format == "+L") {
+            const auto* offsets = static_cast<const std::int64_t*>(array.buffers[1]);
+            begin = offsets[j], end = offsets[j + 1];
+        } else {
+            const auto width = std::stoll(std::string(format.substr(3)));
+            begin = j * width, end = begin + width;
+        }
+        append_word(encoded, static_cast<std::uint64_t>(end - begin));
+        for (std::int64_t e = begin; e < end; ++e) {
+            append_key(encoded, element_key(*schema.children[0], *array.children[0], e, at));
+        }
+        return Key::view(KeyKind::sequence, arena_->copy(encoded));
+    }
+
+    // `i` counts from where the child's own offset lies.
+    [[nodiscard]] Key element_key(const ArrowSchema& schema, const ArrowArray& array,
+                                  std::int64_t i, std::size_t at) const {
+        ArrowArray one = array;  // a view of one value; nothing is released by it
+        one.offset = array.offset + i;
+        one.length = 1;
+        one.null_count = -1;
+        Array<Key> keys;
+        const Mask everything(std::nullopt);
+        KeyReader reader(*name_, role_, everything, *arena_);
+        try {
+            reader.read(schema, one, 0, keys);
+        } catch (py::error_already_set& error) {
+            if (!error.matches(PyExc_ValueError)) throw;
+            raise(PyExc_ValueError, cell(at) + " holds a value that cannot be a state; expected "
+                                               "no NaN and entries that dictionaries have");
+        }
+        return keys.front();
     }
 
     [[nodiscard]] Key real_key(double value, std::size_t row) const {
@@ -211,7 +285,7 @@ OwnedKeyColumn keys_from_arrow(const py::object& values, const std::optional<Col
     Arena arena;
     Array<Key> keys;
     if (column.num_rows() == 0) return {std::move(keys), std::move(arena), owner};  // of any type
-    if (const auto integers = as_int64(column)) {
+    if (const auto integers = as_int64(column); integers && !is_id) {
         return OwnedKeyColumn(Column<std::int64_t>(static_cast<py::ssize_t>(integers->size()),
                                                    integers->data(), owner));
     }

@@ -23,7 +23,9 @@ constexpr int deepest_nesting = 100;
 
 constexpr const char* expected_state =
     "str, bytes, int, float, bool, a numeric array, or a list, tuple or dict of these";
-constexpr const char* expected_id = "int, str, bytes or UUID";
+constexpr const char* expected_id = "int, str, bytes, UUID or a tuple of these";
+// Of one state, encoded. Parts that several others share are written out for each.
+constexpr std::size_t largest_state = std::size_t{1} << 26;
 constexpr const char* expected_array =
     "a numeric array (bool, int, uint or float of at most 64 bits)";
 
@@ -57,12 +59,6 @@ void write_word(char* out, std::uint64_t word) {
     for (int byte = 0; byte < 8; ++byte) out[byte] = static_cast<char>(word >> (8 * byte));
 }
 
-void append_word(std::string& out, std::uint64_t word) {
-    char bytes[8];
-    write_word(bytes, word);
-    out.append(bytes, sizeof bytes);
-}
-
 // The ints a tuple begins with, as `append_key` would, and how many they are: token ids come by the
 // hundred, and a string that grows with each takes three times as long.
 std::size_t append_integers(std::string& out, const py::tuple& elements) {
@@ -84,14 +80,6 @@ std::size_t append_integers(std::string& out, const py::tuple& elements) {
     return count;
 }
 
-void append_key(std::string& out, const Key& key) {
-    char bytes[9];
-    bytes[0] = static_cast<char>(key.kind());
-    write_word(bytes + 1, key.is_word() ? key.value() : key.bytes().size());
-    out.append(bytes, sizeof bytes);
-    if (!key.is_word()) out += key.bytes();
-}
-
 bool is_integer_kind(char kind) { return kind == 'i' || kind == 'u'; }
 
 // The Python int of a NumPy integer.
@@ -105,7 +93,28 @@ bool is_instance(py::handle value, const char* module, const char* type) {
     return py::isinstance(value, py::module_::import(module).attr(type));
 }
 
+void check_size(std::size_t size) {
+    if (size <= largest_state) return;
+    throw Misfit{PyExc_ValueError,
+                 "is larger than 64 MiB when it is written out (nested parts that repeat?); "
+                 "expected a smaller state, or its graphgpo.state_key"};
+}
+
 }  // namespace
+
+void append_word(std::string& out, std::uint64_t word) {
+    char bytes[8];
+    write_word(bytes, word);
+    out.append(bytes, sizeof bytes);
+}
+
+void append_key(std::string& out, const Key& key) {
+    char bytes[9];
+    bytes[0] = static_cast<char>(key.kind());
+    write_word(bytes + 1, key.is_word() ? key.value() : key.bytes().size());
+    out.append(bytes, sizeof bytes);
+    if (!key.is_word()) out += key.bytes();
+}
 
 py::array array_of_tensor(py::handle tensor) {
     const std::string device = py::str(tensor.attr("device").attr("type"));
@@ -115,7 +124,11 @@ py::array array_of_tensor(py::handle tensor) {
                                           "; expected a CPU tensor: call .cpu()"};
     }
     try {
-        return py::array(tensor.attr("detach")().attr("numpy")());
+        const py::object values = tensor.attr("detach")().attr("numpy")();
+        if (py::isinstance<py::array>(values)) return py::reinterpret_borrow<py::array>(values);
+        throw Misfit{PyExc_TypeError, "is a " + std::string(py::str(py::type::handle_of(tensor)
+                                                                         .attr("__name__"))) +
+                                          " whose numpy() is no NumPy array; expected a CPU tensor"};
     } catch (py::error_already_set& error) {  // bfloat16, sparse, conjugated, ...
         if (!error.matches(PyExc_TypeError) && !error.matches(PyExc_RuntimeError)) throw;
         throw Misfit{PyExc_TypeError,
@@ -187,7 +200,23 @@ Key Encoder::id(py::handle object) {
         const py::bytes bytes = object.attr("bytes");
         return Key::view(KeyKind::uuid, arena_->copy(contents(bytes.ptr())));
     }
+    if (PyTuple_Check(value)) return tuple_of_ids(object);
     throw misfit(PyExc_TypeError, object, 0, expected_id);
+}
+
+// As a sequence of ids.
+Key Encoder::tuple_of_ids(py::handle value) {
+    const auto elements = py::reinterpret_borrow<py::tuple>(value);
+    std::string encoded;
+    append_word(encoded, elements.size());
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        const py::handle part = bindings::element(elements, i);
+        if (part.is_none() || PyTuple_Check(part.ptr()) != 0) {
+            throw misfit(PyExc_TypeError, value, 0, expected_id);
+        }
+        append_key(encoded, encode(part, 1));
+    }
+    return Key::view(KeyKind::sequence, arena_->copy(encoded));
 }
 
 Key Encoder::text(PyObject* value, int depth) {
@@ -246,6 +275,7 @@ void Encoder::append_elements(std::string& out, py::handle sequence, int depth) 
     const std::size_t leading = append_integers(out, elements);
     for (std::size_t i = leading; i < elements.size(); ++i) {
         append(out, bindings::element(elements, i), depth + 1);
+        check_size(out.size());
     }
 }
 
@@ -266,10 +296,13 @@ Key Encoder::mapping(py::handle value, int depth) {
     const auto items = py::reinterpret_steal<py::list>(PyDict_Items(value.ptr()));
     if (!items) throw py::error_already_set();
     std::vector<std::pair<std::string, std::string>> entries;
+    std::size_t size = 0;
     for (const py::handle item : items) {
         auto& [key, entry] = entries.emplace_back();
         append(key, PyTuple_GET_ITEM(item.ptr(), 0), depth + 1);
         append(entry, PyTuple_GET_ITEM(item.ptr(), 1), depth + 1);
+        size += key.size() + entry.size();
+        check_size(size);
     }
     std::ranges::sort(entries);
     std::string encoded;

@@ -42,6 +42,10 @@ struct Misfit {
     return Key::view(kind, {units, length * bytes_per_unit});
 }
 
+// As key.hpp lays them out inside sequences and mappings.
+void append_word(std::string& out, std::uint64_t word);
+void append_key(std::string& out, const Key& key);
+
 class Encoder {
   public:
     // Keys view `arena` and the values themselves: both must outlive them.
@@ -63,6 +67,7 @@ class Encoder {
     [[nodiscard]] Key encode(py::handle value, int depth);
     [[nodiscard]] Key encode_other(py::handle value, int depth);
     [[nodiscard]] Key id(py::handle value);
+    [[nodiscard]] Key tuple_of_ids(py::handle value);
     [[nodiscard]] Key text(PyObject* value, int depth);
     [[nodiscard]] Key integer(PyObject* value);
     [[nodiscard]] Key buffer(py::handle value);

@@ -10,7 +10,10 @@ namespace graphgpo::bindings {
 namespace py = pybind11;
 
 [[noreturn]] inline void raise(PyObject* type, const std::string& message) {
-    PyErr_SetString(type, message.c_str());
+    // By its size: it may quote a NUL, and lone surrogates.
+    const auto text = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+        message.data(), static_cast<Py_ssize_t>(message.size()), "surrogatepass"));
+    if (text) PyErr_SetObject(type, text.ptr());
     throw py::error_already_set();
 }
 
@@ -20,12 +23,16 @@ namespace py = pybind11;
     const std::string type = py::str(py::type::handle_of(object).attr("__name__"));
     const auto text = py::reinterpret_steal<py::object>(PyObject_Repr(object.ptr()));
     if (!text) {  // the value's own __repr__ failed
+        if (PyErr_ExceptionMatches(PyExc_Exception) == 0) throw py::error_already_set();
         PyErr_Clear();
         return "a " + type;
     }
     const auto start = py::reinterpret_steal<py::str>(PyUnicode_Substring(text.ptr(), 0, longest));
     const auto* dots = PyUnicode_GET_LENGTH(text.ptr()) > longest ? "..." : "";
-    const std::string value = std::string(start) + dots;
+    const auto bytes = py::reinterpret_steal<py::bytes>(
+        PyUnicode_AsEncodedString(start.ptr(), "utf-8", "surrogatepass"));
+    if (!bytes) throw py::error_already_set();
+    const std::string value = std::string(bytes) + dots;
     return value + " (" + type + ")";
 }
 

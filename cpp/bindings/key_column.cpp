@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "gil.hpp"
 #include "graphgpo/errors.hpp"
 #include "graphgpo/validate.hpp"
 
@@ -142,7 +143,7 @@ void bind_key_column(py::module_& module) {
             const KeyColumn keys = column.view();
             std::vector<std::int64_t> stable(num_rows(keys));
             {
-                const py::gil_scoped_release release;
+                const ReleasedGil released;
                 for (std::size_t row = 0; row < stable.size(); ++row) {
                     if (key_at(keys, id_of(row)).is_null()) {
                         throw RowError(id_of(row),
@@ -162,7 +163,7 @@ void bind_key_column(py::module_& module) {
             std::vector<std::int64_t> stable(num_rows(keys));
             std::vector<std::uint8_t> is_null(stable.size());
             {
-                const py::gil_scoped_release release;
+                const ReleasedGil released;
                 for (std::size_t row = 0; row < stable.size(); ++row) {
                     is_null[row] = key_at(keys, id_of(row)).is_null() ? 1 : 0;
                     if (is_null[row] == 0) stable[row] = stable_key(keys, id_of(row));

@@ -26,7 +26,7 @@ void raise_value_error(std::exception_ptr error) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, module) {
+PYBIND11_MODULE(_core_of_main_interpreter, module) {
     namespace bindings = graphgpo::bindings;
     module.doc() = "The native core. Private: use the functions of graphgpo.";
     module.attr("__version__") = GRAPHGPO_VERSION;
@@ -40,4 +40,15 @@ PYBIND11_MODULE(_core, module) {
     bindings::bind_arrow_numbers(module);  // ... from Arrow columns
     bindings::bind_plan(module);           // estimators
     bindings::bind_pipeline(module);       // compute_advantages, build_graph
+}
+
+// What Python calls. In a sub-interpreter nothing of pybind11 may run: on Python 3.11 and before it
+// waits for ever.
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "graphgpo does not support sub-interpreters; import it in the main one");
+        return nullptr;
+    }
+    return PyInit__core_of_main_interpreter();
 }

@@ -64,6 +64,14 @@ struct Reader {
               name + "[" + std::to_string(row) + "] is " + shortened(value) + "; expected " + what);
     }
 
+    // Whether the error that is set says that a value is none of these numbers. Others (an interrupt,
+    // no memory, a mistake in the caller's own code) are not ours to answer.
+    [[nodiscard]] static bool is_of_value() {
+        return PyErr_ExceptionMatches(PyExc_TypeError) != 0 ||
+               PyErr_ExceptionMatches(PyExc_ValueError) != 0 ||
+               PyErr_ExceptionMatches(PyExc_OverflowError) != 0;
+    }
+
     // Nothing where the number is more than a double holds.
     std::optional<double> real(py::handle value, std::size_t row) {
         if (PyFloat_Check(value.ptr())) return PyFloat_AS_DOUBLE(value.ptr());
@@ -73,6 +81,7 @@ struct Reader {
         const double number = PyFloat_AsDouble(value.ptr());
         if (number != -1.0 || PyErr_Occurred() == nullptr) return number;
         if (PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
+            if (!is_of_value()) throw py::error_already_set();
             refuse(PyExc_TypeError, value, row, expected);
         }
         PyErr_Clear();
@@ -134,6 +143,7 @@ struct Integers : Reader {
         const bool is_index = PyIndex_Check(value.ptr()) != 0 && !PyBool_Check(value.ptr());
         if (!is_index || !type.is_real(value)) refuse(PyExc_TypeError, value, row, expected);
         const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+        if (!index && !is_of_value()) throw py::error_already_set();
         if (!index) refuse(PyExc_TypeError, value, row, expected);  // a 0-d float array, say
         return int64(index, value, row);
     }

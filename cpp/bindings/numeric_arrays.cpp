@@ -80,6 +80,25 @@ bool has_own_mask(const py::array& array) {
     return is_subclass && py::hasattr(array, "mask");
 }
 
+// bool, int, uint or float of a width that is read here, and NumPy's own: others may call a byte of
+// theirs a float.
+bool is_known(const py::dtype& dtype) {
+    constexpr int first_of_users = 256;
+    const auto size = dtype.itemsize();
+    if (dtype.num() >= first_of_users) return false;
+    switch (dtype.kind()) {
+        case 'b':
+            return size == 1;
+        case 'i':
+        case 'u':
+            return size == 1 || size == 2 || size == 4 || size == 8;
+        case 'f':
+            return size == 2 || size == 4 || size == 8;
+        default:
+            return false;
+    }
+}
+
 bool is_plain(const py::array& array, char byte_order) {
     constexpr int wanted = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
     return (array.flags() & wanted) == wanted && (byte_order == '=' || byte_order == '|');
@@ -98,9 +117,8 @@ std::string CanonicalArray::header(py::ssize_t first_axis) const {
 std::optional<CanonicalArray> canonical_array(const py::array& array) {
     const py::dtype dtype = array.dtype();
     const char kind = dtype.kind();
-    const bool is_exact = kind == 'b' || kind == 'i' || kind == 'u';
-    const bool is_float = kind == 'f' && array.itemsize() <= 8;
-    if ((!is_exact && !is_float) || array.ndim() > 30 || has_own_mask(array)) return std::nullopt;
+    if (!is_known(dtype) || array.ndim() > 30 || has_own_mask(array)) return std::nullopt;
+    const bool is_float = kind == 'f';
 
     CanonicalArray canonical{array, kind, false};
     if (!is_plain(array, dtype.byteorder())) {

@@ -90,6 +90,45 @@ class FollowingStates {
     std::span<const Key> keys_;
 };
 
+// Ids of a column are of one kind: 0 and "0" would be two tasks, and nobody would be told.
+class KindOfIds {
+  public:
+    explicit KindOfIds(const std::string& name) : name_(&name) {}
+
+    void check(const Key& key, std::size_t row, py::handle object) {
+        const KeyKind kind = general(key.kind());
+        if (kind == kind_ || kind == KeyKind::null) return;
+        if (kind_ != KeyKind::null) {
+            bindings::raise(PyExc_TypeError,
+                            *name_ + "[" + std::to_string(row) + "] is " + shortened(object) + " but " +
+                                *name_ + "[" + std::to_string(first_row_) + "] is " +
+                                shortened(first_) + "; expected ids of one kind");
+        }
+        kind_ = kind;
+        first_row_ = row;
+        first_ = py::reinterpret_borrow<py::object>(object);
+    }
+
+  private:
+    static KeyKind general(KeyKind kind) {
+        switch (kind) {
+            case KeyKind::big_integer:
+                return KeyKind::integer;
+            case KeyKind::ucs1_text:
+            case KeyKind::ucs2_text:
+            case KeyKind::ucs4_text:
+                return KeyKind::text;
+            default:
+                return kind;
+        }
+    }
+
+    const std::string* name_;
+    KeyKind kind_ = KeyKind::null;
+    std::size_t first_row_ = 0;
+    py::object first_;
+};
+
 OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<Column<bool>>& mask,
                                  const std::string& name, bool is_id, bool in_place,
                                  const py::object& states) {
@@ -101,6 +140,8 @@ OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<C
                     in_place ? TextForm::in_place : TextForm::utf8);
     Array<Key> keys(elements.size());
     const py::tuple objects(elements.size());  // a masked row, or a following state's, has none
+    PyObject_GC_UnTrack(objects.ptr());        // so nobody must find it by way of the collector
+    KindOfIds kind_of_ids(name);
     for (std::size_t row = 0; row < keys.size(); ++row) {
         elements.prefetch(row);
         if (masked.hides(row)) continue;
@@ -110,6 +151,7 @@ OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<C
         PyTuple_SET_ITEM(objects.ptr(), static_cast<Py_ssize_t>(row), object.inc_ref().ptr());
         try {
             keys[row] = encoder.encode(object);
+            if (is_id) kind_of_ids.check(keys[row], row, object);
         } catch (const Misfit& misfit) {
             raise(name + "[" + std::to_string(row) + "]", misfit);
         }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "gil.hpp"
 #include "graphgpo/graph_export.hpp"
 #include "key_column.hpp"
 #include "plan.hpp"
@@ -144,7 +145,7 @@ py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plan
         results.append(std::move(arrays));
     }
     const std::vector<Metrics> metrics = [&] {
-        const py::gil_scoped_release release;
+        const ReleasedGil released;
         return graphgpo::compute_advantages(batch, asked, graph, num_threads);
     }();
     for (std::size_t p = 0; p < metrics.size(); ++p) results[p]["metrics"] = metrics_dict(metrics[p]);
@@ -154,7 +155,7 @@ py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plan
 py::dict graph_of(const py::dict& given, std::size_t num_threads) {
     const Columns columns(given);
     BatchGraph graph = [&] {
-        const py::gil_scoped_release release;
+        const ReleasedGil released;
         return graphgpo::build_graph(columns.batch(), num_threads);
     }();
     const auto widened = [](const auto& narrow) {

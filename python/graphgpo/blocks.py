@@ -381,14 +381,14 @@ class NobodyWon(Block):
     own_needs: ClassVar[Needs] = _OUTCOME
 
 
-Potential: TypeAlias = "Union[ReachValue, MeanReturn, BellmanMean, Log, Given]"
+Potential: TypeAlias = "ReachValue | MeanReturn | BellmanMean | Log | Given"
 Score: TypeAlias = (
     "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, ActionMean, "
     "Standing, Given]"
 )
-Peers: TypeAlias = "Union[SameState, LastStates, Task, Turn, Batch, PeerKeys, SameTransition]"
-Normaliser: TypeAlias = "Union[Raw, Mean, MeanStd, LeaveOneOut, FlooredStd]"
-Modifier: TypeAlias = "Union[FailureRate, Polarised, Seen, ActionEvidence, NobodyWon]"
+Peers: TypeAlias = "SameState | LastStates | Task | Turn | Batch | PeerKeys | SameTransition"
+Normaliser: TypeAlias = "Raw | Mean | MeanStd | LeaveOneOut | FlooredStd"
+Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon"
 Unit: TypeAlias = Literal["steps", "trajectories"]
 Scale: TypeAlias = Literal["absolute", "relative"]
 

@@ -140,11 +140,13 @@ def key_column(
     """
     if isinstance(values, np.ndarray):
         if values.dtype.kind == "i" and values.ndim == 1:  # what ids mostly are, and always right
-            # Ids are read more than once, and index memory: never the caller's, who may change it.
-            return _core.keys_from_integers(values=values.copy() if is_id else values)
+            own = np.array(values, np.int64) if is_id else _plain_array(values, np.int64)
+            return _core.keys_from_integers(values=own)
         _check_key_array(name, values, is_id)
         if not _is_read_by_element(values):
-            return _keys_from_array(name, values, mask, in_place)
+            # Ids are read more than once, and index memory: never in the caller's, who may change it.
+            own = values.copy() if is_id else values
+            return _keys_from_array(name, own, mask, in_place)
         values = values.tolist()
     if isinstance(values, (list, tuple)):
         return _core.keys_from_objects(
@@ -161,7 +163,9 @@ def _check_key_array(name: str, values: NDArray[Any], is_id: bool) -> None:
         raise TypeError(f"{name} is an array of dtype {values.dtype}; expected ints or strings")
     if values.ndim != 1 and (is_id or kind not in "biuf"):
         raise ValueError(f"{name} has shape {values.shape}; expected (N,), one value per step")
-    if kind not in "biufUSOT" or (kind == "f" and values.ndim == 1 and values.dtype.itemsize > 8):
+    is_foreign = values.dtype.num >= 256 and kind != "T"  # a byte of theirs may be called a float
+    too_wide = kind == "f" and values.ndim == 1 and values.dtype.itemsize > 8
+    if kind not in "biufUSOT" or is_foreign or too_wide:
         raise TypeError(
             f"{name} is an array of dtype {values.dtype}; expected strings, bytes, bool, ints, "
             "floats of at most 64 bits, or objects"
@@ -195,17 +199,17 @@ def _keys_from_array(
         return _core.keys_from_rows(values=values, mask=mask, name=name)
     kind = values.dtype.kind
     if kind == "u":
-        return _core.keys_from_integers(values=np.ascontiguousarray(values, np.int64))
+        return _core.keys_from_integers(values=_plain_array(values, np.int64))
     if kind == "f":
         return _core.keys_from_reals(
-            values=np.ascontiguousarray(values, np.float64), mask=mask, name=name
+            values=_plain_array(values, np.float64), mask=mask, name=name
         )
     if kind == "b":
-        return _core.keys_from_flags(values=np.ascontiguousarray(values))
+        return _core.keys_from_flags(values=_plain_array(values))
     if kind == "U":
-        native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+        native = _plain_array(values, values.dtype.newbyteorder("="))
         return _core.keys_from_fixed_text(values=native, in_place=in_place)
-    return _core.keys_from_fixed_bytes(values=np.ascontiguousarray(values))
+    return _core.keys_from_fixed_bytes(values=_plain_array(values))
 
 
 def check_row_types(states: Any, next_states: Any) -> None:
@@ -256,8 +260,8 @@ def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64]:
     if not isinstance(values, np.ndarray):
         return _core.reals_from_arrow(values=values, mask=mask, name=name, nullable=nullable)
     _check_one_axis(name, values)
-    if values.dtype.kind in "biuf":
-        return np.ascontiguousarray(values, np.float64)
+    if values.dtype.kind in "biuf" and values.dtype.num < 256:
+        return _plain_array(values, np.float64)
     elements = _elements(name, values, "numbers")
     return _core.reals_from_objects(values=elements, mask=mask, name=name, nullable=nullable)
 
@@ -295,9 +299,9 @@ def flag_column(name: str, values: Any, mask: Mask, *, own: bool = False) -> NDA
         return _core.flags_from_arrow(values=values, mask=mask, name=name)
     _check_one_axis(name, values)
     if values.dtype.kind == "b":
-        return np.array(values, order="C") if own else np.ascontiguousarray(values)
+        return np.array(values, order="C") if own else _plain_array(values)
     if values.dtype.kind in "iuf" and bool(((values == 0) | (values == 1)).all()):
-        return np.ascontiguousarray(values == 1)
+        return _plain_array(values == 1)
     return _core.flags_from_objects(values=_elements(name, values, "bools"), mask=mask, name=name)
 
 
@@ -360,6 +364,11 @@ def _is_tensor(values: Any) -> bool:
 
 def too_many_rows(name: str, num_rows: int) -> ValueError:
     return ValueError(f"{name} has {num_rows} rows; expected at most {MAX_ROWS} (2**31 - 2)")
+
+
+def _plain_array(values: NDArray[Any], dtype: Any = None) -> NDArray[Any]:
+    """C-contiguous and aligned, copied only if it is not."""
+    return np.require(values, dtype, ("C", "A"))
 
 
 def _check_one_axis(name: str, values: NDArray[Any]) -> None:

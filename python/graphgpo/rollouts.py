@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core, estimators
-from graphgpo.estimators import Estimator
+from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import plain_columns, read_batch
 from graphgpo.plan import plan_of
 from graphgpo.result import StepAdvantages
@@ -102,7 +102,9 @@ class Rollouts:
         return len(self._read["states"])
 
     def __repr__(self) -> str:
-        optional = [name for name in self._plain if name not in ("states", "group_ids", "trajectory_ids")]
+        optional = [
+            name for name in self._plain if name not in ("states", "group_ids", "trajectory_ids")
+        ]
         return f"Rollouts({len(self)} steps; {', '.join(optional) or 'no further columns'})"
 
     def advantages(
@@ -143,11 +145,9 @@ class Rollouts:
         nodes = self.advantages(_GraphAlone())
         return nodes.state_ids, nodes.next_state_ids
 
-    def _credit(
-        self, chosen: list[Estimator], num_threads: int | None
-    ) -> list[StepAdvantages]:
+    def _credit(self, chosen: list[Estimator], num_threads: int | None) -> list[StepAdvantages]:
         for estimator in chosen:
-            self._check_columns(estimator)
+            check_needs(estimator, self._plain)
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
         answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
@@ -164,16 +164,6 @@ class Rollouts:
         # A message may quote states, and numbers do not know theirs: once more with keys. Not inside
         # `except`, where the first message would be shown too.
         return function(columns=read_batch(self._plain, None), **arguments)
-
-    def _check_columns(self, estimator: Estimator) -> None:
-        for alternatives in estimator.needs:
-            if not any(name in self._plain for name in alternatives):
-                first, *others = reversed(alternatives)
-                instead = f" (or {' or '.join(others)})" if others else ""
-                raise ValueError(
-                    f"{first} is None; expected one value per step, which estimator "
-                    f"{estimator.name!r} needs{instead}"
-                )
 
 
 class _GraphAlone(Estimator):

@@ -12,9 +12,9 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from graphgpo.estimators._base import Estimator, check_options, option
+from graphgpo.estimators._base import Estimator, check_needs, check_options, option
 
-__all__ = ["Estimator", "load", "make", "names", "option"]
+__all__ = ["Estimator", "check_needs", "load", "make", "names", "option"]
 
 
 @functools.cache

@@ -83,7 +83,9 @@ class Estimator:
 
     def terms(self) -> list[Term]:
         """The summands of the advantage."""
-        raise TypeError(f"{type(self).__name__} has no terms(); an estimator names its blocks there")
+        raise TypeError(
+            f"{type(self).__name__} has no terms(); an estimator names its blocks there"
+        )
 
     @property
     def needs(self) -> Needs:
@@ -136,7 +138,20 @@ def check_options(cls: type[Estimator], options: Mapping[str, Any]) -> None:
     """Refuse what is no option of `cls`, with what may have been meant."""
     for name in options:
         if name not in option_names(cls):
-            raise TypeError(f"unknown option {name!r} of estimator {cls.name!r}; {_hint(cls, name)}")
+            raise TypeError(
+                f"unknown option {name!r} of estimator {cls.name!r}; {_hint(cls, name)}"
+            )
+
+
+def check_needs(estimator: Estimator, columns: Mapping[str, Any]) -> None:
+    """Refuse an estimator whose columns are not given."""
+    for names in sorted(estimator.needs, key=lambda names: (len(names), names)):
+        if all(columns.get(name) is None for name in names):
+            is_one = len(names) == 1
+            raise ValueError(
+                f"{', '.join(names)} {'is' if is_one else 'are'} None; estimator "
+                f"{estimator.name!r} needs {'it' if is_one else 'one of them'}: one value per step"
+            )
 
 
 def _hint(cls: type[Estimator], name: object) -> str:
@@ -157,7 +172,9 @@ def _hint(cls: type[Estimator], name: object) -> str:
 
 
 def _check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
-    if not any(value is choice or (type(value) is type(choice) and value == choice) for choice in choices):
+    if not any(
+        value is choice or (type(value) is type(choice) and value == choice) for choice in choices
+    ):
         raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, choices))}")
 
 

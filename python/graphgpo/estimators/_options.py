@@ -67,11 +67,15 @@ failed_end = partial(
     meaning='A failed trajectory\'s last step leads to a "leaf" of its own (a time limit is a '
     'failure), or to its real next "state".',
 )
-history = partial(option, allowed=COUNT, meaning="How many states before the present one are compared.")
+history = partial(
+    option, allowed=COUNT, meaning="How many states before the present one are compared."
+)
 alpha = partial(option, allowed=NOT_NEGATIVE)
 beta = partial(option, allowed=FINITE)
 kappa = partial(
-    option, allowed=NOT_NEGATIVE, meaning="How many steps' worth an action's mean is drawn to the state's."
+    option,
+    allowed=NOT_NEGATIVE,
+    meaning="How many steps' worth an action's mean is drawn to the state's.",
 )
 tau = partial(option, allowed=POSITIVE)
 floor = partial(option, allowed=POSITIVE)

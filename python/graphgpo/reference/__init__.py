@@ -16,11 +16,11 @@ from typing import Any
 
 from graphgpo import estimators
 from graphgpo.columns import COLUMNS
-from graphgpo.estimators import Estimator
+from graphgpo.estimators import Estimator, check_needs
 from graphgpo.reference.graph import measure_distances, merge_states
 from graphgpo.reference.plan import interpret
 from graphgpo.reference.results import by_row
-from graphgpo.reference.rollouts import Rollouts, check_needs, read_rollouts
+from graphgpo.reference.rollouts import Rollouts, read_rollouts
 from graphgpo.reference.states import canonical
 from graphgpo.result import StepAdvantages
 

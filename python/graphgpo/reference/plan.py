@@ -37,7 +37,7 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
     trajectory and of those that do not.
     """
     terms = estimator.terms()
-    compared = [[compare(level, rollouts) for level in _levels(term)] for term in terms]
+    compared = [[compare(level, rollouts) for level in levels_of(term)] for term in terms]
     sums = {False: [0.0] * len(rollouts.steps), True: [0.0] * len(rollouts.steps)}
     for term, levels in zip(terms, compared, strict=True):
         found = standings(term, levels, rollouts)
@@ -109,11 +109,11 @@ class Compared:
     num_peers: list[int] = field(default_factory=list)
 
 
-def _levels(term: Term) -> list[Level]:
+def levels_of(term: Term) -> list[Level]:
     """The base, if there is one, and one a peer rule."""
     if len(term.levels) > 1 and any(isinstance(peers, Batch) for peers in term.levels):
         raise ValueError("a term with several peers has Batch among them; expected Batch alone")
-    base = [] if term.base is None else _levels(_as_base(term.base))
+    base = [] if term.base is None else levels_of(_as_base(term.base))
     return base + [
         Level(term.score, peers, term.normaliser, term.unit, term.penalty) for peers in term.levels
     ]

@@ -10,7 +10,6 @@ from typing import Any
 
 from graphgpo import estimators
 from graphgpo.columns import COLUMNS
-from graphgpo.estimators import Estimator
 from graphgpo.reference.columns import check_columns, check_ids, check_kinds, is_unknown, read
 from graphgpo.reference.states import plain
 from graphgpo.result import StepAdvantages
@@ -132,17 +131,6 @@ class Rollouts:
         from graphgpo.reference import credit
 
         return credit(estimators.make(estimator, options), self)
-
-
-def check_needs(estimator: Estimator, columns: Mapping[str, Any]) -> None:
-    """Refuse an estimator whose columns are not there."""
-    for names in sorted(estimator.needs, key=lambda names: (len(names), names)):
-        if all(columns[name] is None for name in names):
-            missing = ", ".join(names)
-            raise ValueError(
-                f"{missing} {'is' if len(names) == 1 else 'are'} None; estimator "
-                f"{estimator.name!r} needs {'it' if len(names) == 1 else 'one of them'}"
-            )
 
 
 def read_rollouts(columns: dict[str, Any]) -> Rollouts:
