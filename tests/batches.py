@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from hypothesis import strategies as st
+
+from graphgpo import estimators
+from graphgpo.blocks import Batch, Block, NobodyWon, Term
+from graphgpo.estimators import Estimator
 
 STATES: list[list[Any]] = [
     ["a", "b", "c", "d"],
@@ -20,9 +26,10 @@ ARRAYS = (
     "advantages",
     "step_advantages",
     "episode_advantages",
-    "edge_returns",
+    "scores",
     "distances",
     "next_distances",
+    "num_peers",
 )
 
 Columns = dict[str, Any]
@@ -36,16 +43,19 @@ class Shape:
     all_succeed: bool = False
     has_unit_costs: bool | None = None
     has_broken_links: bool = True
+    has_verdicts: bool = False  # of every rollout
+    is_text: bool = False
 
 
 @st.composite
 def rollouts(draw: st.DrawFn, shape: Shape = Shape()) -> Columns:
     """Columns of a batch: groups of walks over few states, in row order, without copies or masks.
 
-    `step_ids` are given and start anywhere; `rewards`, `episode_returns`, `action_valid`,
-    `next_states` and `edge_costs` may be None.
+    `step_ids` are given and start anywhere, and so are `actions` and `peer_keys`; `rewards`,
+    `episode_returns`, `action_valid`, `next_states` and `edge_costs` may be None. Some rollouts
+    have no verdict.
     """
-    states = draw(st.sampled_from(STATES))
+    states = STATES[0] if shape.is_text else draw(st.sampled_from(STATES))
     state = st.sampled_from(states)
     cost = st.sampled_from([0.25, 0.5, 1.0, 2.0, 0.1])
     rows: list[Columns] = []
@@ -54,9 +64,11 @@ def rollouts(draw: st.DrawFn, shape: Shape = Shape()) -> Columns:
             length = draw(st.integers(1, 6))
             visited = [draw(state) for _ in range(length)]
             succeeds = shape.all_succeed or draw(st.booleans())
+            is_judged = shape.all_succeed or shape.has_verdicts or draw(st.integers(0, 7)) < 7
             is_flagged_throughout = draw(st.booleans())
             first_step = draw(st.integers(-2, 5))
-            episode_return = draw(st.sampled_from([0.0, 0.5, 1.0]))
+            returns: list[Any] = [0.0, 0.5, 1.0] if is_judged else [None, math.nan, 1.0]
+            episode_return = draw(st.sampled_from(returns))
             for i in range(length):
                 is_last = i == length - 1
                 following = draw(st.none() | state) if is_last else visited[i + 1]
@@ -68,12 +80,16 @@ def rollouts(draw: st.DrawFn, shape: Shape = Shape()) -> Columns:
                         "next_states": following,
                         "group_ids": f"g{group}",
                         "trajectory_ids": trajectory,
-                        "success": succeeds and (is_last or is_flagged_throughout),
+                        "success": (succeeds and (is_last or is_flagged_throughout))
+                        if is_judged
+                        else None,
                         "step_ids": first_step + i,
                         "rewards": draw(st.sampled_from([0.0, 1.0, -0.5])),
                         "episode_returns": episode_return,
                         "edge_costs": draw(cost),
                         "action_valid": draw(st.booleans()),
+                        "actions": draw(st.sampled_from(["go", "take"])),
+                        "peer_keys": draw(st.integers(0, 1)),
                     }
                 )
     columns: Columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -91,20 +107,94 @@ def _decide(draw: st.DrawFn, wanted: bool | None) -> bool:
     return draw(st.booleans()) if wanted is None else wanted
 
 
-options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {
-        "estimator": st.sampled_from(["graphgpo", "graphgpo", "gigpo", "grpo"]),
-        "omega": st.sampled_from([0.1, 0.5, 0.9]),
-        "success_reward": st.sampled_from([1.0, 10.0]),
-        "exponent": st.sampled_from(["paper", "recipe", "progress"]),
-        "normalization": st.sampled_from(["mean_std", "mean"]),
-        "epsilon_scale": st.sampled_from(["relative", "absolute"]),
-        "step_weight": st.sampled_from([1.0, 0.5]),
-        "episode_weight": st.sampled_from([1.0, 0.0]),
-        "episode_weighting": st.sampled_from(["trajectory", "step"]),
-        "invalid_action_penalty": st.sampled_from([0.0, 0.1]),
+# --- estimators and their options -----------------------------------------------------------------
+
+NUMBERS = [0.0, 0.1, 0.5, 0.9, 1.0, 2.0, 10.0]
+
+
+def options_of(name: str) -> st.SearchStrategy[Columns]:
+    """Options of an estimator, from its fields: those without a default are always drawn."""
+    cls = estimators.load(name)
+    hints = get_type_hints(cls)
+    drawn = {field.name: _values(field, hints[field.name]) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    required = {
+        field.name: drawn.pop(field.name)
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if field.default is dataclasses.MISSING
     }
-)
+    named = {"estimator": st.just(name), **required}
+    return st.fixed_dictionaries(named, optional=drawn)
+
+
+def _values(field: dataclasses.Field[Any], hint: Any) -> st.SearchStrategy[Any]:
+    if get_origin(hint) is Literal:
+        return st.sampled_from(get_args(hint))
+    if hint is bool:
+        return st.booleans()
+    allowed = field.metadata["allowed"]
+    found = [int(x) if hint is int else x for x in NUMBERS if x <= 2 or hint is float]
+    return st.sampled_from([x for x in found if allowed.allows(x)])
+
+
+options: st.SearchStrategy[Columns] = st.sampled_from(estimators.names()).flatmap(options_of)
+
+
+class Only(Estimator):
+    """One term, whatever it is."""
+
+    term: Any = None
+
+    def terms(self) -> list[Term]:
+        return [self.term]
+
+
+def chosen_estimator(chosen: Columns) -> Estimator:
+    """The estimator that options name."""
+    return estimators.make({**chosen})
+
+
+def blocks_of(block: object) -> list[Block]:
+    """A block and all inside it."""
+    if isinstance(block, (list, tuple)):
+        return [inner for part in block for inner in blocks_of(part)]
+    if not isinstance(block, Block):
+        return []
+    return [block, *blocks_of(list(vars(block).values()))]
+
+
+def is_batch_wide(chosen: Columns) -> bool:
+    """Whether the groups of a batch depend on each other."""
+    return any(
+        isinstance(block, Batch) or (isinstance(block, NobodyWon) and block.times_share)
+        for block in blocks_of(chosen_estimator(chosen).terms())
+    )
+
+
+@st.composite
+def batches(draw: st.DrawFn, shape: Shape = Shape()) -> tuple[Columns, Columns]:
+    """Columns, and an estimator with options that takes them."""
+    chosen = draw(options)
+    if chosen["estimator"] in TEXT_ONLY:
+        shape = dataclasses.replace(shape, is_text=True)
+    return draw(rollouts(shape)), chosen
+
+
+TEXT_ONLY = ("proxmo",)
+"""Estimators that compare states as texts."""
+
+
+def without(columns: Columns, names: list[str], chosen: Columns) -> Columns:
+    """The columns but for those of these names that the estimator does not need."""
+    given = dict(columns)
+    needs = chosen_estimator(chosen).needs
+    for name in names:
+        others = {**given, name: None}
+        if all(any(others.get(n) is not None for n in any_of) for any_of in needs):
+            given = others
+    return given
+
+
+# --- rows -----------------------------------------------------------------------------------------
 
 
 def num_rows(columns: Columns) -> int:
@@ -145,7 +235,7 @@ def with_padding(columns: Columns, copied_rows: list[int]) -> tuple[Columns, lis
 
 
 def assert_same_bits(result: Any, expected: Any, rows: Any = None) -> None:
-    """Advantages, returns and distances agree bit for bit; `rows` are those of `expected`."""
+    """Advantages, scores and distances agree bit for bit; `rows` are those of `expected`."""
     for name in ARRAYS:
         values = getattr(expected, name)
         np.testing.assert_array_equal(
@@ -178,6 +268,8 @@ def random_walks(seed: int, *, num_groups: int = 3, has_unit_costs: bool = False
                         "episode_returns": episode_return,
                         "edge_costs": 1.0 if has_unit_costs else float(random.uniform(0.1, 3)),
                         "action_valid": bool(random.random() < 0.8),
+                        "actions": f"to room {rooms[i + 1]}",
+                        "peer_keys": trajectory // 3,
                     }
                 )
     return {name: [row[name] for row in rows] for name in rows[0]}

@@ -13,25 +13,34 @@ from hypothesis import strategies as st
 import graphgpo
 from batches import (
     ARRAYS,
+    TEXT_ONLY,
     Columns,
+    Only,
     Shape,
     assert_same_bits,
+    batches,
+    chosen_estimator,
+    is_batch_wide,
     joined,
     num_rows,
-    options,
+    options_of,
     rollouts,
     take,
     with_padding,
 )
 from conftest import Compute
+from graphgpo import reference
+from graphgpo.blocks import Raw, SameState, Term
+from graphgpo.columns import COLUMNS
 
+graphgpo_options = options_of("graphgpo")
 RELATIVE = {"estimator": "graphgpo", "epsilon_scale": "relative"}
 
 
-@given(columns=rollouts(), chosen=options)
-def test_a_batch_is_its_groups_apart(
-    compute: Compute, columns: Columns, chosen: dict[str, Any]
-) -> None:
+@given(batch=batches())
+def test_a_batch_is_its_groups_apart(compute: Compute, batch: tuple[Columns, Columns]) -> None:
+    columns, chosen = batch
+    assume(not is_batch_wide(chosen))
     together = compute(**columns, **chosen)
     first_node = 0
     for group in dict.fromkeys(columns["group_ids"]):
@@ -43,25 +52,30 @@ def test_a_batch_is_its_groups_apart(
         first_node += int(alone.metrics["graphgpo/num_states"])
 
 
-@given(data=st.data(), columns=rollouts(), chosen=options)
+@given(data=st.data(), batch=batches())
 def test_permuting_rows_permutes_the_result_bit_for_bit(
-    compute: Compute, data: st.DataObject, columns: Columns, chosen: dict[str, Any]
+    compute: Compute, data: st.DataObject, batch: tuple[Columns, Columns]
 ) -> None:
+    columns, chosen = batch
     order = data.draw(st.permutations(range(num_rows(columns))))
     in_order = compute(**columns, **chosen)
     assert_same_bits(compute(**take(columns, order), **chosen), in_order, order)
 
 
-@given(columns=rollouts(), chosen=options)
+@given(batch=batches())
 def test_renaming_ids_and_states_changes_nothing(
-    compute: Compute, columns: Columns, chosen: dict[str, Any]
+    compute: Compute, batch: tuple[Columns, Columns]
 ) -> None:
+    columns, chosen = batch
+    assume(chosen["estimator"] not in TEXT_ONLY)  # their states are not only equal or not
     renamed = {
         **columns,
         "states": [("renamed", state) for state in columns["states"]],
         "group_ids": [hash_free_name(group) for group in columns["group_ids"]],
         "trajectory_ids": [f"rollout {t}".encode() for t in columns["trajectory_ids"]],
         "step_ids": [step + 1000 for step in columns["step_ids"]],
+        "actions": [b"to " + action.encode() for action in columns["actions"]],
+        "peer_keys": [(key, "tree") for key in columns["peer_keys"]],
     }
     if columns["next_states"] is not None:
         renamed["next_states"] = [
@@ -78,10 +92,11 @@ def hash_free_name(group: str) -> int:
     return -7 * int(group[1:])
 
 
-@given(data=st.data(), columns=rollouts(), chosen=options)
+@given(data=st.data(), batch=batches())
 def test_copies_and_masked_rows_change_nothing(
-    compute: Compute, data: st.DataObject, columns: Columns, chosen: dict[str, Any]
+    compute: Compute, data: st.DataObject, batch: tuple[Columns, Columns]
 ) -> None:
+    columns, chosen = batch
     rows = num_rows(columns)
     copied = data.draw(st.lists(st.integers(0, rows - 1), max_size=5))
     padded, originals = with_padding(columns, copied)
@@ -92,9 +107,7 @@ def test_copies_and_masked_rows_change_nothing(
             getattr(result, name)[:-1], getattr(expected, name)[originals[:-1]]
         )
     assert result.advantages[-1] == result.step_advantages[-1] == result.episode_advantages[-1] == 0
-    assert np.isnan(
-        [result.edge_returns[-1], result.distances[-1], result.next_distances[-1]]
-    ).all()
+    assert np.isnan([result.scores[-1], result.distances[-1], result.next_distances[-1]]).all()
     assert result.state_ids[-1] == result.next_state_ids[-1] == -1
     counted = {"graphgpo/masked_rows": 1.0, "graphgpo/duplicate_rows": float(len(copied))}
     assert result.metrics == {**expected.metrics, **counted}
@@ -119,39 +132,47 @@ def test_the_distance_is_zero_exactly_at_the_goal(compute: Compute, columns: Col
     assert {int(row) for row in np.flatnonzero(result.next_distances == 0)} == wins
 
 
-@given(columns=rollouts(), chosen=options)
+@given(data=st.data(), batch=batches())
 def test_every_normalised_set_has_mean_zero(
-    compute: Compute, columns: Columns, chosen: dict[str, Any]
+    compute: Compute, data: st.DataObject, batch: tuple[Columns, Columns]
 ) -> None:
-    result = compute(**columns, **chosen)
-    for state in np.unique(result.state_ids):
-        peers = result.step_advantages[result.state_ids == state]
+    columns, chosen = batch
+    term = data.draw(st.sampled_from(chosen_estimator(chosen).terms()))
+    assume(not isinstance(term.normaliser, Raw))
+    peers = data.draw(st.sampled_from(term.levels))
+    alone = Term(term.score, peers, term.normaliser, term.unit, term.penalty)
+    result = compute(**columns, estimator=Only(term=alone))
+    rows = range(num_rows(columns))
+    plain = reference.rollouts.read_rollouts({**dict.fromkeys(COLUMNS), **columns})
+    reference.graph.merge_states(plain)
+    keys: dict[Any, list[float]] = defaultdict(list)
+    counted: set[Any] = set()
+    for step, key in sorted(
+        zip(plain.steps, reference.peers.peer_keys(peers, plain), strict=True),
+        key=lambda pair: pair[0].turn,
+    ):
+        is_repeated = term.unit == "trajectories" and (key, step.trajectory) in counted
+        counted.add((key, step.trajectory))
+        if key is not None and not is_repeated and not np.isnan(result.scores[step.row]):
+            keys[key].append(float(result.advantages[step.row]))
+    assert len(rows) == len(plain.steps)
+    for values in keys.values():
         # A mean's rounding is divided by a std that may be as small as the values' own ulp.
-        assert abs(peers.mean()) < 1e-5 * max(1.0, float(np.abs(peers).max()))
-    by_group: dict[str, dict[int, list[float]]] = defaultdict(dict)
-    for row in range(num_rows(columns)):
-        by_trajectory = by_group[columns["group_ids"][row]]
-        by_trajectory.setdefault(columns["trajectory_ids"][row], []).append(
-            float(result.episode_advantages[row])
-        )
-    for trajectories in by_group.values():
-        if chosen["episode_weighting"] == "trajectory":
-            assert all(len(set(values)) == 1 for values in trajectories.values())
-            values = [values[0] for values in trajectories.values()]
-        else:
-            values = [value for values in trajectories.values() for value in values]
-        assert np.mean(values) == pytest.approx(0, abs=1e-5)
+        assert abs(np.mean(values)) < 1e-5 * max(1.0, float(np.abs(values).max()))
 
 
-@given(columns=rollouts(), chosen=options)
-def test_equal_returns_have_exactly_no_credit(
-    compute: Compute, columns: Columns, chosen: dict[str, Any]
+@given(batch=batches())
+def test_equal_scores_from_a_state_have_exactly_no_credit(
+    compute: Compute, batch: tuple[Columns, Columns]
 ) -> None:
-    result = compute(**columns, **{**chosen, "invalid_action_penalty": 0.0})
+    columns, chosen = batch
+    term = chosen_estimator(chosen).terms()[0]
+    assume(term.levels == (SameState(),) and not isinstance(term.normaliser, Raw))
+    result = compute(**{**columns, "action_valid": None}, estimator=Only(term=term))
     for state in np.unique(result.state_ids):
         peers = result.state_ids == state
-        if len(set(result.edge_returns[peers])) == 1:
-            assert not result.step_advantages[peers].any()
+        if len(set(result.scores[peers])) == 1:
+            assert not result.advantages[peers].any()
 
 
 @given(columns=rollouts(), reward=st.sampled_from([1e-300, 1e-3, 3.0, 1e6, 1e300]))
@@ -164,7 +185,7 @@ def test_relative_scale_ignores_the_success_reward(
 
 
 @given(
-    columns=rollouts(Shape(has_next_states=True, has_broken_links=False)),
+    columns=rollouts(Shape(has_next_states=True, has_broken_links=False, has_verdicts=True)),
     length=st.sampled_from([1, 2, 7, 400]),
     omega=st.sampled_from([0.1, 0.5, 0.9]),
 )
@@ -232,6 +253,8 @@ def test_an_unreachable_branch_elsewhere_changes_no_reachable_distance(
         "episode_returns": [0.0] * 3,
         "edge_costs": [1.0] * 3,
         "action_valid": [True] * 3,
+        "actions": ["go"] * 3,
+        "peer_keys": [0] * 3,
     }
     branch = {name: columns[name] and branch[name] for name in columns}
     graph = graphgpo.build_graph(**columns)
@@ -263,10 +286,11 @@ def test_the_unreachable_stand_one_dearest_edge_beyond_the_farthest(
         assert set(in_group[~is_reached]) <= {farthest + dearest}
 
 
-@given(columns=rollouts(), chosen=options, num_threads=st.sampled_from([1, 2, 3, 8]))
+@given(batch=batches(), num_threads=st.sampled_from([1, 2, 3, 8]))
 def test_any_number_of_threads_gives_the_same_bits(
-    columns: Columns, chosen: dict[str, Any], num_threads: int
+    batch: tuple[Columns, Columns], num_threads: int
 ) -> None:
+    columns, chosen = batch
     expected = graphgpo.compute_advantages(**columns, **chosen)
     result = graphgpo.compute_advantages(**columns, **chosen, num_threads=num_threads)
     assert_same_bits(result, expected)
@@ -283,12 +307,12 @@ def test_derived_next_states_are_the_given_ones_where_all_succeed(
     np.testing.assert_array_equal(derived.next_state_ids, given_ones.next_state_ids)
 
 
-@given(columns=rollouts(), chosen=options, cost=st.sampled_from([0.1, 1.0, 3.0]))
+@given(columns=rollouts(), chosen=graphgpo_options, cost=st.sampled_from([0.1, 1.0, 3.0]))
 def test_proposition_4_1_nearer_the_goal_is_never_worse(
     compute: Compute, columns: Columns, chosen: dict[str, Any], cost: float
 ) -> None:
     columns = {**columns, "edge_costs": [cost] * num_rows(columns)}
-    chosen = {**chosen, "estimator": "graphgpo", "invalid_action_penalty": 0.0}
+    chosen = {**chosen, "invalid_action_penalty": 0.0}
     result = compute(**columns, **chosen)
     for state in np.unique(result.state_ids):
         peers = result.state_ids == state
@@ -297,11 +321,11 @@ def test_proposition_4_1_nearer_the_goal_is_never_worse(
         assert (np.diff(credit) <= 0).all()
 
 
-@given(columns=rollouts(), chosen=options)
+@given(columns=rollouts(), chosen=graphgpo_options)
 def test_proposition_4_2_credit_is_a_function_of_the_edge_alone(
     compute: Compute, columns: Columns, chosen: dict[str, Any]
 ) -> None:
-    chosen = {**chosen, "estimator": "graphgpo", "invalid_action_penalty": 0.0}
+    chosen = {**chosen, "invalid_action_penalty": 0.0}
     result = compute(**columns, **chosen)
     credit: dict[tuple[int, int, float], set[float]] = defaultdict(set)
     costs = columns["edge_costs"] or [1.0] * num_rows(columns)
@@ -319,22 +343,24 @@ def test_the_exponent_changes_returns_but_no_credit(compute: Compute, columns: C
     )
     np.testing.assert_array_equal(recipe.advantages, paper.advantages)
     np.testing.assert_array_equal(progress.advantages, paper.advantages)
-    np.testing.assert_allclose(recipe.edge_returns, paper.edge_returns / 0.1, rtol=1e-12)
+    np.testing.assert_allclose(recipe.scores, paper.scores / 0.1, rtol=1e-12)
 
 
-@given(columns=rollouts(), chosen=options)
+@given(batch=batches())
 def test_the_joint_advantage_is_the_weighted_sum(
-    compute: Compute, columns: Columns, chosen: dict[str, Any]
+    compute: Compute, batch: tuple[Columns, Columns]
 ) -> None:
+    columns, chosen = batch
     result = compute(**columns, **chosen)
+    estimator = chosen_estimator(chosen)
     expected = (
-        chosen["step_weight"] * result.step_advantages.astype(float)
-        + chosen["episode_weight"] * result.episode_advantages
+        estimator.step_weight * result.step_advantages.astype(float)
+        + estimator.episode_weight * result.episode_advantages
     )
     np.testing.assert_allclose(result.advantages, expected, rtol=1e-6, atol=1e-6)
 
 
-@given(columns=rollouts())
+@given(columns=rollouts(Shape(has_verdicts=True)))
 def test_a_group_without_success_teaches_nothing(compute: Compute, columns: Columns) -> None:
     columns = {**columns, "success": [False] * num_rows(columns)}
     for scale in ("relative", "absolute"):
@@ -368,8 +394,8 @@ def test_an_unreached_edge_is_never_better_than_a_reaching_one(
     reached = graph.node_reached[result.next_state_ids]
     for state in np.unique(result.state_ids):
         peers = result.state_ids == state
-        good = result.edge_returns[peers & reached]
-        bad = result.edge_returns[peers & ~reached]
+        good = result.scores[peers & reached]
+        bad = result.scores[peers & ~reached]
         if len(good) and len(bad):
             assert bad.max() <= good.min()
 

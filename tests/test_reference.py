@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -12,24 +12,46 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphgpo
-from batches import Columns, options, random_walks, rollouts, take, with_padding
+from batches import (
+    Columns,
+    Shape,
+    batches,
+    blocks_of,
+    chosen_estimator,
+    options_of,
+    random_walks,
+    take,
+    with_padding,
+    without,
+)
 from conftest import Compute
-from graphgpo import reference
+from graphgpo import estimators, reference
+from graphgpo.blocks import BellmanMean
+from graphgpo.columns import COLUMNS
+
+NAMES = estimators.names()
+OPTIONAL = [name for name, column in COLUMNS.items() if not column.is_required and name != "mask"]
 
 
 def assert_agree(columns: Columns, chosen: dict[str, Any]) -> None:
     fast = graphgpo.compute_advantages(**columns, **chosen)
     plain = reference.compute_advantages(**columns, **chosen)
-    for name in ("state_ids", "next_state_ids", "distances", "next_distances"):
+    for name in ("state_ids", "next_state_ids", "distances", "next_distances", "num_peers"):
         np.testing.assert_array_equal(getattr(fast, name), getattr(plain, name), err_msg=name)
-    np.testing.assert_allclose(fast.edge_returns, plain.edge_returns, rtol=1e-12)
+        assert getattr(fast, name).dtype == getattr(plain, name).dtype
+    blocks = blocks_of(chosen_estimator(chosen).terms())
+    is_iterated = any(isinstance(block, BellmanMean) for block in blocks)
+    tolerance = {"rtol": 2e-9, "atol": 2e-9} if is_iterated else {"rtol": 1e-12, "atol": 1e-15}
+    np.testing.assert_allclose(fast.scores, plain.scores, **tolerance)
     for name in ("advantages", "step_advantages", "episode_advantages"):
         values, expected = getattr(fast, name), getattr(plain, name)
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=2e-6, err_msg=name)
     assert list(fast.metrics) == list(plain.metrics)
     # A score that is the mean of its peers differs from it by 0 or an ulp, as sums are rounded.
     zeros = "graphgpo/zero_advantage_share"
-    differ = (fast.step_advantages == 0) != (plain.step_advantages == 0)
+    has_steps = not all(term.is_episodic for term in chosen_estimator(chosen).terms())
+    part = "step_advantages" if has_steps else "episode_advantages"
+    differ = (getattr(fast, part) == 0) != (getattr(plain, part) == 0)
     most = differ.sum() / max(fast.metrics["graphgpo/num_steps"], 1)
     assert fast.metrics[zeros] == pytest.approx(plain.metrics[zeros], rel=0, abs=most + 1e-12)
     expected_metrics = {**plain.metrics, zeros: fast.metrics[zeros]}
@@ -39,58 +61,86 @@ def assert_agree(columns: Columns, chosen: dict[str, Any]) -> None:
 # --- fast and plain -------------------------------------------------------------------------------
 
 
-@settings(max_examples=4 * settings.default.max_examples)  # type: ignore[union-attr]
-@given(data=st.data(), columns=rollouts(), chosen=options)
+@settings(max_examples=8 * settings.default.max_examples)  # type: ignore[union-attr]
+@given(data=st.data(), batch=batches())
 def test_fast_and_plain_agree_under_every_option(
-    data: st.DataObject, columns: Columns, chosen: dict[str, Any]
+    data: st.DataObject, batch: tuple[Columns, Columns]
 ) -> None:
-    if chosen["estimator"] == "gigpo":
-        chosen = {**chosen, "gamma": data.draw(st.sampled_from([None, 0.0, 0.5, 1.0]))}
+    columns, chosen = batch
     rows = len(columns["states"])
     padded, _ = with_padding(columns, data.draw(st.lists(st.integers(0, rows - 1), max_size=3)))
     order = data.draw(st.permutations(range(len(padded["states"]))))
     assert_agree(take(padded, order), chosen)
 
 
-@given(columns=rollouts(), chosen=options)
-def test_fast_and_plain_agree_without_step_ids(columns: Columns, chosen: dict[str, Any]) -> None:
+@given(batch=batches())
+def test_fast_and_plain_agree_without_step_ids(batch: tuple[Columns, Columns]) -> None:
+    columns, chosen = batch
     assert_agree({**columns, "step_ids": None}, chosen)
 
 
-@pytest.mark.parametrize("estimator", ["graphgpo", "gigpo", "grpo"])
+@given(batch=batches(Shape(has_verdicts=True)), dropped=st.sets(st.sampled_from(OPTIONAL)))
+def test_fast_and_plain_agree_without_what_the_estimator_does_not_need(
+    batch: tuple[Columns, Columns], dropped: set[str]
+) -> None:
+    columns, chosen = batch
+    assert_agree(without(columns, sorted(dropped), chosen), chosen)
+
+
+def combinations(name: str) -> list[Columns]:
+    """Every choice of every option that has choices, and an example of those without a default."""
+    hints = get_type_hints(estimators.load(name))
+    choices: dict[str, Any] = {
+        option: get_args(hint) for option, hint in hints.items() if get_origin(hint) is Literal
+    }
+    choices |= {option: (False, True) for option, hint in hints.items() if hint is bool}
+    choices.pop("mark", None)
+    required = {"ecpo": {"tau": 2.0, "step_weight": 0.5}, "gagpo": {"gamma": 0.9, "lam": 0.8}}
+    return [
+        {"estimator": name, **required.get(name, {}), **dict(zip(choices, values, strict=True))}
+        for values in itertools.product(*choices.values())
+    ]
+
+
 @pytest.mark.parametrize("has_unit_costs", [True, False])
+@pytest.mark.parametrize("name", NAMES)
 def test_fast_and_plain_agree_under_every_combination_of_choices(
-    estimator: str, has_unit_costs: bool
+    name: str, has_unit_costs: bool
 ) -> None:
     columns = random_walks(5, has_unit_costs=has_unit_costs)
-    choices: dict[str, list[Any]] = {
-        "exponent": ["paper", "recipe", "progress"],
-        "normalization": ["mean_std", "mean"],
-        "epsilon_scale": ["relative", "absolute"],
-        "episode_weighting": ["trajectory", "step"],
-        "invalid_action_penalty": [0.0, 0.1],
-    }
-    for values in itertools.product(*choices.values()):
-        assert_agree(columns, {"estimator": estimator, **dict(zip(choices, values, strict=True))})
+    for chosen in combinations(name):
+        has_penalty = hasattr(estimators.load(name), "invalid_action_penalty")
+        assert_agree(
+            columns, {**chosen, **({"invalid_action_penalty": 0.1} if has_penalty else {})}
+        )
+        assert_agree({**columns, "next_states": None}, chosen)
 
 
 def test_fast_and_plain_agree_on_a_batch_that_merges_a_lot() -> None:
     for has_unit_costs in (True, False):
         columns = random_walks(6, num_groups=40, has_unit_costs=has_unit_costs)
-        assert_agree(columns, {})
-        assert_agree({**columns, "next_states": None, "omega": 0.8}, {})
+        assert_agree(columns, {"estimator": "graphgpo"})
+        assert_agree({**columns, "next_states": None}, {"estimator": "graphgpo", "omega": 0.8})
 
 
-@given(columns=rollouts())
-def test_grpo_needs_no_success_where_an_outcome_is_given(columns: Columns) -> None:
-    columns = {**columns, "success": None}
-    if columns["rewards"] is None and columns["episode_returns"] is None:
-        with pytest.raises(ValueError, match="success is None"):
-            graphgpo.compute_advantages(**columns, estimator="grpo")
-        with pytest.raises(ValueError, match="success is None"):
-            reference.compute_advantages(**columns, estimator="grpo")
-    else:
-        assert_agree(columns, {"estimator": "grpo"})
+@pytest.mark.parametrize("name", NAMES)
+def test_an_estimator_names_the_columns_it_misses(compute: Compute, name: str) -> None:
+    columns = random_walks(7)
+    chosen = combinations(name)[0]
+    for any_of in chosen_estimator(chosen).needs:
+        missing = {**columns, **dict.fromkeys(any_of)}
+        with pytest.raises(ValueError, match=f"{any_of[0]}.* None; estimator '{name}' needs"):
+            compute(**missing, **chosen)
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("name", NAMES)
+def test_an_estimator_takes_a_batch_with_nothing_but_its_needs(
+    compute: Compute, name: str, data: st.DataObject
+) -> None:
+    chosen = data.draw(options_of(name))
+    result = compute(**without(random_walks(8), OPTIONAL, chosen), **chosen)
+    assert np.isfinite(result.advantages).all()
 
 
 TWO_ROLLOUTS: Columns = {
@@ -102,6 +152,7 @@ TWO_ROLLOUTS: Columns = {
     "step_ids": [0, 1, 0],
 }
 NAN = math.nan
+DEFAULT = {"estimator": "graphgpo"}
 
 #                what is spoiled, and what the error names
 REFUSED: list[tuple[Columns, str]] = [
@@ -127,6 +178,8 @@ REFUSED: list[tuple[Columns, str]] = [
     ({"group_ids": [0, 1.0, 0]}, "group_ids[1]"),
     ({"group_ids": [0, True, 0]}, "group_ids[1]"),
     ({"group_ids": [0, None, 0]}, "group_ids[1]"),
+    ({"group_ids": [0, "0", 0]}, "group_ids[1]"),
+    ({"trajectory_ids": [(0, 1), (0, 1.5), (0, 1)]}, "trajectory_ids[1]"),
     ({"trajectory_ids": np.zeros(3)}, "trajectory_ids"),
     ({"step_ids": [0, 1.0, 0]}, "step_ids[1]"),
     ({"step_ids": [0, 2**63, 0]}, "step_ids[1]"),
@@ -135,6 +188,8 @@ REFUSED: list[tuple[Columns, str]] = [
     ({"success": [True, False, False]}, "success[0]"),
     ({"success": [0, 2, 0]}, "success[1]"),
     ({"success": [0, None, 0]}, "success[1]"),
+    ({"success": [None, True, False]}, "success[0]"),
+    ({"success": None}, "success is None; estimator 'graphgpo' needs it"),
     ({"action_valid": [0, 1, "yes"]}, "action_valid[2]"),
     ({"mask": [1, NAN, 1]}, "mask[1]"),
     ({"rewards": [0, NAN, 0]}, "rewards[1]"),
@@ -142,18 +197,26 @@ REFUSED: list[tuple[Columns, str]] = [
     ({"rewards": [0, 10**400, 0]}, "rewards[1]"),
     ({"episode_returns": [1, 1, math.inf]}, "episode_returns[2]"),
     ({"episode_returns": [1, 2, 1]}, "episode_returns[1]"),
+    ({"episode_returns": [1, 1, None]}, "episode_returns[2]"),
     ({"edge_costs": [1, 0, 1]}, "edge_costs[1]"),
     ({"edge_costs": [1, 1, -0.5]}, "edge_costs[2]"),
     ({"omega": 1.0}, "omega"),
     ({"omgea": 0.5}, "omgea"),
     ({"gamma": 0.9}, "gamma"),
-    ({"config": "recipe"}, "config"),
+    ({"reward": [0, 1, 0]}, "did you mean 'rewards'"),
+    ({"estimator": "gipo"}, "estimator is 'gipo'; did you mean 'gigpo'"),
+    ({"estimator": "ecpo", "tau": 1.0}, "step_weight"),
+    ({"estimator": "rtmc"}, "actions is None; estimator 'rtmc' needs it"),
+    ({"estimator": "rtmc", "actions": ["a", None, "b"]}, "actions[1] is null"),
+    ({"estimator": "tree_grpo", "peer_keys": [0, 0, None]}, "peer_keys[2] is null"),
+    ({"estimator": "rtmc", "actions": ["a", {1}, "b"]}, "actions[1]"),
+    ({"estimator": "proxmo", "states": [0, 1, 0], "next_states": [1, 2, 3]}, "states[0] is a int"),
 ]
 
 
 @pytest.mark.parametrize(("spoiled", "place"), REFUSED, ids=[place for _, place in REFUSED])
 def test_fast_and_plain_refuse_the_same(spoiled: Columns, place: str) -> None:
-    assert_agree(TWO_ROLLOUTS, {})
+    assert_agree(TWO_ROLLOUTS, DEFAULT)
     errors = []
     for refuse in (graphgpo.compute_advantages, reference.compute_advantages):
         with pytest.raises((TypeError, ValueError)) as caught:
@@ -168,14 +231,17 @@ def test_fast_and_plain_refuse_the_same(spoiled: Columns, place: str) -> None:
 def test_neither_looks_at_a_masked_row(column: str, garbage: Any) -> None:
     columns = {name: [*values, values[0]] for name, values in TWO_ROLLOUTS.items()}
     columns[column][-1] = garbage
-    assert_agree({**columns, "mask": [True, True, True, False]}, {})
+    assert_agree({**columns, "mask": [True, True, True, False]}, DEFAULT)
 
 
 # --- degenerate cases -----------------------------------------------------------------------------
 
 
 def one_group(*walks: str, costs: list[float] | None = None, **options: Any) -> Columns:
-    """Columns of one group from walks like "a b c"; one that ends in "!" reached the goal."""
+    """Columns of one group from walks like "a b c".
+
+    One that ends in "!" reached the goal, one that ends in "~" has no verdict.
+    """
     columns: Columns = {"states": [], "next_states": [], "trajectory_ids": [], "success": []}
     for trajectory, walk in enumerate(walks):
         visited = walk.split()
@@ -183,7 +249,7 @@ def one_group(*walks: str, costs: list[float] | None = None, **options: Any) -> 
         columns["states"] += visited[:-1]
         columns["next_states"] += visited[1:]
         columns["trajectory_ids"] += [trajectory] * steps
-        columns["success"] += [visited[-1] == "!"] * steps
+        columns["success"] += [{"!": True, "~": None}.get(visited[-1], False)] * steps
     group_ids = [0] * len(columns["states"])
     return {**columns, "group_ids": group_ids, "edge_costs": costs, **options}
 
@@ -203,7 +269,7 @@ def test_without_a_success_everything_is_one_dearest_edge_away(compute: Compute)
 def test_a_step_that_stays_where_it_is_costs_its_cost(compute: Compute) -> None:
     result = compute(**one_group("a a !", omega=0.5, success_reward=1))
     assert (result.distances.tolist(), result.next_distances.tolist()) == ([1, 1], [1, 0])
-    assert result.edge_returns.tolist() == [1 / 4, 1 / 2]
+    assert result.scores.tolist() == [1 / 4, 1 / 2]
     assert result.step_advantages[0] == -result.step_advantages[1] < -0.7
 
 
@@ -212,7 +278,7 @@ def test_of_parallel_edges_the_cheapest_counts(compute: Compute) -> None:
     assert result.distances.tolist() == [3, 1, 3]
     assert result.state_ids.tolist() == [0, 1, 0]
     # The dearer edge to the same node is worth less.
-    assert result.edge_returns[0] == result.edge_returns[2] / 2**3
+    assert result.scores[0] == result.scores[2] / 2**3
 
 
 def test_edges_of_equal_return_are_worth_exactly_nothing(compute: Compute) -> None:
@@ -284,7 +350,95 @@ def test_a_batch_that_is_all_padding_is_legal() -> None:
         "success": [None, None],
         "mask": [False, False],
     }
-    assert_agree(columns, {})
+    assert_agree(columns, DEFAULT)
     result = graphgpo.compute_advantages(**columns)
     assert result.metrics["graphgpo/masked_rows"] == 2
     assert np.isnan(result.distances).all()
+
+
+# --- rollouts without a verdict -------------------------------------------------------------------
+
+
+def test_a_rollout_without_a_verdict_gets_step_credit_and_no_episode_credit(
+    compute: Compute,
+) -> None:
+    result = compute(**one_group("a b !", "a c ~", "a c"))
+    assert result.step_advantages[0] > 0 > result.step_advantages[2] == result.step_advantages[4]
+    assert result.episode_advantages[2:4].tolist() == [0, 0]
+    # Its outcome enters no mean: 1 and 0 are compared.
+    np.testing.assert_allclose(result.episode_advantages[[0, 4]], [0.7071, -0.7071], atol=1e-4)
+    assert result.metrics["graphgpo/rollouts_without_verdict"] == 1
+    assert result.metrics["graphgpo/success_rate"] == 0.5
+
+
+@pytest.mark.parametrize("unknown", [None, NAN, 7.0])
+def test_the_return_of_a_rollout_without_a_verdict_is_not_looked_at(
+    compute: Compute, unknown: float | None
+) -> None:
+    columns = one_group("a b !", "a c ~", "a c", estimator="grpo")
+    returns = [1, 1, unknown, unknown, 0]
+    result = compute(**columns, episode_returns=returns)
+    np.testing.assert_array_equal(result.scores, [1, 1, NAN, NAN, 0])
+    assert result.advantages[2:4].tolist() == [0, 0]
+    assert result.num_peers.tolist() == [2, 2, 2, 2, 2]
+    assert result.metrics["graphgpo/mean_return"] == 0.5
+
+
+def test_without_rewards_the_return_to_go_of_a_rollout_without_a_verdict_is_unknown(
+    compute: Compute,
+) -> None:
+    columns = one_group("a b !", "a c ~", "a c", estimator="gigpo", gamma=0.5)
+    result = compute(**columns)
+    np.testing.assert_array_equal(result.scores, [5, 10, NAN, NAN, 0])
+    assert result.step_advantages[2] == 0
+    observed = compute(**columns, rewards=[0, 10, 0, 4, 0])
+    np.testing.assert_array_equal(observed.scores, [5, 10, 2, 4, 0])
+    assert observed.step_advantages[2] < 0
+
+
+def test_an_unknown_outcome_stays_unknown_when_it_is_compared_twice(compute: Compute) -> None:
+    columns = one_group("a b !", "a c ~", "a c", estimator="reinforce_pp_baseline")
+    result = compute(**columns)
+    np.testing.assert_allclose(result.scores, [0.5, 0.5, NAN, NAN, -0.5])
+    assert result.num_peers.tolist() == [3] * 5
+    assert result.advantages[2:4].tolist() == [0, 0]
+    # Of 1/2, 1/2 and -1/2 the mean is 1/6 and the variance 1/3.
+    np.testing.assert_allclose(result.advantages[[0, 4]], np.array([1 / 3, -2 / 3]) * 3**0.5)
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+def test_metrics_tell_solved_groups_from_mixed_and_failed_ones(compute: Compute) -> None:
+    columns = one_group("a !", "b !", "a b !", "a b", "a c", "a c")
+    groups = {"group_ids": [0, 0, 1, 1, 1, 2, 2]}
+    metrics = compute(**{**columns, **groups}).metrics
+    named = ("groups_solved", "groups_mixed", "groups_without_success", "equal_outcome_groups")
+    assert [metrics[f"graphgpo/{name}"] for name in named] == [1, 1, 1, 2]
+    assert metrics["graphgpo/success_rate"] == metrics["graphgpo/mean_return"] == 0.5
+    assert metrics["graphgpo/distinct_starts"] == pytest.approx(4 / 3)
+    sizes = [metrics[f"graphgpo/group_size_{name}"] for name in ("min", "mean", "max")]
+    assert sizes == [2, 2, 2]
+
+
+def test_metrics_tell_of_an_environment_that_resets_itself(compute: Compute) -> None:
+    # The failure ends where rollouts of its task begin; where a success ends is the goal.
+    columns = one_group("a b a", "a b !", "a b ~")
+    columns["next_states"][3] = "a"
+    assert compute(**columns).metrics["graphgpo/ends_at_a_start"] == 1
+    derived = {**columns, "next_states": None}
+    assert compute(**derived).metrics["graphgpo/ends_at_a_start"] == 0
+
+
+def test_metrics_tell_of_masked_rows_inside_a_trajectory(compute: Compute) -> None:
+    columns = one_group("a b c d !", "a b !")
+    columns = {**columns, "next_states": None, "mask": [1, 0, 0, 1, 1, 0]}
+    assert compute(**columns).metrics["graphgpo/masked_inside"] == 2
+    by_step = {**columns, "next_states": ["b", "c", "d", "!", "b", "!"]}
+    assert compute(**by_step).metrics["graphgpo/masked_inside"] == 0
+
+
+def test_credit_below_a_millionth_is_inert(compute: Compute) -> None:
+    columns = one_group("a !", "a b", estimator="dr_grpo")
+    assert compute(**columns, episode_returns=[3e-6, 0]).metrics["graphgpo/inert"] == 0
+    assert compute(**columns, episode_returns=[1e-6, 0]).metrics["graphgpo/inert"] == 1

@@ -13,6 +13,7 @@ class ECPO(Estimator):
     from the same state, rho = tanh(n / tau) B / (B + W + epsilon).
     """
 
+    source = "arXiv 2606.05885"
     mark = "R"
 
     tau: float = opt.tau(REQUIRED, meaning="How many steps from a state make evidence.")

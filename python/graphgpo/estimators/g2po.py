@@ -14,6 +14,7 @@ class G2PO(Estimator):
     """
 
     name = "g2po"
+    source = "arXiv 2606.22995"
     mark = "C"
 
     gamma: float = opt.gamma(0.95)

@@ -13,6 +13,7 @@ class GAGPO(Estimator):
     - V(u), V the mean return-to-go, 0 after the last step; alone.
     """
 
+    source = "arXiv 2605.13217"
     mark = "R"
 
     gamma: float = opt.gamma(REQUIRED)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from graphgpo.blocks import Given, Mean, Polarised, Raw, Term
+from graphgpo.blocks import Given, Mean, Needs, Polarised, Raw, Term
 from graphgpo.estimators import _options as opt
+from graphgpo.estimators import load
 from graphgpo.estimators._base import POSITIVE, Estimator, option
 from graphgpo.estimators._parts import episode_term
 from graphgpo.estimators._tfidf import less_soft_means
@@ -21,6 +22,7 @@ class ProxMO(Estimator):
     """
 
     name = "proxmo"
+    source = "arXiv 2602.19225"
     mark = "C"
 
     gamma: float = opt.gamma(0.95)
@@ -39,6 +41,11 @@ class ProxMO(Estimator):
             Term(Given(self._less_soft_mean), normaliser=Raw()),
             replace(episode, modifiers=(Polarised(self.alpha, self.span),)),
         ]
+
+    @property
+    def needs(self) -> Needs:
+        """Those of its terms, and of the returns its function reads."""
+        return super().needs | load("stepwise")().needs
 
     def _less_soft_mean(self, rollouts: Any) -> Any:
         options = {"gamma": self.gamma, "success_reward": self.success_reward}

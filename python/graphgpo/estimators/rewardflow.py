@@ -14,6 +14,7 @@ class RewardFlow(Estimator):
     """
 
     name = "rewardflow"
+    source = "arXiv 2603.18859"
     mark = "C"
 
     gamma: float = opt.discount(0.9)

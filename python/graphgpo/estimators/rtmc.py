@@ -10,6 +10,7 @@ from graphgpo.estimators._base import Estimator
 class RTMC(Estimator):
     """A = Q(u,a) - V(u): the mean return-to-go of the action less that of the state; alone."""
 
+    source = "arXiv 2604.11037"
     mark = "R"
 
     gamma: float = opt.gamma(0.95)

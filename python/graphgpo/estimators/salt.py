@@ -15,6 +15,7 @@ class SALT(Estimator):
     before them; alone. Credit that good and bad trajectories share cancels.
     """
 
+    source = "arXiv 2510.20022"
     mark = "R"
 
     history: int = opt.history(3)
