@@ -145,11 +145,11 @@ def check_options(cls: type[Estimator], options: Mapping[str, Any]) -> None:
 
 def check_needs(estimator: Estimator, columns: Mapping[str, Any]) -> None:
     """Refuse an estimator whose columns are not given."""
-    for names in sorted(estimator.needs):
+    for names in sorted(estimator.needs, key=lambda names: (len(names), names)):
         if all(columns.get(name) is None for name in names):
             is_one = len(names) == 1
             raise ValueError(
-                f"{' and '.join(names)} {'is' if is_one else 'are'} None; estimator "
+                f"{', '.join(names)} {'is' if is_one else 'are'} None; estimator "
                 f"{estimator.name!r} needs {'it' if is_one else 'one of them'}: one value per step"
             )
 
