@@ -49,7 +49,7 @@ def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
 
 def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
     """Flat `graphgpo/...` numbers."""
-    found = _of_steps(rollouts, credit) | _of_outcomes(rollouts)
+    found = _of_steps(rollouts, credit)
     return {f"graphgpo/{name}": float(value) for name, value in found.items()}
 
 
@@ -76,7 +76,7 @@ def _of_steps(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         "num_steps": len(steps),
         "num_states": rollouts.num_nodes,
         "num_edges": len({(step.source, step.target) for step in steps}),
-        "groups_without_success": sum(group.goal is None for group in rollouts.groups),
+        **_of_outcomes(rollouts),
         "merge_ratio": 1 - len(num_out_edges) / len(steps) if steps else 0.0,
         "singleton_share": _share([num_out_edges[step.source] == 1 for step in steps]),
         "reachable_share": _share([step.target in distances for step in steps]),
@@ -90,6 +90,7 @@ def _of_steps(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         "progress_in_failed": _share([lowers(step) for step in failed]),
         "no_progress_in_succeeded": _share([not lowers(step) for step in succeeded]),
         "masked_rows": len(rollouts.masked),
+        "masked_inside": _masked_inside(rollouts),
         "duplicate_rows": sum(len(step.copies) for step in steps),
         "broken_links": sum(_is_broken(step) for step in steps),
         "inert": bool(steps) and max(abs(credit) for credit in seen) <= INERT,
@@ -118,17 +119,17 @@ def _of_outcomes(rollouts: Rollouts) -> dict[str, float]:
     sizes = [len(group.trajectories) for group in groups]
     return {
         "success_rate": _share([t.succeeded for t in trajectories if t.has_verdict]),
+        "mean_return": mean(known) if known else 0.0,
         "groups_solved": sum(solved),
         "groups_mixed": sum(mixed),
+        "groups_without_success": sum(group.goal is None for group in groups),
         "equal_outcome_groups": sum(_has_equal_outcomes(group) for group in groups),
-        "mean_return": mean(known) if known else 0.0,
+        "rollouts_without_verdict": sum(not t.has_verdict for t in trajectories),
         "group_size_min": min(sizes, default=0),
         "group_size_mean": sum(sizes) / len(sizes) if sizes else 0.0,
         "group_size_max": max(sizes, default=0),
         "distinct_starts": sum(len(_starts(g)) for g in groups) / max(len(groups), 1),
         "ends_at_a_start": sum(_ends_at_a_start(group) for group in groups),
-        "masked_inside": _masked_inside(rollouts),
-        "rollouts_without_verdict": sum(not t.has_verdict for t in trajectories),
     }
 
 
