@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,10 @@ from .errors import FileError, listed
 from .formats import ALIASES, FORMATS, messages, refused
 from .formats.atif import TRAJECTORY
 from .jsonl import document, records
-from .mapping import COLUMNS
 from .paths import DOCUMENT_SUFFIXES, Source
 from .report import Report
 
-_STEPS_NAMES = tuple(COLUMNS) + tuple(COLUMNS.values())
+_EPISODES = re.compile(r"_step_\d+_epoch_\d+$")
 _ROWS_LOOKED_AT = 256
 
 
@@ -71,7 +71,10 @@ def detect(source: Source) -> Detected:
     if suffix == ".eval":
         return Detected("inspect")
     if tables.is_table(source):
-        return _of_record(_first_of_table(source), source)
+        names = tables.schema(source).names
+        if _has_steps({*names, *source.hive}):
+            return Detected("steps")
+        return _of_record(_first_of_table(source, names), source)
     if suffix in DOCUMENT_SUFFIXES:
         return _of_document(source)
     if not source.first_line():
@@ -79,7 +82,9 @@ def detect(source: Source) -> Detected:
     return _of_record(_first_of_lines(source), source)
 
 
-def one_format(found: Sequence[tuple[Source, Detected]]) -> tuple[list[Source], Detected]:
+def one_format(
+    found: Sequence[tuple[Source, Detected]], report: Report
+) -> tuple[list[Source], Detected]:
     """The sources that are rollouts, and their one format.
 
     Files that only a folder or a glob named, and that are of no format, are left alone, as long
@@ -91,9 +96,17 @@ def one_format(found: Sequence[tuple[Source, Detected]]) -> tuple[list[Source], 
         If a named file is of no format, none is, or they are of several.
     """
     taken = [(source, detected) for source, detected in found if not detected.why_not]
-    for source, detected in found:
-        if detected.why_not and (source.is_named or not taken):
+    others = [(source, detected) for source, detected in found if detected.why_not]
+    # What is refused for a reason of its own says more than what is merely unknown.
+    others.sort(key=lambda one: one[1].why_not not in refused.REASONS.values())
+    for source, detected in others:
+        if source.is_named or not taken:
             raise FileError(detected.why_not, source.name)
+    if others:
+        report.warn(
+            f"{len(others)} files were left alone, as they hold no rollouts: "
+            f"{listed([source.name for source, _ in others], 3)}"
+        )
     by_title: dict[str, Source] = {}
     for source, detected in taken:
         by_title.setdefault(detected.title, source)
@@ -103,9 +116,14 @@ def one_format(found: Sequence[tuple[Source, Detected]]) -> tuple[list[Source], 
     return [source for source, _ in taken], taken[0][1]
 
 
-def _first_of_table(source: Source) -> dict[str, Any]:
+def _has_steps(names: set[str]) -> bool:
+    return not names.isdisjoint(("state", "states")) and not names.isdisjoint(
+        ("group_id", "group_ids")
+    )
+
+
+def _first_of_table(source: Source, names: list[str]) -> dict[str, Any]:
     """The first record with a chat, where one of the first has one; else the first."""
-    names = tables.schema(source).names
     _, batch = next(tables.batches(source, names, _ROWS_LOOKED_AT), (0, None))
     if batch is None:
         return dict.fromkeys(names)
@@ -119,11 +137,10 @@ def _first_of_lines(source: Source) -> dict[str, Any]:
     try:
         record = msgspec.json.decode(line)
     except ValueError:
-        # With what Python's json writes besides; or torn, or broken: the reader's to say.
-        peek = Source(source.name, source.path)
-        _, record = (
-            next(records(peek, dict[str, Any], Report()), (0, {})) if source.path else (0, {})
-        )
+        # What Python's json writes besides, or torn, or broken: the reader knows, of a file.
+        record = {}
+        if source.path is not None:
+            record = next((r for _, r in records(source, dict[str, Any], Report())), {})
     if not isinstance(record, dict):
         raise FileError(f"expected an object, got {type(record).__name__}", source.name, 0)
     return record
@@ -133,6 +150,8 @@ def _of_document(source: Source) -> Detected:
     """A JSON file: a record of its own by its name, or a list of records."""
     assert source.path is not None
     name = source.path.name
+    if name.startswith("episode_") and _EPISODES.search(source.path.parent.name):
+        return Detected("rllm")  # unopened: there may be a million of them
     if name == "result.json" and not source.is_named:
         # A job has one of its own, which is no trial's.
         is_trial = (source.path.parent / TRAJECTORY).exists()
@@ -141,7 +160,7 @@ def _of_document(source: Source) -> Detected:
         return Detected("atif")
     if source.path.parts[-2:] == TRAJECTORY.parts and not source.is_named:
         return Detected(why_not="a trajectory is read beside its trial's result.json")
-    content = document(source, Any)  # type: ignore[arg-type]
+    content = document(source, Any)
     record = content[0] if isinstance(content, list) and content else content
     if not isinstance(record, dict):
         return Detected(why_not="this JSON file holds neither a record nor a list of records")
@@ -161,7 +180,7 @@ def _of_document(source: Source) -> Detected:
 
 
 def _keys(source: Source) -> set[str]:
-    content = document(source, Any)  # type: ignore[arg-type]
+    content = document(source, Any)
     return set(content) if isinstance(content, dict) else set()
 
 
@@ -174,8 +193,7 @@ def _of_record(record: Mapping[str, Any], source: Source) -> Detected:
         return Detected("verl")
     if "traces" in keys or {"nodes", "rewards"} <= keys:
         return Detected("verifiers")
-    names = {*keys, *source.hive}
-    if {"state", "states"} & names and {"group_id", "group_ids"} & names:
+    if _has_steps({*keys, *source.hive}):
         return Detected("steps")
     preset = messages.preset_of(record)
     if preset:
@@ -188,7 +206,7 @@ def _unknown(record: Mapping[str, Any], keys: set[str]) -> str:
     if chat:
         return (
             f"there is a chat in {chat!r}, but not which task it is of; name the columns: "
-            f"messages={chat}[] group_ids=... success=..., of {listed(keys)}"
+            f"messages={chat}[] group_ids=... success=..., of {listed(sorted(keys))}"
         )
     near = difflib.get_close_matches("state", sorted(keys), 1, 0.5)
     hint = f" (state may be {near[0]!r})" if near else ""

@@ -171,9 +171,7 @@ class Plan:
                     "messages"
                 )
         elif "state" not in given:
-            raise ValueError(
-                "columns has no 'states' (nor 'messages'), the one that steps come from"
-            )
+            raise ValueError("columns has neither 'states' nor 'messages'")
         if "group_id" not in given:
             raise ValueError("columns has no 'group_ids': which rollouts share a task")
         if "success" not in given and "outcome" not in given:

@@ -147,7 +147,7 @@ def _expanded(name: str) -> Iterator[Source]:
     elif path.exists():
         yield Source(name, path)
     elif glob.has_magic(name):
-        matches = sorted(glob.glob(name, recursive=True), key=natural)
+        matches = sorted(glob.glob(name, recursive=True), key=natural)  # noqa: PTH207
         if not matches:
             raise FileError("no file matches this pattern", name)
         for match in matches:

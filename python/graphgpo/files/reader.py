@@ -153,6 +153,7 @@ def read_rows(
     (2, 1)
     """
     patterns = Extract(extract)
+    report = Report(success_at)
     plan = Plan(columns) if columns else None
     wanted = format_name(format) if format else None
     if plan is not None and wanted not in (None, "steps"):
@@ -162,10 +163,12 @@ def read_rows(
     if plan is not None:
         given, detected = _mapped(given), Detected("steps")
     elif wanted is not None:
-        given, detected = _of_format(given, wanted)
+        given, detected = _of_format(given, wanted, report)
     else:
-        given, detected = one_format([(source, detect(source)) for source in given])
-    return RowReader(given, detected, Report(success_at), plan, patterns, score, check)
+        given, detected = one_format([(source, detect(source)) for source in given], report)
+    if detected.format == "verifiers":
+        given = _without_subsets(given, report)
+    return RowReader(given, detected, report, plan, patterns, score, check)
 
 
 def _mapped(given: list[Source]) -> list[Source]:
@@ -178,11 +181,26 @@ def _mapped(given: list[Source]) -> list[Source]:
     return taken
 
 
-def _of_format(given: list[Source], wanted: str) -> tuple[list[Source], Detected]:
+def _without_subsets(given: list[Source], report: Report) -> list[Source]:
+    """Without prime-rl's `effective` traces where `all` of the same step are read too."""
+    every = {s.path.parent.parent for s in given if s.path and s.path.parent.name == "all"}
+    taken = [
+        s
+        for s in given
+        if not (s.path and s.path.parent.name == "effective" and s.path.parent.parent in every)
+    ]
+    if len(taken) < len(given):
+        report.warn(
+            f"{len(given) - len(taken)} files of effective traces were not read: all/ has them too"
+        )
+    return taken
+
+
+def _of_format(given: list[Source], wanted: str, report: Report) -> tuple[list[Source], Detected]:
     """Sources that are read as the format the user named."""
     if wanted in _BY_NAME:
         begins = _BY_NAME[wanted]
-        taken = [s for s in given if s.is_named or s.path and s.path.name.startswith(begins)]
+        taken = [s for s in given if s.is_named or (s.path and s.path.name.startswith(begins))]
     else:
         taken = (
             _mapped(given)
@@ -194,4 +212,4 @@ def _of_format(given: list[Source], wanted: str) -> tuple[list[Source], Detected
     if wanted != "messages":
         return taken, Detected(wanted)
     found = [(source, detect(source)) for source in taken]
-    return one_format([(s, d) for s, d in found if d.format == "messages"] or found)
+    return one_format([(s, d) for s, d in found if d.format == "messages"] or found, report)

@@ -125,9 +125,7 @@ def _csv(source: Source) -> Any:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         header = stream.readline()
     if not header.strip():
-        raise FileError(
-            "the file is empty; expected a line with the names of its columns", source.name
-        )
+        raise FileError("the file is empty, expected a line of column names", source.name)
     delimiter = "\t" if source.suffix == ".tsv" else ","
     parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     names = pa.csv.read_csv(pa.BufferReader(header), parse_options=parse).column_names

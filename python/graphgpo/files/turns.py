@@ -112,7 +112,7 @@ def turns(messages: Iterable[Message]) -> Turns:
 
 
 def action_text(message: Message) -> tuple[str, list[str]]:
-    """The text of a policy message, a line `name(arguments)` per tool call, and the tools' names."""
+    """A policy message: its text and a line `name(arguments)` per tool call; the tools' names."""
     calls = [*_parts_of(message.content, "tool_use"), *_as_list(message.tool_calls)]
     named = [_tool_call(call) for call in calls]
     lines = [f"{name}({arguments})" for name, arguments in named]
@@ -158,7 +158,7 @@ def _as_list(tool_calls: Any) -> list[Any]:
 
 
 def _tool_call(call: Any) -> tuple[str, str]:
-    """Name and arguments of a tool call: OpenAI's, Inspect's, Harbor's and Anthropic's spellings."""
+    """Name and arguments of a tool call, as OpenAI, Inspect, Harbor or Anthropic spell it."""
     call = from_json_text(call)
     if not isinstance(call, dict):
         return "", str(call)

@@ -40,7 +40,7 @@ def raw_rows(source: Source, plan: Plan, hive: Mapping[str, Any]) -> Iterator[pa
             if name not in batch.column_names:
                 batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
         raw = {
-            column: _column(batch, column, origin, plan, source.name, first)
+            column: _column(batch, column, origin, plan, source, first)
             for column, origin in plan.origins.items()
         }
         training_step = raw.pop("training_step", None)
@@ -72,12 +72,15 @@ def _reads(origin: Origin, name: str) -> bool:
     return isinstance(origin, Path) and (origin.text == name or origin.hops[0][:1] == (name,))
 
 
-def _column(batch: pa.Table, column: str, origin: Origin, plan: Plan, file: str, first: int) -> Any:
+def _column(
+    batch: pa.Table, column: str, origin: Origin, plan: Plan, source: Source, first: int
+) -> Any:
     """A raw column: texts, a bool, or a number."""
+    file = source.name
     if isinstance(origin, Path):
         values = _found(batch, origin)
         if values is None:
-            raise plan.missing(column, origin, _record_of(batch), file)
+            raise plan.missing(column, origin, _record_of(source), file)
     elif isinstance(origin, Place):
         place = [file] if origin.name == "@file" else []
         values = pa.array(place * batch.num_rows or range(first, first + batch.num_rows))
@@ -111,8 +114,9 @@ def _found(batch: pa.Table, path: Path) -> Any:
     return values
 
 
-def _record_of(batch: pa.Table) -> Any:
-    return next(iter(batch.slice(0, 1).to_pylist()), {})
+def _record_of(source: Source) -> dict[str, Any]:
+    _, batch = next(tables.batches(source, rows=1))
+    return {**source.hive, **batch.slice(0, 1).to_pylist()[0]}
 
 
 def _texts(values: Any, column: str, file: str) -> Any:

@@ -38,13 +38,7 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
     log = _package(source.name)
     try:
         header = log.read_eval_log(str(source.path), header_only=True)
-        samples = log.read_eval_log_samples(
-            str(source.path),
-            all_samples_required=False,
-            resolve_attachments=True,
-            exclude_fields=_UNREAD,
-        )
-        for row, sample in enumerate(samples):
+        for row, sample in enumerate(_samples(log, header, str(source.path))):
             rollout = _rollout(sample, header.eval.task, source.name, row, context)
             if rollout is not None:
                 yield rollout
@@ -53,6 +47,16 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
     except Exception as error:
         # Whatever zipfile, zstd, pydantic and fsspec raise on a broken log.
         raise FileError(f"Inspect cannot read this log: {error}", source.name) from error
+
+
+def _samples(log: Any, header: Any, path: str) -> Iterator[Any]:
+    if header.eval.dataset.sample_ids is not None:
+        yield from log.read_eval_log_samples(
+            path, all_samples_required=False, resolve_attachments=True, exclude_fields=_UNREAD
+        )
+    else:  # a log that something else has written: as a whole
+        whole = log.read_eval_log(path, resolve_attachments=True, exclude_fields=_UNREAD)
+        yield from whole.samples or ()
 
 
 def _package(file: str) -> Any:

@@ -175,8 +175,9 @@ def _group(trace: Trace, episode: Episode, agent: Agent, source: Source, row: in
         raise FileError(
             "no group.id, task.key or task.hash says which task it is", source.name, row
         )
+    named = env.name or env.id
     return group_key(
-        env.name or env.id or "",
+        *([named] if named else []),
         name,
         agent.name,
         training_step=source.training_step if step is None else step,

@@ -7,6 +7,7 @@ their own, once uid, traj_uid and anchor_obs are among what is dumped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -107,7 +108,8 @@ def _of_uid(uid: str, file: str, row: int) -> tuple[str, str, int]:
 def _of_verl_agent(
     record: Record, sessions: dict[tuple[str, str], list[_Step]], context: Context
 ) -> tuple[str, str, int]:
-    assert record.uid is not None and record.traj_uid is not None
+    assert record.uid is not None
+    assert record.traj_uid is not None
     if record.step_id is not None:
         return record.uid, record.traj_uid, record.step_id
     context.report.warn(
@@ -119,7 +121,7 @@ def _of_verl_agent(
 
 
 def _check_indices(steps: list[_Step], file: str) -> None:
-    for one, following in zip(steps, steps[1:], strict=False):
+    for one, following in pairwise(steps):
         if one.index == following.index:
             raise FileError(
                 f"the same step of the same rollout as on line {one.row + 1}", file, following.row
