@@ -183,7 +183,9 @@ def test_states_that_are_no_text_are_compact_json_with_sorted_keys(tmp_path: Pat
 
 
 def test_extract_keeps_the_first_group_across_lines(tmp_path: Path) -> None:
-    rows = [{**row, "obs": {"text": f"Task.\nNow: {row['obs']['text']}\n.\nAct:"}} for row in flat()]
+    rows = [
+        {**row, "obs": {"text": f"Task.\nNow: {row['obs']['text']}\n.\nAct:"}} for row in flat()
+    ]
     table = read_rows(
         lines(tmp_path / "a.jsonl", rows), columns=FLAT, extract={"states": "Now: (.*?)\nAct"}
     ).table()

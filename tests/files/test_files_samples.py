@@ -99,7 +99,9 @@ def test_hive_folders_are_columns_and_percent_decoded(tmp_path: Path) -> None:
     for group in rows["group_id"].unique():
         folder = tmp_path / f"group_id={group.replace('_', '%5F')}"
         folder.mkdir()
-        rows.filter(pl.col("group_id") == group).drop("group_id").write_parquet(folder / "0.parquet")
+        rows.filter(pl.col("group_id") == group).drop("group_id").write_parquet(
+            folder / "0.parquet"
+        )
     table = read_rows(tmp_path).table()
     assert set(table["group_id"].to_pylist()) == {"water_fern", "open_skylight"}
     assert seen(table) == expected("steps")

@@ -105,7 +105,11 @@ def test_content_parts_are_their_texts(content: Any, text: str) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        {"id": "1", "type": "function", "function": {"name": "go", "arguments": '{"to": "é", "n": 1}'}},
+        {
+            "id": "1",
+            "type": "function",
+            "function": {"name": "go", "arguments": '{"to": "é", "n": 1}'},
+        },
         {"name": "go", "arguments": '{"to": "é", "n": 1}'},
         {"function": "go", "arguments": {"to": "é", "n": 1}},
         {"function_name": "go", "arguments": {"to": "é", "n": 1}},
@@ -114,7 +118,9 @@ def test_content_parts_are_their_texts(content: Any, text: str) -> None:
     ],
 )
 def test_a_tool_call_is_a_line_of_the_action(call: Any) -> None:
-    assert told(env("hall"), policy("So:", tool_calls=[call])).actions == ['So:\ngo({"to":"é","n":1})']
+    assert told(env("hall"), policy("So:", tool_calls=[call])).actions == [
+        'So:\ngo({"to":"é","n":1})'
+    ]
 
 
 def test_a_tool_call_may_be_all_there_is_and_its_arguments_no_json() -> None:
@@ -123,9 +129,9 @@ def test_a_tool_call_may_be_all_there_is_and_its_arguments_no_json() -> None:
 
 
 def test_tool_calls_may_be_json_text_and_anthropics_lie_in_the_content() -> None:
-    assert told(env("h"), policy("a", tool_calls='[{"name": "go", "arguments": "{}"}]')).actions == [
-        "a\ngo({})"
-    ]
+    assert told(
+        env("h"), policy("a", tool_calls='[{"name": "go", "arguments": "{}"}]')
+    ).actions == ["a\ngo({})"]
     parts = [{"type": "text", "text": "a"}, {"type": "tool_use", "name": "go", "input": {}}]
     assert told(env("h"), {"role": "assistant", "content": parts}).actions == ["a\ngo({})"]
 

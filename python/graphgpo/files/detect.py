@@ -19,6 +19,7 @@ from .paths import DOCUMENT_SUFFIXES, Source
 from .report import Report
 
 _EPISODES = re.compile(r"_step_\d+_epoch_\d+$")
+_TRAJECTORIES = re.compile(r"(.+\.)?trajectory(\.[\w-]+)*\.json")
 _ROWS_LOOKED_AT = 256
 
 
@@ -30,6 +31,9 @@ class Detected:
     preset: str = ""
     why_not: str = ""
     """Empty where there is one."""
+
+    is_read_beside: bool = False
+    """Whether it belongs to rollouts, and is read, or summed up, with another file."""
 
     @property
     def title(self) -> str:
@@ -102,10 +106,11 @@ def one_format(
     for source, detected in others:
         if source.is_named or not taken:
             raise FileError(detected.why_not, source.name)
-    if others:
+    strangers = [source.name for source, detected in others if not detected.is_read_beside]
+    if strangers:
         report.warn(
-            f"{len(others)} files were left alone, as they hold no rollouts: "
-            f"{listed([source.name for source, _ in others], 3)}"
+            f"{len(strangers)} files were left alone, as they hold no rollouts: "
+            f"{listed(strangers, 3)}"
         )
     by_title: dict[str, Source] = {}
     for source, detected in taken:
@@ -152,14 +157,18 @@ def _of_document(source: Source) -> Detected:
     name = source.path.name
     if name.startswith("episode_") and _EPISODES.search(source.path.parent.name):
         return Detected("rllm")  # unopened: there may be a million of them
+    if name == "batch_summary.json" and not source.is_named:
+        return Detected(why_not="this sums up the episodes beside it", is_read_beside=True)
     if name == "result.json" and not source.is_named:
         # A job has one of its own, which is no trial's.
         is_trial = (source.path.parent / TRAJECTORY).exists()
         if not is_trial and not {"task_name", "trial_name"} <= _keys(source):
-            return Detected(why_not="this result.json is not of a trial")
+            return Detected(why_not="this result.json is not of a trial", is_read_beside=True)
         return Detected("atif")
-    if source.path.parts[-2:] == TRAJECTORY.parts and not source.is_named:
-        return Detected(why_not="a trajectory is read beside its trial's result.json")
+    if _TRAJECTORIES.fullmatch(name) and not source.is_named:
+        return Detected(
+            why_not="a trajectory is read beside its trial's result.json", is_read_beside=True
+        )
     content = document(source, Any)
     record = content[0] if isinstance(content, list) and content else content
     if not isinstance(record, dict):

@@ -93,7 +93,7 @@ def write_rows(
         raise FileExistsError(f"{os.fspath(path)} is there already; overwrite=True replaces it")
     tables = iter(_tables(rows))
     first = next(tables, ROW_SCHEMA.empty_table())
-    schema = first.schema
+    schema = _portable(first.schema)
     if metadata is not None:
         packed = json.dumps(metadata, sort_keys=True, default=str).encode()
         schema = schema.with_metadata({**(schema.metadata or {}), _METADATA_KEY: packed})
@@ -170,6 +170,13 @@ class StepWriter:
 
 
 _REQUIRED = ("group_id", "trajectory_id", "state", "success")
+
+
+def _portable(schema: pa.Schema) -> pa.Schema:
+    """Views of text, which polars hands over, as the text that every reader of files knows."""
+    plain = {"string_view": pa.string(), "binary_view": pa.binary()}
+    fields = [field.with_type(plain.get(str(field.type), field.type)) for field in schema]
+    return pa.schema(fields, schema.metadata)
 
 
 def _tables(rows: Any) -> Iterable[pa.Table]:

@@ -94,7 +94,7 @@ def _column(
     if column == "step_id":
         return _steps(values, file, first)
     texts = _texts(values, column, file)
-    if column in ("state", "group_id", "trajectory_id") and texts.null_count:
+    if column not in ("next_state", "action") and texts.null_count:
         row = first + pc.index(texts.is_null(), True).as_py()
         raise FileError(f"{column} is null", file, row)
     return texts

@@ -243,7 +243,7 @@ def _messages(
 
 def _side(value: Any, role: str, name: str, file: str, row: int) -> list[Message]:
     """A prompt or completion: a chat, or the text of one message."""
-    if isinstance(value, msgspec.Raw) and bytes(value[:1]) == b'"':
+    if isinstance(value, msgspec.Raw) and bytes(value)[:1] == b'"':
         value = msgspec.json.decode(value)
     if isinstance(value, str) and not _is_chat(value):
         return [Message(role=role, content=value)]
