@@ -208,7 +208,8 @@ def test_several_reward_columns_are_a_question(tmp_path: Path) -> None:
     with pytest.raises(FileError) as error:
         read(frame)
     assert str(error.value) == (
-        "<DataFrame>: there are 2 reward columns (won, polite); say which is the outcome (score=...)"
+        "<DataFrame>: there are 2 reward columns (won, polite); say which is the outcome "
+        "(score=...)"
     )
     assert read(frame, score="polite")[1]["outcome"].to_pylist() == [0.5] * 8
 
@@ -260,7 +261,7 @@ def test_art_groups_start_anew_in_every_file_and_may_have_failed(tmp_path: Path)
                     {
                         "role": "assistant",
                         "content": None,
-                        "tool_calls": '[{"function": {"name": "go", "arguments": "{\\"to\\": 1}"}}]',
+                        "tool_calls": '[{"function": {"name": "go", "arguments": {"to": 1}}}]',
                         "trainable": True,
                     },
                 ]

@@ -223,7 +223,8 @@ MISTAKES = [
      "a list"),
     ({**FLAT, "states": "@line"}, "states=@line is neither @file nor @row"),
     ({"group_ids": "task", "success": "won"}, "columns has neither 'states' nor 'messages'"),
-    ({"states": "obs", "success": "won"}, "columns has no 'group_ids': which rollouts share a task"),
+    ({"states": "obs", "success": "won"}, "columns has no 'group_ids': which rollouts share a "
+     "task"),
     ({"states": "obs", "group_ids": "task"}, "columns has neither 'success' nor 'episode_returns'"),
     ({"states": "obs", "group_ids": "task", "success": "won"}, "columns has no 'trajectory_ids': "
      "which rows are one rollout"),

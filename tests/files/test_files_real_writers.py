@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,39 +16,37 @@ STORED_APART = "0" * 32  # what Inspect calls a long text that it keeps beside t
 
 
 def test_verifiers_writes_what_is_read(tmp_path: Path) -> None:
-    pytest.importorskip("verifiers.v1.episode", reason="verifiers >= 0.4 is not installed")
-    from verifiers.v1.configs.agent import WireAgentConfig
-    from verifiers.v1.episode import Episode
-    from verifiers.v1.graph import MessageNode
-    from verifiers.v1.task import WireTaskData
-    from verifiers.v1.trace import AgentInfo, Reward, Trace, TraceTask
-    from verifiers.v1.types import (
-        AssistantMessage,
-        TextContentPart,
-        ToolCall,
-        ToolMessage,
-        UserMessage,
-    )
-    from verifiers.v1.utils.trace_store import write_episode
+    episode = pytest.importorskip("verifiers.v1.episode", reason="verifiers 0.4 is not installed")
+    agent = importlib.import_module("verifiers.v1.configs.agent")
+    graph = importlib.import_module("verifiers.v1.graph")
+    store = importlib.import_module("verifiers.v1.utils.trace_store")
+    tasks = importlib.import_module("verifiers.v1.task")
+    traces = importlib.import_module("verifiers.v1.trace")
+    types = importlib.import_module("verifiers.v1.types")
 
-    call = ToolCall(id="1", name="open", arguments='{"what": "door"}')
-    parts = [TextContentPart(text="a garden"), TextContentPart(text="roses")]
+    call = types.ToolCall(id="1", name="open", arguments='{"what": "door"}')
+    parts = [types.TextContentPart(text=text) for text in ("a garden", "roses")]
     said = [
-        (None, UserMessage(content="hall"), False),
-        (0, AssistantMessage(content="So:", tool_calls=[call]), True),
-        (1, ToolMessage(tool_call_id="1", content=parts), False),
-        (2, AssistantMessage(content="smell"), True),
+        (None, types.UserMessage(content="hall"), False),
+        (0, types.AssistantMessage(content="So:", tool_calls=[call]), True),
+        (1, types.ToolMessage(tool_call_id="1", content=parts), False),
+        (2, types.AssistantMessage(content="smell"), True),
     ]
-    task = TraceTask(type="T", data=WireTaskData(idx=0, prompt="hall"), key="k", hash="h")
+    data = tasks.WireTaskData(idx=0, prompt="hall")
+    task = traces.TraceTask(type="T", data=data, key="k", hash="h")
     for score in (1.0, 0.0, None):
         nodes = [
-            MessageNode(message=m, parent=p, sampled=s, token_ids=[1, 2], mask=[s, s])
+            graph.MessageNode(message=m, parent=p, sampled=s, token_ids=[1, 2], mask=[s, s])
             for p, m, s in said
         ]
-        rewards = {"won": None if score is None else Reward(score=score)}
-        agent = AgentInfo(config=WireAgentConfig())
-        trace: Any = Trace(task=task, agent=agent, nodes=nodes, ok=True, rewards=rewards)
-        write_episode(tmp_path, Episode(task=task, traces=[trace], ok=True))
+        trace = traces.Trace(
+            task=task,
+            agent=traces.AgentInfo(config=agent.WireAgentConfig()),
+            nodes=nodes,
+            ok=True,
+            rewards={"won": None if score is None else traces.Reward(score=score)},
+        )
+        store.write_episode(tmp_path, episode.Episode(task=task, traces=[trace], ok=True))
     reader = read_rows(tmp_path)
     table = reader.table()
     assert reader.report.format == "verifiers"
@@ -59,26 +58,25 @@ def test_verifiers_writes_what_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("has_sample_ids", [True, False])
 def test_inspect_writes_what_is_read(has_sample_ids: bool, tmp_path: Path) -> None:
     log = pytest.importorskip("inspect_ai.log", reason="inspect_ai is not installed")
-    from inspect_ai.model import (
-        ChatMessageAssistant,
-        ChatMessageSystem,
-        ChatMessageTool,
-        ChatMessageUser,
-    )
-    from inspect_ai.scorer import Score
-    from inspect_ai.tool import ToolCall
+    model = importlib.import_module("inspect_ai.model")
+    scorer = importlib.import_module("inspect_ai.scorer")
+    tool = importlib.import_module("inspect_ai.tool")
 
     def sample(epoch: int, value: Any, **more: Any) -> Any:
-        call = ToolCall(id="1", function="open", arguments={"what": "door"})
+        call = tool.ToolCall(id="1", function="open", arguments={"what": "door"})
         messages = [
-            ChatMessageSystem(content="rules"),
-            ChatMessageUser(content="example"),
-            ChatMessageAssistant(content="like so", source="input"),
-            ChatMessageUser(content=f"attachment://{STORED_APART}"),
-            ChatMessageAssistant(content="So:", tool_calls=[call], source="generate"),
-            ChatMessageTool(content="a garden", tool_call_id="1", function="open"),
+            model.ChatMessageSystem(content="rules"),
+            model.ChatMessageUser(content="example"),
+            model.ChatMessageAssistant(content="like so", source="input"),
+            model.ChatMessageUser(content=f"attachment://{STORED_APART}"),
+            model.ChatMessageAssistant(content="So:", tool_calls=[call], source="generate"),
+            model.ChatMessageTool(content="a garden", tool_call_id="1", function="open"),
         ]
-        scores = {} if value is None else {"acc": Score(value=value), "other": Score(value="I")}
+        scores = (
+            {}
+            if value is None
+            else {"acc": scorer.Score(value=value), "other": scorer.Score(value="I")}
+        )
         return log.EvalSample(
             id="door",
             epoch=epoch,

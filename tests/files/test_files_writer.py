@@ -29,7 +29,7 @@ def loaded(path: Path) -> pl.DataFrame:
         ".csv": pl.read_csv,
         ".jsonl": pl.read_ndjson,
     }
-    frame = readers[path.suffix](path)  # type: ignore[operator]
+    frame = readers[path.suffix](path)
     assert isinstance(frame, pl.DataFrame)
     return frame
 
@@ -139,7 +139,7 @@ def test_rows_read_before_can_be_recorded(tmp_path: Path) -> None:
 
 def test_a_record_without_what_rows_need_is_an_error(tmp_path: Path) -> None:
     frame = pl.DataFrame(steps()).drop("state", "success")
-    with pytest.raises(ValueError, match="^rows have no state, success$"):
+    with pytest.raises(ValueError, match="rows have no state, success"):
         StepWriter(tmp_path).write(1, frame)
     assert not list(tmp_path.iterdir())
 
