@@ -28,11 +28,14 @@ class Tally:
     def __init__(self) -> None:
         self._merged = np.empty(0, _TALLY)
         self._new: list[tuple[int, int, int]] = []
+        self._last_group = ("", _digest(""))
 
     def add(self, group_id: str, trajectory_id: str, verdict: int) -> None:
         """Count a rollout, once."""
-        group = _digest(group_id)
-        self._new.append((_digest(f"{group_id}\0{trajectory_id}"), group, verdict))
+        if group_id != self._last_group[0]:  # rollouts of a group come together, mostly
+            self._last_group = (group_id, _digest(group_id))
+        rollout = _digest(f"{group_id}\0{trajectory_id}")
+        self._new.append((rollout, self._last_group[1], verdict))
         if len(self._new) >= _MERGE_EVERY:
             self._merge(np.empty(0, _TALLY))
 

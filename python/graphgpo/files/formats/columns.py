@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -48,13 +49,14 @@ def raw_rows(source: Source, plan: Plan, hive: Mapping[str, Any]) -> Iterator[pa
             training_step = pa.array([str(source.training_step)] * batch.num_rows)
         if training_step is not None:
             raw["group_id"] = _with_step(raw["group_id"], training_step)
-        raw.setdefault("step_id", positions(raw["group_id"], raw["trajectory_id"], counted))
+        if "step_id" not in raw:
+            raw["step_id"] = positions(raw["group_id"], raw["trajectory_id"], counted)
         success = raw.get("success")
         if success is not None and not pt.is_boolean(success.type):
             outcome = raw.get("outcome", pa.nulls(batch.num_rows, pa.float64()))
             raw["outcome"] = pc.coalesce(raw.pop("success").cast(pa.float64()), outcome)
-        raw["source_file"] = pa.array([source.name] * batch.num_rows, pa.string())
-        raw["source_row"] = pa.array(range(first, first + batch.num_rows), pa.int64())
+        raw["source_file"] = pa.repeat(pa.scalar(source.name), batch.num_rows)
+        raw["source_row"] = pa.array(np.arange(first, first + batch.num_rows))
         columns = [raw.get(field.name, pa.nulls(batch.num_rows)) for field in RAW_SCHEMA]
         yield pa.table(columns, RAW_SCHEMA.names).cast(RAW_SCHEMA)
 
