@@ -46,7 +46,7 @@ def message_of(where: Any, **options: Any) -> str:
         (LEGACY, "verl without ids", "Add uid, traj_uid and anchor_obs"),
         (AREAL, "areal", "Write the messages as JSON Lines in your workflow"),
         (
-            {"prompts_text": "hall", "responses_text": "walk"},
+            {"global_step": 1, "save_content": "{}", "episode_scores": 1.0},
             "roll",
             "Write the messages as JSON Lines in your environment manager",
         ),

@@ -161,6 +161,12 @@ class Plan:
         """Lists between a record and a row."""
         return self._deepest.depth if self._deepest else 0
 
+    def heads(self) -> list[str]:
+        """Keys of a record that any path begins with, or is."""
+        paths = [origin for origin in self.origins.values() if isinstance(origin, Path)]
+        keys = {key for path in paths for key in (path.text, *path.hops[0][:1])}
+        return sorted(keys)
+
     def _check_columns(self) -> None:
         given = self.origins
         if self.has_messages:

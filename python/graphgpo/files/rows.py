@@ -98,6 +98,8 @@ def group_key(*parts: object, training_step: object = None) -> str:
     texts = [str(part).replace("%", "%25").replace("|", "%7C") for part in parts]
     if training_step is not None:
         texts.insert(0, f"step={training_step}")
+    elif texts[0].startswith("step="):  # a name that looks like one
+        texts[0] = texts[0].replace("=", "%3D", 1)
     return "|".join(texts)
 
 

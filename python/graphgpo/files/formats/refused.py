@@ -53,6 +53,9 @@ SUFFIXES = {
 """Suffixes that are refused unopened."""
 
 
+_OF_ROLL = frozenset({"save_content", "trajectory_data", "trajectory_json"})
+
+
 def error(what: str, file: str, row: int | None = None) -> FileError:
     """The refusal of `what`, a name in `REASONS`."""
     return FileError(REASONS[what], file, row)
@@ -64,6 +67,6 @@ def by_keys(keys: set[str]) -> str | None:
         return "areal"
     if {"input", "output", "score"} <= keys and "uid" not in keys:
         return "verl without ids"
-    if {"response_level_rewards"} & keys or {"prompts_text", "responses_text"} <= keys:
+    if "global_step" in keys and (_OF_ROLL & keys or {"responses", "scores"} <= keys):
         return "roll"
     return None

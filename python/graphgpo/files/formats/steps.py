@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from .. import tables
 from ..errors import FileError
 from ..jsonl import records, records_of_document
 from ..mapping import COLUMNS, Plan
-from ..paths import DOCUMENT_SUFFIXES, Source
+from ..paths import DOCUMENT_SUFFIXES, LINE_SUFFIXES, Source
 from ..report import Report
 from ..rows import TARGET_ROWS, Rollout, fill_next_states, group_key, in_slices
 from ..values import as_id, as_number, as_outcome, as_step, as_text, optional_text
@@ -82,8 +83,13 @@ def _plan_of(source: Source, context: Context) -> Plan:
         raise FileError(str(error), source.name) from None
 
 
-def _records(source: Source, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every record of a file as a dict, with those of its folders' names."""
+def _records(
+    source: Source, report: Report, heads: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every record of a file as a dict, with those of its folders' names.
+
+    `heads`: of JSON Lines, decode these keys only.
+    """
     hive = source.hive
     if tables.is_table(source):
         rows: Iterator[tuple[int, dict[str, Any]]] = (
@@ -93,21 +99,45 @@ def _records(source: Source, report: Report) -> Iterator[tuple[int, dict[str, An
         )
     elif source.suffix in DOCUMENT_SUFFIXES:
         rows = enumerate(records_of_document(source))
+    elif heads is not None:
+        rows = _narrow_records(source, report, heads)
     else:
         rows = records(source, dict[str, Any], report)
     return ((row, {**hive, **record}) for row, record in rows)
+
+
+def _narrow_records(
+    source: Source, report: Report, heads: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    fields = [
+        (f"field_{place}", Any, msgspec.field(default=msgspec.UNSET, name=head))
+        for place, head in enumerate(heads)
+    ]
+    names = [(name, head) for (name, *_), head in zip(fields, heads, strict=True)]
+    for row, record in records(source, msgspec.defstruct("Narrow", fields), report):
+        values = ((head, getattr(record, name)) for name, head in names)
+        yield row, {head: value for head, value in values if value is not msgspec.UNSET}
 
 
 def _rows(
     source: Source, plan: Plan, context: Context
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Number of the record, place of the row in it, and the row."""
-    record: dict[str, Any] | None = None
-    for row, record in _records(source, context.report):
+    whole: dict[str, Any] = {}
+    if source.path is not None and source.suffix in LINE_SUFFIXES:
+        # A path that is nowhere shows in the first record, read in full for the nearest one. Of
+        # the others only what a path begins with is decoded: token ids cost what skipping costs.
+        _, whole = next(_records(source, Report()), (0, {}))
+        list(plan.rows(whole, source.name, 0) if whole else ())
+        every = _records(source, context.report, plan.heads())
+    else:
+        every = _records(source, context.report)
+    for row, record in every:
+        whole = whole or record
         for place, values in enumerate(plan.rows(record, source.name, row)):
             yield row, place, values
-    if record is not None and context.plan:
-        plan.check_seen(record, source.name)
+    if whole and context.plan:
+        plan.check_seen(whole, source.name)
 
 
 def _ids(values: Mapping[str, Any], source: Source, row: int, default: str) -> tuple[str, str]:
