@@ -224,7 +224,7 @@ def test_plain_prompts_and_completions_are_a_message_each() -> None:
     assert reader.report.num_groups == 1
 
 
-def test_demonstrations_in_a_prompt_are_not_the_policys() -> None:
+def test_demonstrations_in_a_prompt_are_not_its_own_words() -> None:
     record = {
         "example_id": 0,
         "prompt": chat("example", "like so", "hall"),

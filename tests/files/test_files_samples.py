@@ -17,6 +17,7 @@ import pytest
 from written import CORPORA, seen, steps
 
 from graphgpo.files import ROW_SCHEMA, FileError, read_rows, write_rows
+from graphgpo.files.rows import TARGET_ROWS
 
 FORMATS = {
     "steps": "steps",
@@ -204,6 +205,6 @@ def test_memory_is_bounded_by_tables_of_some_rows(tmp_path: Path) -> None:
     reader = read_rows(tmp_path)
     sizes = [table.num_rows for table in reader]
     assert sum(sizes) == 150_000
-    assert max(sizes) <= 65_536
+    assert max(sizes) <= TARGET_ROWS
     assert (reader.report.num_groups, reader.report.num_rollouts) == (100, rollouts)
     assert reader.report.num_solved == rollouts // 2

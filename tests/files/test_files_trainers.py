@@ -18,6 +18,13 @@ def read(where: Any, **options: Any) -> tuple[RowReader, Any]:
     return reader, reader.table()
 
 
+def test_long_states_make_short_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphgpo.files.rows.TARGET_CHARACTERS", 1000)
+    records = [verl(f"a_{session}_0", input="x" * 400) for session in range(10)]
+    tables = list(read_rows(lines(tmp_path / "1.jsonl", records)))
+    assert [table.num_rows for table in tables] == [3, 3, 3, 1]
+
+
 # verl
 
 
@@ -251,7 +258,7 @@ def test_crashed_empty_and_other_agents_traces_are_left_out(tmp_path: Path) -> N
     }
 
 
-def test_prefilled_answers_are_not_the_policys(tmp_path: Path) -> None:
+def test_prefilled_answers_are_not_its_own_words(tmp_path: Path) -> None:
     nodes = [
         node(None, "user", "example"),
         node(0, "assistant", "like so"),

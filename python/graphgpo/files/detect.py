@@ -14,7 +14,7 @@ from . import tables
 from .errors import FileError, listed
 from .formats import ALIASES, FORMATS, messages, refused
 from .formats.atif import TRAJECTORY
-from .jsonl import document, records
+from .jsonl import NOT_JSON, document, records
 from .paths import DOCUMENT_SUFFIXES, Source
 from .report import Report
 
@@ -141,7 +141,7 @@ def _first_of_lines(source: Source) -> dict[str, Any]:
     line = source.first_line()
     try:
         record = msgspec.json.decode(line)
-    except ValueError:
+    except NOT_JSON:
         # What Python's json writes besides, or torn, or broken: the reader knows, of a file.
         record = {}
         if source.path is not None:

@@ -14,6 +14,9 @@ from .report import Report
 
 T = TypeVar("T")
 
+NOT_JSON = (msgspec.DecodeError, ValueError)
+"""What msgspec raises on other bytes; ValueError where they are not even UTF-8."""
+
 
 def records(source: Source, kind: type[T], report: Report) -> Iterator[tuple[int, T]]:
     """Every record of a JSON Lines file, with the number of its line from 0.
@@ -33,7 +36,7 @@ def records(source: Source, kind: type[T], report: Report) -> Iterator[tuple[int
             record = decode(line)
         except msgspec.ValidationError as error:
             raise FileError(wrong_type(error), source.name, row) from None
-        except ValueError as error:  # not JSON, or not UTF-8
+        except NOT_JSON as error:
             leniently = _python_json(line)
             if leniently is None:
                 if next(lines, None) is None:
@@ -61,7 +64,7 @@ def document(source: Source, kind: type[T]) -> T:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise FileError(wrong_type(error), source.name) from None
-    except ValueError as error:
+    except NOT_JSON as error:
         leniently = _python_json(data)
         if leniently is None:
             raise FileError(f"this is not JSON: {error}", source.name) from None

@@ -16,7 +16,7 @@ from .formats import FORMATS, Context
 from .mapping import Plan
 from .paths import DOCUMENT_SUFFIXES, OTHER_SUFFIXES, Source, sources
 from .report import SOLVED, Report
-from .rows import TARGET_ROWS, RowTables, concatenated
+from .rows import RowTables, concatenated
 
 _BY_NAME = {"rllm": ("episode_",), "atif": ("result.json",)}
 """How the files of a folder begin that a format takes."""
@@ -82,7 +82,7 @@ class RowReader:
             verdict = self.report.verdict(item.outcome)
             self.report.tally.add(item.group_id, item.trajectory_id, verdict)
             collected.add(item, verdict == SOLVED)
-            if len(collected) >= TARGET_ROWS:
+            if collected.is_full:
                 yield collected.take()
         yield collected.take()
 
@@ -127,7 +127,7 @@ def read_rows(
     Returns
     -------
     RowReader
-        Iterable of Arrow tables of about 65,536 rows, with columns group_id, trajectory_id,
+        Iterable of Arrow tables of about 16,384 rows, with columns group_id, trajectory_id,
         step_id, state, next_state (null: unknown), action, success, outcome, reward, source_file,
         source_row; its `report` says what was taken and what was left out. Ids are text. A group
         never spans training steps.

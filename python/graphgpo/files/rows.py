@@ -27,8 +27,11 @@ ROW_SCHEMA = pa.schema(
 )
 """Columns of the tables that `read_rows` yields."""
 
-TARGET_ROWS = 65_536
-"""Rows of a table, about: a rollout is never cut in two."""
+TARGET_ROWS = 16_384
+"""Rows of a table, about. More gain little, and states of agents can be long."""
+
+TARGET_CHARACTERS = 64 * 2**20
+"""Characters of states in a table that is made of rollouts, about."""
 
 
 @dataclass(slots=True)
@@ -56,17 +59,23 @@ class RowTables:
     def __init__(self, source_file: str) -> None:
         self._source_file = source_file
         self._columns: dict[str, list[Any]] = {}
+        self._num_characters = 0
         self._clear()
 
     def _clear(self) -> None:
         self._columns = {name: [] for name in ROW_SCHEMA.names}
+        self._num_characters = 0
 
-    def __len__(self) -> int:
-        return len(self._columns["state"])
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to take the table."""
+        num_rows = len(self._columns["state"])
+        return num_rows >= TARGET_ROWS or self._num_characters >= TARGET_CHARACTERS
 
     def add(self, rollout: Rollout, success: bool) -> None:
         """Append the steps of a rollout."""
         columns, count = self._columns, len(rollout.states)
+        self._num_characters += sum(map(len, rollout.states))
         source = rollout.source_row
         columns["group_id"] += [rollout.group_id] * count
         columns["trajectory_id"] += [rollout.trajectory_id] * count

@@ -30,9 +30,16 @@ def is_frame(value: Any) -> bool:
 
 def frame_source(frame: Any) -> Source:
     """A data frame as a source."""
-    if not isinstance(frame, pa.Table):
-        frame = pa.table(frame)
-    return Source("<DataFrame>", table=frame.drop_columns(_index_columns(frame)))
+    table = arrow_table(frame)
+    return Source("<DataFrame>", table=table.drop_columns(_index_columns(table)))
+
+
+def arrow_table(frame: Any) -> pa.Table:
+    """A data frame, or a mapping of columns, as an Arrow table."""
+    if isinstance(frame, pa.Table):
+        return frame
+    # Polars has texts of a newer kind in its stream, which few functions of Arrow 17 know.
+    return frame.to_arrow() if hasattr(frame, "to_arrow") else pa.table(frame)
 
 
 def _index_columns(table: pa.Table) -> list[str]:

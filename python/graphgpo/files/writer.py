@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from .errors import listed
 from .rows import ROW_SCHEMA
+from .tables import arrow_table, is_frame
 
 _METADATA_KEY = b"graphgpo"
 
@@ -152,7 +153,7 @@ class StepWriter:
         ValueError
             If one of these columns is missing.
         """
-        table = pa.table(rows) if not isinstance(rows, pa.Table) else rows
+        table = arrow_table(rows)
         missing = [name for name in _REQUIRED if name not in table.column_names]
         if missing:
             raise ValueError(f"rows have no {listed(missing)}")
@@ -173,18 +174,14 @@ _REQUIRED = ("group_id", "trajectory_id", "state", "success")
 
 
 def _portable(schema: pa.Schema) -> pa.Schema:
-    """Views of text, which polars hands over, as the text that every reader of files knows."""
+    """Views of text as the text that every reader of files knows."""
     plain = {"string_view": pa.string(), "binary_view": pa.binary()}
     fields = [field.with_type(plain.get(str(field.type), field.type)) for field in schema]
     return pa.schema(fields, schema.metadata)
 
 
 def _tables(rows: Any) -> Iterable[pa.Table]:
-    if isinstance(rows, pa.Table):
-        return [rows]
-    if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__dataframe__"):
-        return [pa.table(rows)]
-    return rows  # type: ignore[no-any-return]
+    return [arrow_table(rows)] if is_frame(rows) else rows
 
 
 @contextmanager
@@ -202,7 +199,13 @@ def _arrow(path: Path, schema: pa.Schema) -> Iterator[Any]:
 @contextmanager
 def _csv(path: Path, schema: pa.Schema) -> Iterator[Any]:
     with pa.csv.CSVWriter(path, schema) as writer:
-        yield writer.write_table
+
+        def write(table: pa.Table) -> None:
+            for batch in table.to_batches():
+                if batch.num_rows:  # Arrow 17 repeats the header after an empty one
+                    writer.write_batch(batch)
+
+        yield write
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..errors import FileError, quoted
-from ..jsonl import wrong_type
+from ..jsonl import NOT_JSON, wrong_type
 from ..rows import Rollout
 from ..tables import without_nulls
 from ..turns import Message, turns
@@ -42,7 +42,7 @@ def to_messages(value: Any, name: str, file: str, row: int | None) -> list[Messa
         return msgspec.convert(without_nulls(list(value)), list[Message])
     except msgspec.ValidationError as error:
         raise FileError(f"{name}: {wrong_type(error)}", file, row) from None
-    except (TypeError, ValueError):
+    except (TypeError, *NOT_JSON):
         raise FileError(
             f"{name} is {quoted(value)}, expected a list of messages", file, row
         ) from None

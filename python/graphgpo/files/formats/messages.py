@@ -14,7 +14,7 @@ import msgspec
 
 from .. import tables
 from ..errors import FileError, listed
-from ..jsonl import records, records_of_document
+from ..jsonl import NOT_JSON, records, records_of_document
 from ..paths import DOCUMENT_SUFFIXES, Source
 from ..rows import Rollout, group_key
 from ..turns import Message, compact_json
@@ -139,7 +139,7 @@ def _is_chat(value: Any) -> bool:
     if isinstance(value, str) and value[:1] == "[":
         try:
             value = msgspec.json.decode(value)
-        except ValueError:
+        except NOT_JSON:
             return False
     if value == []:
         return True
