@@ -50,6 +50,18 @@ def test_the_same_uid_at_two_steps_is_two_groups(tmp_path: Path) -> None:
     assert read(lines(tmp_path / "1.jsonl", records))[0].report.num_groups == 2
 
 
+def test_without_a_step_the_name_of_the_file_says_it(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        lines(tmp_path / f"{name}.jsonl", [verl(f"a_{i}_0", step=None) for i in (0, 1)])
+    assert read(tmp_path)[0].report.num_groups == 2
+
+
+def test_a_named_format_passes_over_other_files_of_a_folder(tmp_path: Path) -> None:
+    lines(tmp_path / "1.jsonl", [verl("a_0_0"), verl("a_1_0")])
+    lines(tmp_path / "metrics.jsonl", [{"loss": 1.0}])
+    assert read(tmp_path, format="verl")[0].report.num_files == 1
+
+
 @pytest.mark.parametrize("score", [None, float("nan")])
 def test_verl_without_score_is_unscored(score: Any, tmp_path: Path) -> None:
     records = [verl("a_0_0"), verl("a_1_0"), verl("a_2_0", score=score)]
@@ -426,3 +438,20 @@ def test_a_shell_agent_is_told_what_its_observations_are_not(tmp_path: Path) -> 
     for name in ("a", "b"):
         trial(tmp_path, name, [user("$"), agent("", "files", tool_calls=[call])])
     assert read(tmp_path)[0].report.warnings[0].startswith("shell agents:")
+
+
+def test_policies_that_are_mixed_are_named(tmp_path: Path) -> None:
+    for name, model in (("a", "big"), ("b", "small")):
+        trial(tmp_path, name, agent_info={"name": "terminus", "model_info": {"name": model}})
+    reader, _ = read(tmp_path)
+    assert reader.report.warnings == [
+        "rollouts of several policies (terminus big, terminus small) are compared with one "
+        "another; read those of one policy at a time"
+    ]
+
+
+def test_a_job_of_a_training_step_is_that_steps(tmp_path: Path) -> None:
+    for step in (1, 2):
+        for name in ("a", "b"):
+            trial(tmp_path / f"step_{step}", f"{name}{step}")
+    assert read(tmp_path)[0].report.num_groups == 2

@@ -197,19 +197,22 @@ def _without_subsets(given: list[Source], report: Report) -> list[Source]:
 
 
 def _of_format(given: list[Source], wanted: str, report: Report) -> tuple[list[Source], Detected]:
-    """Sources that are read as the format the user named."""
+    """Sources that are read as the format the user named.
+
+    What the user named is taken at his word; of what a folder or a glob has found, the files of
+    that format, or, where none looks like it, all that could be.
+    """
     if wanted in _BY_NAME:
         begins = _BY_NAME[wanted]
-        taken = [s for s in given if s.is_named or (s.path and s.path.name.startswith(begins))]
+        could = [s for s in given if s.is_named or (s.path and s.path.name.startswith(begins))]
+    elif wanted == "inspect":
+        could = [s for s in given if s.is_named or s.suffix == ".eval"]
     else:
-        taken = (
-            _mapped(given)
-            if wanted != "inspect"
-            else [s for s in given if s.is_named or s.suffix == ".eval"]
-        )
-    if not taken:
+        could = _mapped(given)
+    if not could:
         raise FileError(f"no file here is of format {wanted}", given[0].name)
-    if wanted != "messages":
-        return taken, Detected(wanted)
-    found = [(source, detect(source)) for source in taken]
-    return one_format([(s, d) for s, d in found if d.format == "messages"] or found, report)
+    if wanted == "messages":  # which has presets to find
+        found = [(source, detect(source)) for source in could]
+        return one_format([(s, d) for s, d in found if d.format == wanted] or found, report)
+    taken = [s for s in could if s.is_named or detect(s).format == wanted]
+    return taken or could, Detected(wanted)

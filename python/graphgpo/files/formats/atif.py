@@ -11,7 +11,7 @@ import msgspec
 from ..errors import FileError, listed
 from ..jsonl import document
 from ..paths import Source
-from ..rows import Rollout
+from ..rows import Rollout, group_key
 from ..turns import Message
 from .chats import rollout_of
 from .context import CRASHED, UNSCORED, Context
@@ -35,6 +35,19 @@ class Verdict(msgspec.Struct):
     rewards: dict[str, float | None] | None = None
 
 
+class ModelInfo(msgspec.Struct):
+    """The model behind an agent."""
+
+    name: str | None = None
+
+
+class AgentInfo(msgspec.Struct):
+    """Who tried."""
+
+    name: str | None = None
+    model_info: ModelInfo | None = None
+
+
 class Trial(msgspec.Struct):
     """`result.json`."""
 
@@ -42,6 +55,7 @@ class Trial(msgspec.Struct):
     trial_name: str
     verifier_result: Verdict | None = None
     exception_info: Any = None
+    agent_info: AgentInfo | None = None
 
 
 class Result(msgspec.Struct):
@@ -95,12 +109,15 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
         rollout = rollout_of(
             [message for step in _steps(first) for message in _messages(step)],
             outcome,
-            group_id=trial.task_name,
+            group_id=group_key(trial.task_name, training_step=source.training_step),
             trajectory_id=trial.trial_name,
             row=0,
             context=context,
         )
         if rollout is not None:
+            agent = trial.agent_info or AgentInfo()
+            model = agent.model_info.name if agent.model_info else None
+            context.saw_policy(f"{agent.name} {model}")
             yield rollout
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..mapping import Plan
 from ..report import Report
@@ -20,10 +20,20 @@ class Context:
     """Which of several scores is the outcome."""
 
     preset: str = ""
+    _policies: set[str] = field(default_factory=set)
 
     def leave_out(self, reason: str) -> None:
         """Count a rollout that is left out."""
         self.report.left_out[reason] += 1
+
+    def saw_policy(self, name: str) -> None:
+        """Say so where rollouts of several policies come together."""
+        self._policies.add(name)
+        if len(self._policies) == 2:
+            self.report.warn(
+                f"rollouts of several policies ({', '.join(sorted(self._policies))}) are compared "
+                "with one another; read those of one policy at a time"
+            )
 
     def saw_shell(self) -> None:
         """Say what a shell agent's observations are not."""

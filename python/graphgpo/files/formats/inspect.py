@@ -38,8 +38,9 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
     log = _package(source.name)
     try:
         header = log.read_eval_log(str(source.path), header_only=True)
+        context.saw_policy(header.eval.model)
         for row, sample in enumerate(_samples(log, header, str(source.path))):
-            rollout = _rollout(sample, header.eval.task, source.name, row, context)
+            rollout = _rollout(sample, header.eval.task, source, row, context)
             if rollout is not None:
                 yield rollout
     except FileError:
@@ -68,7 +69,8 @@ def _package(file: str) -> Any:
         ) from None
 
 
-def _rollout(sample: Any, task: str, file: str, row: int, context: Context) -> Rollout | None:
+def _rollout(sample: Any, task: str, source: Source, row: int, context: Context) -> Rollout | None:
+    file = source.name
     if sample.error is not None:
         context.leave_out(CRASHED)
         return None
@@ -80,7 +82,7 @@ def _rollout(sample: Any, task: str, file: str, row: int, context: Context) -> R
     return rollout_of(
         to_messages(messages, "messages", file, row),
         outcome,
-        group_id=group_key(task, sample.id),
+        group_id=group_key(task, sample.id, training_step=source.training_step),
         trajectory_id=sample.uuid or f"{file}:{sample.id}:{sample.epoch}",
         row=row,
         context=context,

@@ -65,6 +65,7 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
         If a step has neither an observation nor a chat that shows one.
     """
     episode = document(source, Episode)
+    step = source.training_step if episode.training_step is None else episode.training_step
     trajectories = episode.trajectories or []
     if not trajectories:
         context.leave_out(EMPTY)
@@ -78,9 +79,7 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
             context.leave_out(UNSCORED)
         else:
             yield Rollout(
-                group_id=group_key(
-                    episode.task_hash, trajectory.name or "", training_step=episode.training_step
-                ),
+                group_id=group_key(episode.task_hash, trajectory.name or "", training_step=step),
                 trajectory_id=f"{episode.episode_id}/{trajectory.uid or place}",
                 states=_states(steps, source.name),
                 last_state=None,

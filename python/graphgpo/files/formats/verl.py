@@ -65,10 +65,10 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
         if record.uid is None:
             raise refused.error("verl without ids", source.name, row)
         if record.traj_uid is not None:
-            group, session, index = _of_verl_agent(record, sessions, context)
+            group, session, index = _of_verl_agent(record, sessions, source, context)
         else:
             group, session, index = _of_uid(record.uid, source.name, row)
-        key = (group_key(group, training_step=record.step), session)
+        key = (_group_key(group, record, source), session)
         state = record.input if record.anchor_obs is None else as_text(record.anchor_obs)
         if state is None:
             raise FileError("there is no input, which is the state", source.name, row)
@@ -93,6 +93,11 @@ def read(source: Source, context: Context) -> Iterator[Rollout]:
         )
 
 
+def _group_key(group: str, record: Record, source: Source) -> str:
+    named = source.stem if source.stem.isdecimal() else None  # {step}.jsonl
+    return group_key(group, training_step=named if record.step is None else record.step)
+
+
 def _of_uid(uid: str, file: str, row: int) -> tuple[str, str, int]:
     parts = uid.rsplit("_", 2)
     if len(parts) != 3 or not parts[2].isdecimal():
@@ -106,7 +111,10 @@ def _of_uid(uid: str, file: str, row: int) -> tuple[str, str, int]:
 
 
 def _of_verl_agent(
-    record: Record, sessions: dict[tuple[str, str], list[_Step]], context: Context
+    record: Record,
+    sessions: dict[tuple[str, str], list[_Step]],
+    source: Source,
+    context: Context,
 ) -> tuple[str, str, int]:
     assert record.uid is not None
     assert record.traj_uid is not None
@@ -116,7 +124,7 @@ def _of_verl_agent(
         "no step_id: the steps of a rollout are taken in the order of their lines, which trainers "
         "that balance their batches change; dump step_id too"
     )
-    key = (group_key(record.uid, training_step=record.step), record.traj_uid)
+    key = (_group_key(record.uid, record, source), record.traj_uid)
     return record.uid, record.traj_uid, len(sessions.get(key, ()))
 
 
