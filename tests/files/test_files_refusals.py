@@ -96,11 +96,13 @@ def test_an_unknown_format_names_the_nearest() -> None:
 
 def test_one_rollout_a_task_is_nothing_to_compare(tmp_path: Path) -> None:
     rows = [{**row, "group_id": row["trajectory_id"]} for row in steps()]
-    assert message_of(lines(tmp_path / "a.jsonl", rows)) == (
-        "all 2 groups have one rollout each, so there is nothing to compare it with; sample every "
-        "task several times, or name the column that says which rollouts share a task "
-        "(group_ids=...)"
+    said = (
+        " has one rollout: there is nothing to compare it with; sample every task several times, "
+        "or name the column that says which rollouts share a task (group_ids=...)"
     )
+    path = lines(tmp_path / "a.jsonl", rows)
+    assert message_of(path) == f"each of the 2 groups{said}"
+    assert message_of(lines(path, rows[:2])) == f"the only group{said}"
 
 
 def test_some_groups_of_one_are_a_warning(tmp_path: Path) -> None:
@@ -204,6 +206,21 @@ def test_a_wrong_value_names_its_line(column: str, value: Any, said: str, tmp_pa
     rows[1][column] = value
     path = lines(tmp_path / "a.jsonl", rows)
     assert message_of(path) == f"{path}, line 2: {said}"
+
+
+def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
+    frame = pl.DataFrame(steps()).with_columns(state=pl.Series([b"a", b"\xff", b"b"]))
+    assert message_of(frame) == (
+        "<DataFrame>: state is of type large_binary and no text: Invalid UTF8 payload; store it as "
+        "text, such as hex"
+    )
+
+
+def test_numbers_may_be_decimals(tmp_path: Path) -> None:
+    frame = pl.DataFrame(steps()).with_columns(
+        success=pl.Series(["1.0", "1.0", "0.5"]).cast(pl.Decimal(4, 2))
+    )
+    assert read_rows(frame).table()["outcome"].to_pylist() == [1.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,11 @@ class Report:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
             raise FileError(f"no rollout is left to read: {reasons or 'the files have no records'}")
         if self.num_single == self.num_groups:
+            every = f"each of the {self.num_groups} groups"
             raise FileError(
-                f"all {self.num_groups} groups have one rollout each, so there is nothing to "
-                "compare it with; sample every task several times, or name the column that says "
-                "which rollouts share a task (group_ids=...)"
+                f"{every if self.num_groups > 1 else 'the only group'} has one rollout: there is "
+                "nothing to compare it with; sample every task several times, or name the column "
+                "that says which rollouts share a task (group_ids=...)"
             )
         if self.num_single:
             self.warn(

@@ -132,14 +132,16 @@ def _texts(values: Any, column: str, file: str) -> Any:
     try:
         return values.cast(pa.string())
     except pa.ArrowException as error:
-        raise FileError(f"{column} of type {kind} cannot be read as text: {error}", file) from None
+        raise FileError(
+            f"{column} is of type {kind} and no text: {error}; store it as text, such as hex", file
+        ) from None
 
 
 def _numbers(values: Any, column: str, file: str, first: int) -> Any:
     """Bools and float64 as they are; anything else value by value."""
     if pt.is_boolean(values.type):
         return values if column == "success" else values.cast(pa.float64())
-    if pt.is_integer(values.type) or pt.is_floating(values.type):
+    if pt.is_integer(values.type) or pt.is_floating(values.type) or pt.is_decimal(values.type):
         numbers = values.cast(pa.float64(), safe=False)
         return pc.if_else(pc.is_nan(numbers), None, numbers)
     convert = _BY_CONVERTING[column]
