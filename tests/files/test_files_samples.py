@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from written import CORPORA, seen, steps
+from written import CORPORA, lines, seen, steps
 
 from graphgpo.files import ROW_SCHEMA, FileError, read_rows, write_rows
 from graphgpo.files.rows import TARGET_ROWS
@@ -133,6 +133,15 @@ def test_stdin_is_read_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
     table = read_rows("-").table()
     assert seen(table) == seen(read_rows(CORPORA / "verl" / "1.jsonl").table())
     assert table["source_row"].to_pylist()[0] == 1  # after the blank line
+
+
+@pytest.mark.parametrize("options", [{}, {"format": "steps"}])
+def test_steps_on_stdin_lose_no_line(
+    options: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = lines(tmp_path / "a.jsonl", steps()).read_bytes()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert read_rows("-", **options).table()["source_row"].to_pylist() == [0, 1, 2]  # type: ignore[arg-type]
 
 
 def test_globs_folders_and_files_name_the_same_file_once(tmp_path: Path) -> None:

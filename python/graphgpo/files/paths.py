@@ -109,6 +109,7 @@ class Source:
         return self._stream
 
     def _lines_of_stdin(self) -> Iterator[tuple[int, bytes]]:
+        self.first_line()  # which stays for whoever reads from the start again
         number = -1
         for part in (self._head, self._stdin()):
             for line in part:

@@ -88,13 +88,13 @@ def _records(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every record of a file as a dict, with those of its folders' names.
 
-    `heads`: of JSON Lines, decode these keys only.
+    `heads`: decode these keys only, unless the file is one document.
     """
     hive = source.hive
     if tables.is_table(source):
         rows: Iterator[tuple[int, dict[str, Any]]] = (
             (first + place, row)
-            for first, batch in tables.batches(source, rows=1024)
+            for first, batch in tables.batches(source, heads, rows=1024)
             for place, row in enumerate(batch.to_pylist())
         )
     elif source.suffix in DOCUMENT_SUFFIXES:
@@ -124,7 +124,7 @@ def _rows(
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Number of the record, place of the row in it, and the row."""
     whole: dict[str, Any] = {}
-    if source.path is not None and source.suffix in LINE_SUFFIXES:
+    if tables.is_table(source) or (source.path is not None and source.suffix in LINE_SUFFIXES):
         # A path that is nowhere shows in the first record, read in full for the nearest one. Of
         # the others only what a path begins with is decoded: token ids cost what skipping costs.
         _, whole = next(_records(source, Report()), (0, {}))
