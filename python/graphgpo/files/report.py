@@ -16,7 +16,8 @@ FAILED, SOLVED, PARTIAL = range(3)
 """How a rollout counts. Partial: its outcome lies between 0 and the rule's; it counts as failed."""
 
 _TALLY = np.dtype([("rollout", np.uint64), ("group", np.uint64), ("verdict", np.uint8)])
-_MERGE_EVERY = 1 << 20
+_PACK_EVERY = 1 << 14
+_MERGE_EVERY = 1 << 20  # or as many as are merged already: sorting stays O(log n) a rollout
 
 
 class Tally:
@@ -27,6 +28,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._merged = np.empty(0, _TALLY)
+        self._packed: list[np.ndarray[Any, np.dtype[np.void]]] = []
+        self._num_packed = 0
         self._new: list[tuple[int, int, int]] = []
         self._last_group = ("", _digest(""))
 
@@ -36,26 +39,34 @@ class Tally:
             self._last_group = (group_id, _digest(group_id))
         rollout = _digest(f"{group_id}\0{trajectory_id}")
         self._new.append((rollout, self._last_group[1], verdict))
-        if len(self._new) >= _MERGE_EVERY:
-            self._merge(np.empty(0, _TALLY))
+        if len(self._new) >= _PACK_EVERY:
+            self._pack(np.array(self._new, _TALLY))
+            self._new = []
 
     def update(self, other: Tally) -> None:
         """Count what `other` has counted."""
-        self._merge(other.rollouts)
+        self._pack(other.rollouts)
 
     @property
     def rollouts(self) -> np.ndarray[Any, np.dtype[np.void]]:
         """One entry per distinct rollout."""
-        self._merge(np.empty(0, _TALLY))
+        if self._new or self._packed:
+            self._pack(np.array(self._new, _TALLY))
+            self._new = []
+            self._merge()
         return self._merged
 
-    def _merge(self, others: np.ndarray[Any, np.dtype[np.void]]) -> None:
-        if not self._new and not len(others):
-            return
-        every = np.concatenate([self._merged, np.array(self._new, _TALLY), others])
+    def _pack(self, entries: np.ndarray[Any, np.dtype[np.void]]) -> None:
+        self._packed.append(entries)
+        self._num_packed += len(entries)
+        if self._num_packed >= max(_MERGE_EVERY, len(self._merged)):
+            self._merge()
+
+    def _merge(self) -> None:
+        every = np.concatenate([self._merged, *self._packed])
         _, first = np.unique(every["rollout"], return_index=True)
         self._merged = every[first]
-        self._new = []
+        self._packed, self._num_packed = [], 0
 
 
 def _digest(text: str) -> int:
