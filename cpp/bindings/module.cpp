@@ -8,6 +8,7 @@
 
 #include "key_column.hpp"
 #include "pipeline.hpp"
+#include "states.hpp"
 
 namespace {
 
@@ -38,4 +39,5 @@ PYBIND11_MODULE(_core, module) {
     bindings::bind_numbers(module);        // numbers and flags from Python objects
     bindings::bind_arrow_numbers(module);  // ... from Arrow columns
     bindings::bind_pipeline(module);       // compute_advantages, build_graph
+    bindings::bind_states(module);         // texts normalised, near-duplicates
 }
