@@ -219,16 +219,19 @@ class Pass {
         if (classes_.urls && *at == 'h') {
             if (const Position last = url_end(at, end_)) return replace(at, last, "<url>");
         }
-        const bool may_be_time = is_digit(*at) || run_end - at == 3;
-        if (classes_.timestamps && may_be_time) {
+        const auto size = run_end - at;
+        const bool is_name = size == 3 && *at >= 'A' && *at <= 'Z';
+        if (classes_.timestamps && (is_name || is_digit(*at))) {
             if (const Position last = timestamp_end(at, end_, begin_)) {
                 return replace(at, last, "<time>");
             }
         }
-        if (classes_.uuids && run_end - at == 8 && (found & other_letter) == 0) {
+        if (classes_.uuids && size == 8 && (found & other_letter) == 0) {
             if (const Position last = uuid(at, end_, here)) return replace(at, last, "<uuid>");
         }
-        if (classes_.hex && is_hex_number(at, run_end, found)) return replace(at, run_end, "<hex>");
+        if (classes_.hex && (found & digit) != 0 && is_hex_number(at, run_end, found)) {
+            return replace(at, run_end, "<hex>");
+        }
         return nullptr;
     }
 
