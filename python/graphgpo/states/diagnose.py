@@ -145,14 +145,19 @@ def _chosen(
 
 
 def _without_differences(evidence: Evidence, switches: Sequence[Switch]) -> list[Switch]:
-    # One after the other: each that goes makes states finer, and the others may look better.
+    # Each that goes makes states finer, and the others may look better: of those that only seem
+    # to decide what happens, one at a time.
     active = list(switches)
     while active:
         verdicts = evidence.verdicts(active)
+        decided = [switch for switch in active if verdicts[switch].is_decided]
         guilty = [switch for switch in active if not verdicts[switch].is_noise]
-        if not guilty:
+        if decided:
+            active = [switch for switch in active if switch not in decided]
+        elif guilty:
+            active.remove(max(guilty, key=lambda one: (one.width, -verdicts[one].agreement)))
+        else:
             break
-        active.remove(max(guilty, key=lambda one: (one.width, -verdicts[one].agreement)))
     return active
 
 

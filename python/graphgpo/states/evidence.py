@@ -1,15 +1,17 @@
 """Whether a switch takes noise away, or a difference that matters.
 
-Looks at pairs of steps from different rollouts of a group whose states are one with all switches
-on, and that took one action. Where a switch takes a value away (the clock, the number of a train),
-noise shows in three ways, and a difference that matters in none:
+A switch takes a value away: the clock, the number of a train. Looks at pairs of steps from
+different rollouts of a group whose states are one with all switches on. A value matters
 
-- **The successors agree** whether the values agree or not. If they agree less where values differ,
-  the value decides what happens.
-- **What is done does not decide the value.** The next value is as good as independent of this one
-  (a new advertisement every time), or every value belongs to one position or one rollout (a
-  counter, a session), or this value alone decides the next (a counter that starts anew). A room's
-  number does none of that: it comes again, and the way taken decides the next one.
+- if **it decides what happens**: after the same action, successors agree less where values differ;
+- if **what is done decides it**: from one state with one value, the next value is the same after the
+  same action and another after another. So it is with a room's number and a piece on a board, but
+  not with a counter (the next one, whatever is done), an advertisement (any) or a session (none
+  comes twice).
+
+Where too few actions are known or come twice for the second question, a value is noise if the next
+one is as good as independent of it, if every value belongs to one position or one rollout, or if
+the value alone decides the next.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 from graphgpo.states.sample import Step
 from graphgpo.states.switches import Switch, replaced
 
-_PAIRS = 12  # of steps, for each step
+_PAIRS = 4  # of steps, for each step
 _FEWEST_PAIRS = 8  # that a share of pairs says something
 _WORSE = 0.1  # fewer successors may agree where values differ
 _LEAST_AGREEMENT = 0.75  # where nothing is there to compare with
@@ -34,6 +36,8 @@ class Verdict:
     """What the pairs say of one switch."""
 
     is_noise: bool
+    is_decided: bool
+    """What is done decides the value, as far as the steps show."""
     agreement: float
     """Of the pairs that it merges, the share with one successor."""
     pairs: int
@@ -45,6 +49,8 @@ class Evidence:
 
     def __init__(self, steps: Sequence[Step], switches: Sequence[Switch]) -> None:
         self.steps = steps
+        self._knows_actions = any(step.action is not None for step in steps)
+        self._values: dict[Switch, dict[Any, tuple[str, ...]]] = {}
         self._spans: dict[str, dict[Switch, list[tuple[int, int]]]] = {}
         for step in steps:
             for text in (step.state, step.next_state):
@@ -65,7 +71,31 @@ class Evidence:
         """Of each of the switches, all of them on."""
         coarse = self._coarse(switches)
         pairs = list(self._pairs(coarse))
+        self._values = {switch: self._values_of(switch, switches) for switch in switches}
         return {switch: self._verdict(switch, pairs, coarse) for switch in switches}
+
+    def _values_of(
+        self, switch: Switch, switches: Sequence[Switch]
+    ) -> dict[Any, tuple[str, ...]]:
+        """What it takes out of each text, less what narrower ones of `switches` would take."""
+        narrower = [other for other in switches if other.width < switch.width]
+
+        def value(text: str, begin: int, end: int) -> str:
+            inner = [
+                [
+                    (max(first, begin) - begin, min(last, end) - begin)
+                    for first, last in self._spans[text][other]
+                    if first < end and last > begin
+                ]
+                for other in narrower
+            ]
+            return replaced(text[begin:end], inner)
+
+        return {
+            text: tuple(value(text, begin, end) for begin, end in spans[switch])
+            for text, spans in self._spans.items()
+            if spans[switch]
+        }
 
     def _coarse(self, switches: Sequence[Switch]) -> dict[Any, str]:
         return {
@@ -91,35 +121,68 @@ class Evidence:
         self, switch: Switch, pairs: list[tuple[Step, Step]], coarse: dict[Any, str]
     ) -> Verdict:
         same, differ = _Share(), _Share()  # successors agree, by whether values do
-        kept, renewed = _Share(), _Share()  # next values agree, successors and actions being one
-        alone = _Share()  # next values agree where values do, whatever was done
-        apart = _Share()  # equal values at two positions
         for a, b in pairs:
             is_same = self._value(a.state, switch) == self._value(b.state, switch)
-            agrees = coarse.get(a.next_state, a.next_state) == coarse.get(
-                b.next_state, b.next_state
-            )
-            (same if is_same else differ).add(agrees)
-            if is_same:
-                apart.add(a.position != b.position)
-            next_a, next_b = self._value(a.next_state, switch), self._value(b.next_state, switch)
-            if agrees and next_a and next_b:
-                (kept if is_same else renewed).add(next_a == next_b)
-        for a, b in self._of_one_value(switch):
-            alone.add(self._value(a.next_state, switch) == self._value(b.next_state, switch))
-
-        verdict = Verdict(is_noise=True, agreement=differ.share, pairs=differ.count)
+            (same if is_same else differ).add(_successor(a, coarse) == _successor(b, coarse))
         decides = differ.share < _LEAST_AGREEMENT
         if same.count >= _FEWEST_PAIRS:
             decides = differ.share < same.share - _WORSE
-        if differ.count == 0 or (decides and self._knows_actions()):
-            return Verdict(is_noise=False, agreement=differ.share, pairs=differ.count)
+        is_decided = self._is_decided_by_actions(switch, coarse)
+        if is_decided is None:
+            is_decided = self._is_decided_somehow(switch, pairs, coarse)
+        return Verdict(
+            is_noise=differ.count > 0 and not is_decided and not (decides and self._knows_actions),
+            is_decided=is_decided,
+            agreement=differ.share,
+            pairs=differ.count,
+        )
+
+    def _is_decided_by_actions(self, switch: Switch, coarse: dict[Any, str]) -> bool | None:
+        """Whether what is done decides the next value; None where too little is known."""
+        if not self._knows_actions:
+            return None
+        alike: dict[tuple[Any, ...], list[tuple[Step, Any]]] = defaultdict(list)
+        for step in self.steps:
+            next_value = self._value(step.next_state, switch)
+            if next_value and isinstance(step.state, str):
+                value = self._value(step.state, switch)
+                alike[step.group, coarse[step.state], value].append((step, next_value))
+        num_known = num_deciding = 0
+        rng = random.Random(0)
+        for bucket in alike.values():
+            by_same, by_other = _Share(), _Share()  # action: next values agree
+            for i, (step, next_value) in enumerate(bucket):
+                for other, other_value in bucket[:i] if i <= 8 else rng.sample(bucket[:i], 8):
+                    if other.rollout != step.rollout:
+                        is_same = other.action == step.action
+                        (by_same if is_same else by_other).add(next_value == other_value)
+            if by_same.count >= 3 and by_other.count >= 3:
+                num_known += 1
+                num_deciding += by_same.share >= 0.9 and by_other.share <= 0.8
+        if num_known == 0:
+            return None
+        return num_deciding >= max(2, 0.02 * num_known)
+
+    def _is_decided_somehow(
+        self, switch: Switch, pairs: list[tuple[Step, Step]], coarse: dict[Any, str]
+    ) -> bool:
+        """Whether values look like a part of the state, actions unknown."""
+        kept, renewed = _Share(), _Share()  # next values agree, successors being one
+        apart = _Share()  # equal values at two positions
+        for a, b in pairs:
+            is_same = self._value(a.state, switch) == self._value(b.state, switch)
+            if is_same:
+                apart.add(a.position != b.position)
+            next_a, next_b = self._value(a.next_state, switch), self._value(b.next_state, switch)
+            if next_a and next_b and _successor(a, coarse) == _successor(b, coarse):
+                (kept if is_same else renewed).add(next_a == next_b)
+        alone = _Share()  # next values agree where values do
+        for a, b in self._of_one_value(switch):
+            alone.add(self._value(a.next_state, switch) == self._value(b.next_state, switch))
         is_new = kept.count < _FEWEST_PAIRS or kept.share <= renewed.share + _WORSE
         is_bound = apart.count < _FEWEST_PAIRS or apart.share < 0.05
         is_alone = alone.count >= _FEWEST_PAIRS and alone.share >= 0.98
-        if is_new or is_bound or is_alone:
-            return verdict
-        return Verdict(is_noise=False, agreement=differ.share, pairs=differ.count)
+        return not (is_new or is_bound or is_alone)
 
     def _of_one_value(self, switch: Switch) -> Iterator[tuple[Step, Step]]:
         alike: dict[tuple[Any, ...], list[Step]] = defaultdict(list)
@@ -135,11 +198,11 @@ class Evidence:
                     yield other, step
 
     def _value(self, text: Any, switch: Switch) -> tuple[str, ...]:
-        spans = self._spans.get(text, {}).get(switch, ())
-        return tuple(text[begin:end] for begin, end in spans)
+        return self._values[switch].get(text, ())
 
-    def _knows_actions(self) -> bool:
-        return any(step.action is not None for step in self.steps)
+
+def _successor(step: Step, coarse: dict[Any, str]) -> Any:
+    return coarse.get(step.next_state, step.next_state)
 
 
 class _Share:

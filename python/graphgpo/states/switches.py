@@ -24,9 +24,9 @@ CLASS_WORDS = {
 }
 
 _MAX_SWITCHES = 14
-_PROBES = 48  # states compared with their neighbours
+_PROBES = 32  # states compared with their neighbours
 _CANDIDATES = 150  # states of the group each of them is compared with
-_MAX_TOKENS = 1_500
+_MAX_TOKENS = 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def near_states(steps: list[Step], noise: list[Switch]) -> list[tuple[str, str]]
                 for i, other_bag in enumerate(bags)
                 if others[i] != text
             )
-            pairs += [(text, others[i]) for _, i in by_distance[:4]]
+            pairs += [(text, others[i]) for _, i in by_distance[:3]]
     return pairs
 
 
