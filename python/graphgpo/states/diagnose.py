@@ -210,7 +210,10 @@ def _lone(steps: list[Step], before: Shares, where: str) -> Finding:
     return Finding(
         kind="lone",
         words=f"{before.lone_steps:,} of {before.steps:,} steps{where} are alone in their state, "
-        "and no switch is known to merge them without merging true differences",
+        "and no switch is known to merge them without merging true differences"
+        + (
+            "" if any(step.action is not None for step in steps) else "; with actions more is known"
+        ),
         of=before.lone_steps,
         nearest=_nearest(steps, []),
         certainty=before.lone_steps / before.steps,

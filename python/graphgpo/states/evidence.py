@@ -9,9 +9,9 @@ different rollouts of a group whose states are one with all switches on. A value
   not with a counter (the next one, whatever is done), an advertisement (any) or a session (none
   comes twice).
 
-Where too few actions are known or come twice for the second question, a value is noise if the next
-one is as good as independent of it, if every value belongs to one position or one rollout, or if
-the value alone decides the next.
+Where too few actions come twice for the second question, a value is noise only if the next one is
+as good as independent of it, or if every value belongs to one position or one rollout; where none
+is known, only the latter will do for all but clocks and ids.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ class Evidence:
         self._values = {switch: self._values_of(switch, switches) for switch in switches}
         return {switch: self._verdict(switch, pairs, coarse) for switch in switches}
 
-    def _values_of(
-        self, switch: Switch, switches: Sequence[Switch]
-    ) -> dict[Any, tuple[str, ...]]:
+    def _values_of(self, switch: Switch, switches: Sequence[Switch]) -> dict[Any, tuple[str, ...]]:
         """What it takes out of each text, less what narrower ones of `switches` would take."""
         narrower = [other for other in switches if other.width < switch.width]
 
@@ -122,16 +120,18 @@ class Evidence:
     ) -> Verdict:
         same, differ = _Share(), _Share()  # successors agree, by whether values do
         for a, b in pairs:
-            is_same = self._value(a.state, switch) == self._value(b.state, switch)
-            (same if is_same else differ).add(_successor(a, coarse) == _successor(b, coarse))
-        decides = differ.share < _LEAST_AGREEMENT
+            value = self._value(a.state, switch)
+            is_same = value == self._value(b.state, switch)
+            if value or not is_same:
+                (same if is_same else differ).add(_successor(a, coarse) == _successor(b, coarse))
+        decides = self._knows_actions and differ.share < _LEAST_AGREEMENT
         if same.count >= _FEWEST_PAIRS:
             decides = differ.share < same.share - _WORSE
         is_decided = self._is_decided_by_actions(switch, coarse)
         if is_decided is None:
             is_decided = self._is_decided_somehow(switch, pairs, coarse)
         return Verdict(
-            is_noise=differ.count > 0 and not is_decided and not (decides and self._knows_actions),
+            is_noise=differ.count > 0 and not is_decided and not decides,
             is_decided=is_decided,
             agreement=differ.share,
             pairs=differ.count,
@@ -161,7 +161,8 @@ class Evidence:
                 num_deciding += by_same.share >= 0.9 and by_other.share <= 0.8
         if num_known == 0:
             return None
-        return num_deciding >= max(2, 0.02 * num_known)
+        fewest = 1 if switch.width > 1 else 2
+        return num_deciding >= max(fewest, 0.02 * num_known)
 
     def _is_decided_somehow(
         self, switch: Switch, pairs: list[tuple[Step, Step]], coarse: dict[Any, str]
@@ -176,26 +177,12 @@ class Evidence:
             next_a, next_b = self._value(a.next_state, switch), self._value(b.next_state, switch)
             if next_a and next_b and _successor(a, coarse) == _successor(b, coarse):
                 (kept if is_same else renewed).add(next_a == next_b)
-        alone = _Share()  # next values agree where values do
-        for a, b in self._of_one_value(switch):
-            alone.add(self._value(a.next_state, switch) == self._value(b.next_state, switch))
-        is_new = kept.count < _FEWEST_PAIRS or kept.share <= renewed.share + _WORSE
+        fewest = 1 if switch.width > 1 else _FEWEST_PAIRS  # what takes more has to show more
+        is_new = kept.count < fewest or kept.share <= renewed.share + _WORSE
         is_bound = apart.count < _FEWEST_PAIRS or apart.share < 0.05
-        is_alone = alone.count >= _FEWEST_PAIRS and alone.share >= 0.98
-        return not (is_new or is_bound or is_alone)
-
-    def _of_one_value(self, switch: Switch) -> Iterator[tuple[Step, Step]]:
-        alike: dict[tuple[Any, ...], list[Step]] = defaultdict(list)
-        for step in self.steps:
-            value = self._value(step.state, switch)
-            if value and self._value(step.next_state, switch):
-                alike[step.group, value].append(step)
-        rng = random.Random(0)
-        for bucket in alike.values():
-            for i, step in enumerate(bucket[1:], 1):
-                other = bucket[rng.randrange(i)]
-                if other.rollout != step.rollout:
-                    yield other, step
+        if not self._knows_actions and (switch.width > 0 or switch.name == "numbers"):
+            return not is_bound  # an exit code may look as new as an advertisement
+        return not (is_new or is_bound)
 
     def _value(self, text: Any, switch: Switch) -> tuple[str, ...]:
         return self._values[switch].get(text, ())

@@ -172,9 +172,7 @@ def _expressions(name: str, given: Any) -> tuple[str | re.Pattern[str], ...]:
     return expressions
 
 
-def _spans(
-    expressions: tuple[str | re.Pattern[str], ...], text: str
-) -> Iterator[tuple[int, int]]:
+def _spans(expressions: tuple[str | re.Pattern[str], ...], text: str) -> Iterator[tuple[int, int]]:
     """Where they match, without empty matches; ascending and apart, where several overlap joined."""
     spans = sorted(
         match.span()

@@ -42,9 +42,7 @@ CLASSES: dict[str, tuple[str, str]] = {
     "uuids": ("<uuid>", START + r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}" + END),
     "hex": (
         "<hex>",
-        START
-        + r"(?:0[xX][0-9A-Fa-f]+|(?=[0-9]*[A-Fa-f])(?=[A-Fa-f]*[0-9])[0-9A-Fa-f]{8,})"
-        + END,
+        START + r"(?:0[xX][0-9A-Fa-f]+|(?=[0-9]*[A-Fa-f])(?=[A-Fa-f]*[0-9])[0-9A-Fa-f]{8,})" + END,
     ),
     "numbers": ("<num>", r"[0-9]+"),
     "whitespace": ("", r"[ \t]*\r?\n(?=[ \t\r\n]*[^ \t\r\n])|[ \t\r\n]+\Z"),

@@ -71,7 +71,9 @@ def read_steps(
     num_rows = len(columns["states"])
     for name, column in columns.items():
         if len(column) != num_rows:
-            raise ValueError(f"{name} has {len(column)} rows and states {num_rows}; expected as many")
+            raise ValueError(
+                f"{name} has {len(column)} rows and states {num_rows}; expected as many"
+            )
 
     rollouts: dict[tuple[Any, Any], list[int]] = defaultdict(list)
     for row in range(num_rows):

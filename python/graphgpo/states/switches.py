@@ -65,7 +65,9 @@ def found_switches(steps: list[Step]) -> list[Switch]:
     counts: Counter[Switch] = Counter()
     for a, b in near_states(steps, found):
         counts.update(set(_differences(a, b)))
-    expressions = sorted(counts.items(), key=lambda item: (-item[1], item[0].width, item[0].expression))
+    expressions = sorted(
+        counts.items(), key=lambda item: (-item[1], item[0].width, item[0].expression)
+    )
     return found + [switch for switch, count in expressions if count >= 2][:_MAX_SWITCHES]
 
 
@@ -208,4 +210,3 @@ def marked(a: str, b: str, *, context: int = 30) -> tuple[str, str]:
         return f"{before}«{stretch}»{after}"
 
     return around(a), around(b)
-
