@@ -117,7 +117,19 @@ CLEAN_COLUMN = ["<time> hall", "bath", "<time> hall", "靴 <hex>"]
         pl.Series,
         pd.Series,
     ],
-    ids="list tuple fixed object string_dtype arrow large dictionary chunked polars pandas".split(),
+    ids=[
+        "list",
+        "tuple",
+        "fixed",
+        "object",
+        "string_dtype",
+        "arrow",
+        "large",
+        "dictionary",
+        "chunked",
+        "polars",
+        "pandas",
+    ],
 )
 def test_every_kind_of_text_column_gives_the_same_list(make: Any) -> None:
     assert normalise(make(TEXT_COLUMN)) == CLEAN_COLUMN

@@ -217,7 +217,7 @@ def shell() -> World:
 
 
 def board_game() -> World:
-    """A piece on a board of 6 x 6, with a score beside it: nothing is noise, all states are alike."""
+    """A piece on a board of 6 x 6, with a score beside it: no noise, and all states are alike."""
 
     def walk(rng: random.Random, group: int) -> Iterator[Step]:
         x, y, keys = rng.randrange(6), group % 6, 0

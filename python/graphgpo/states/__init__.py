@@ -1,4 +1,4 @@
-"""What counts as one state: noise, near-duplicates, and what is wrong with the states of a batch."""
+"""What counts as one state: noise, near-duplicates, and what is wrong with states."""
 
 from __future__ import annotations
 

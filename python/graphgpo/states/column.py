@@ -37,10 +37,12 @@ def element_list(name: str, values: Any) -> list[Any]:
     [3, 4]
     """
     column = elements(name, values)
-    if column is None:
-        plain = plain_column(name, values)
-        column = plain if isinstance(plain, np.ndarray) else _arrow_values(name, plain)
-    return list(column.tolist() if isinstance(column, np.ndarray) else column)
+    if column is not None:
+        return list(column)
+    plain = plain_column(name, values)
+    if isinstance(plain, np.ndarray):
+        return plain.tolist() if plain.ndim == 1 else list(plain)
+    return _arrow_values(name, plain)
 
 
 def _arrow_values(name: str, values: Any) -> list[Any]:

@@ -4,8 +4,8 @@ A switch takes a value away: the clock, the number of a train. Looks at pairs of
 different rollouts of a group whose states are one with all switches on. A value matters
 
 - if **it decides what happens**: after the same action, successors agree less where values differ;
-- if **what is done decides it**: from one state with one value, the next value is the same after the
-  same action and another after another. So it is with a room's number and a piece on a board, but
+- if **what is done decides it**: from one state with one value, the next value is the same after
+  the same action and another after another. So it is with a room's number and a piece on a board, but
   not with a counter (the next one, whatever is done), an advertisement (any) or a session (none
   comes twice).
 

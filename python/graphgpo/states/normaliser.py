@@ -1,9 +1,9 @@
-"""Noise in observations made a tag: clocks, ids, addresses, whatever differs and does not matter."""
+"""Noise in observations made a tag: clocks, ids, whatever differs and does not matter."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -57,10 +57,10 @@ class Normaliser:
     whitespace: bool = True
     r"""Blanks before a line's end and whitespace at the text's end go, and a line ends in \n."""
 
-    ignore: tuple[str | re.Pattern[str], ...] = ()
+    ignore: Sequence[str | re.Pattern[str]] = ()
     """Regular expressions of further noise: `<ignored>`. Empty matches count for nothing."""
 
-    keep: tuple[str | re.Pattern[str], ...] = ()
+    keep: Sequence[str | re.Pattern[str]] = ()
     """Regular expressions of what matters, whatever else matches there."""
 
     def __post_init__(self) -> None:
@@ -172,8 +172,8 @@ def _expressions(name: str, given: Any) -> tuple[str | re.Pattern[str], ...]:
     return expressions
 
 
-def _spans(expressions: tuple[str | re.Pattern[str], ...], text: str) -> Iterator[tuple[int, int]]:
-    """Where they match, without empty matches; ascending and apart, where several overlap joined."""
+def _spans(expressions: Sequence[str | re.Pattern[str]], text: str) -> Iterator[tuple[int, int]]:
+    """Where they match, without empty matches; ascending, and joined where several overlap."""
     spans = sorted(
         match.span()
         for expression in expressions

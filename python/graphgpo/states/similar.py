@@ -27,7 +27,7 @@ class SimilarStates:
     """Distinct texts of the largest component; components chain, so this is worth a look."""
 
 
-def similar_components(texts: Any, threshold: float, *, group_ids: Any = None) -> SimilarStates:
+def similar_components(texts: Any, threshold: Any, *, group_ids: Any = None) -> SimilarStates:
     """Connected components of near-duplicates, group by group.
 
     Two texts a and b are neighbours if ``2 * LCS(a, b) / (len(a) + len(b)) >= threshold``, where

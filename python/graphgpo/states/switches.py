@@ -77,7 +77,7 @@ def near_states(steps: list[Step], noise: list[Switch]) -> list[tuple[str, str]]
     for step in steps:
         if isinstance(step.state, str):
             groups[step.group][step.state] = None
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     probes_left = _PROBES
     for states in groups.values():
         texts = list(dict.fromkeys(without(text, noise) for text in states))
