@@ -5,9 +5,9 @@ different rollouts of a group whose states are one with all switches on. A value
 
 - if **it decides what happens**: after the same action, successors agree less where values differ;
 - if **what is done decides it**: from one state with one value, the next value is the same after
-  the same action and another after another. So it is with a room's number and a piece on a board, but
-  not with a counter (the next one, whatever is done), an advertisement (any) or a session (none
-  comes twice).
+  the same action and another after another. So it is with a room's number and a piece on a board,
+  but not with a counter (the next one, whatever is done), an advertisement (any) or a session
+  (none comes twice).
 
 Where too few actions come twice for the second question, a value is noise only if the next one is
 as good as independent of it, or if every value belongs to one position or one rollout; where none
