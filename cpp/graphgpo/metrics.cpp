@@ -120,7 +120,7 @@ void tally_ends(Group& group, GraphTally& tally) {
         flag = 1;
     }
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
-        if (rollouts.succeeded[t] == 1) continue;
+        if (rollouts.succeeded[t] != 0) continue;
         const StepId last = rollouts.steps.row(id_of(t)).back();
         tally.ends_at_start += is_start[index(graph.target[index(last)])];
     }

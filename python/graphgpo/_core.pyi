@@ -129,3 +129,18 @@ def build_graph(
     mask: NDArray[np.bool_] | None,
     num_threads: int,
 ) -> dict[str, Any]: ...
+def normalise_texts(
+    *,
+    texts: list[str],
+    urls: bool,
+    timestamps: bool,
+    uuids: bool,
+    hex: bool,
+    numbers: bool,
+    whitespace: bool,
+    kept: list[list[tuple[int, int]]] | None,
+) -> list[str]: ...
+def texts_of_column(*, column: KeyColumn) -> list[str | None] | None: ...
+def similar_components(
+    *, texts: list[str], groups: NDArray[np.int32], threshold: float
+) -> tuple[NDArray[np.int32], int, int]: ...
