@@ -470,20 +470,20 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"success": [False, None, False]},
         ValueError,
-        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of a "
-        "rollout without a verdict, or on none",
+        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of "
+        "a rollout without a verdict, or on none",
     ),
     (
         {"success": pa.array([False, None, False])},
         ValueError,
-        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of a "
-        "rollout without a verdict, or on none",
+        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of "
+        "a rollout without a verdict, or on none",
     ),
     (
         {"success": [None, True, False]},
         ValueError,
-        "success[0] is None but row 1 of its trajectory has a bool; expected None on every row of a "
-        "rollout without a verdict, or on none",
+        "success[0] is None but row 1 of its trajectory has a bool; expected None on every row of "
+        "a rollout without a verdict, or on none",
     ),
     (
         {"action_valid": [True, None, True]},
@@ -580,13 +580,21 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ),
     # options
     ({"omega": 1.0}, ValueError, "omega is 1.0; expected a number between 0 and 1, both excluded"),
-    ({"omega": float("nan")}, ValueError, "omega is nan; expected a number between 0 and 1, both excluded"),
+    (
+        {"omega": float("nan")},
+        ValueError,
+        "omega is nan; expected a number between 0 and 1, both excluded",
+    ),
     (
         {"omega": "0.1"},
         TypeError,
         "omega is '0.1' (str); expected a number between 0 and 1, both excluded",
     ),
-    ({"omega": True}, TypeError, "omega is True (bool); expected a number between 0 and 1, both excluded"),
+    (
+        {"omega": True},
+        TypeError,
+        "omega is True (bool); expected a number between 0 and 1, both excluded",
+    ),
     ({"success_reward": 0}, ValueError, "success_reward is 0; expected a finite number > 0"),
     ({"epsilon": 0.0}, ValueError, "epsilon is 0.0; expected a finite number > 0"),
     (

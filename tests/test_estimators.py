@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import graphgpo
-from examples_of import an_example, an_estimator
+from examples_of import an_estimator, an_example
 from graphgpo import Estimator, GraphGPO, blocks, estimators
 from graphgpo.blocks import MeanStd, ReturnToGo, Task, Term
 from graphgpo.columns import COLUMNS
@@ -105,9 +105,9 @@ def test_numbers_out_of_range_are_refused(name: str, field: Any, hint: Any) -> N
     given = an_example(name)
     words = field.metadata["allowed"].words
     for value in (float("nan"), float("inf"), -float("inf")):
-        with pytest.raises(ValueError) as refused:
+        text = re.escape(f"{field.name} is {value!r}; expected {words}")
+        with pytest.raises(ValueError, match=f"^{text}$"):
             estimators.make({**given, field.name: value})
-        assert str(refused.value) == f"{field.name} is {value!r}; expected {words}"
     for wrong in ("0.1", True, None, 1j):
         with pytest.raises(TypeError) as caught:
             estimators.make({**given, field.name: wrong})
@@ -129,10 +129,9 @@ def test_choices_are_these_words(name: str, field: Any, hint: Any) -> None:
         made = estimators.make({**given, field.name: choice})
         assert getattr(made, field.name) == choice
         assert made.terms()
-    with pytest.raises(ValueError) as caught:
-        estimators.make({**given, field.name: "else"})
     choices = ", ".join(map(repr, get_args(hint)))
-    assert str(caught.value) == f"{field.name} is 'else'; expected one of {choices}"
+    with pytest.raises(ValueError, match=f"^{field.name} is 'else'; expected one of {choices}$"):
+        estimators.make({**given, field.name: "else"})
 
 
 def test_a_bool_is_a_bool() -> None:
@@ -202,7 +201,7 @@ def test_the_recipes_gamma_is_explained_where_there_is_no_discount() -> None:
 
 
 def test_an_unknown_name_is_refused_with_what_may_have_been_meant() -> None:
-    with pytest.raises(ValueError, match="estimator is 'graph_gpo'; did you mean 'graphgpo'?"):
+    with pytest.raises(ValueError, match=r"estimator is 'graph_gpo'; did you mean 'graphgpo'\?"):
         estimators.load("graph_gpo")
     with pytest.raises(ValueError, match="estimator is ''; expected one of 'crbc', 'dr_grpo'"):
         estimators.load("")
@@ -242,9 +241,9 @@ def test_the_recipe_differs_in_four_options() -> None:
 
 def test_an_estimator_cannot_be_changed_or_given_by_position() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        GraphGPO().omega = 0.5  # type: ignore[misc]
+        GraphGPO().omega = 0.5
     with pytest.raises(TypeError):
-        GraphGPO(0.5)  # type: ignore[misc]
+        GraphGPO(0.5)
 
 
 # --- what an estimator is made from ---------------------------------------------------------------
@@ -373,7 +372,7 @@ def test_an_estimator_may_be_made_where_it_is_used() -> None:
     assert MyOwnReturns.name == "my_own_returns"
     result = graphgpo.compute_advantages(**TWO_ROLLOUTS, estimator=MyOwnReturns(gamma=0.9))
     assert result.advantages[0] > 0
-    with pytest.raises(ValueError, match="gamma is 1.5; expected less than 1"):
+    with pytest.raises(ValueError, match=r"gamma is 1\.5; expected less than 1"):
         MyOwnReturns(gamma=1.5)
 
 
@@ -404,7 +403,8 @@ def texts_beside_each_other(tree: ast.AST) -> Iterator[set[str]]:
             parts = list(node.elts)
         else:
             continue
-        yield {part.value for part in parts if isinstance(part, ast.Constant)}
+        values = [part.value for part in parts if isinstance(part, ast.Constant)]
+        yield {value for value in values if isinstance(value, str)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)

@@ -649,7 +649,8 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
         "group_ids",
         [0, torch.ones(2, dtype=torch.int64), 0],
         TypeError,
-        "group_ids[1] is tensor([1, 1]) (Tensor); expected int, str, bytes, UUID or a tuple of these",
+        "group_ids[1] is tensor([1, 1]) (Tensor); expected int, str, bytes, UUID or a tuple of "
+        "these",
     ),
     (
         "group_ids",
@@ -685,8 +686,8 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
         "success",
         [0, np.complex64(1), 0],
         TypeError,
-        "success[1] is np.complex64(1+0j) (complex64); expected a bool, exactly 0 or 1, or None for "
-        "no verdict",
+        "success[1] is np.complex64(1+0j) (complex64); expected a bool, exactly 0 or 1, or None "
+        "for no verdict",
     ),
     (
         "rewards",

@@ -11,8 +11,8 @@ from hypothesis import given
 
 from batches import Columns, Only, rollouts, take
 from conftest import Compute
-from graphgpo import reference
 from graphgpo import compute_advantages as fast
+from graphgpo import reference
 from graphgpo.blocks import Given, Outcome, Raw, Task, Term
 
 # Four groups: all win, two of three win, none wins, nobody judged one of two.
@@ -195,8 +195,9 @@ def test_whether_a_batch_is_inert_is_asked_of_what_the_estimator_gives(compute: 
 def test_counts_add_up(compute: Compute, columns: Columns) -> None:
     found = measured(compute, columns)
     judged = found["num_trajectories"] - found["rollouts_without_verdict"]
-    assert found["groups_solved"] + found["groups_mixed"] + found["groups_without_success"] == (
-        found["num_groups"]
+    assert (
+        found["groups_solved"] + found["groups_mixed"] + found["groups_without_success"]
+        == (found["num_groups"])
     )
     assert 0 <= found["success_rate"] <= 1
     assert found["success_rate"] * judged == pytest.approx(round(found["success_rate"] * judged))

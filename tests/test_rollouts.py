@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from unittest.mock import patch
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import graphgpo
 from batches import Columns, Shape, assert_same_bits, batches, random_walks, rollouts
 from examples_of import an_estimator
-from graphgpo import GraphGPO, Rollouts, estimators
+from graphgpo import GraphGPO, Rollouts, _core, estimators, ingest
 from graphgpo import rollouts as rollouts_module
 from graphgpo.blocks import Given, Raw, Term
 from graphgpo.columns import COLUMNS
@@ -72,12 +73,8 @@ def test_one_question_is_compute_advantages(batch: tuple[Columns, Columns]) -> N
 
 def test_columns_are_read_once() -> None:
     with (
-        patch.object(rollouts_module, "read_batch", wraps=rollouts_module.read_batch) as read,
-        patch.object(
-            rollouts_module._core,
-            "compute_advantages",
-            wraps=rollouts_module._core.compute_advantages,
-        ) as asked,
+        patch.object(rollouts_module, "read_batch", wraps=ingest.read_batch) as read,
+        patch.object(_core, "compute_advantages", wraps=_core.compute_advantages) as asked,
     ):
         questions = Rollouts(**random_walks(3))
         questions.advantages()
@@ -178,11 +175,10 @@ def test_bad_columns_are_refused_when_read_and_bad_rows_when_asked() -> None:
 @pytest.mark.parametrize("num_threads", [0, -1, 1.5, True, "2"])
 def test_a_number_of_threads_is_a_positive_int(num_threads: Any) -> None:
     expected = f"num_threads is {num_threads!r}; expected an int >= 1, or None"
-    with pytest.raises(ValueError) as of_reading:
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
         Rollouts(**WORKED_EXAMPLE, num_threads=num_threads)
-    with pytest.raises(ValueError) as of_asking:
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
         Rollouts(**WORKED_EXAMPLE).advantages(num_threads=num_threads)
-    assert str(of_reading.value) == str(of_asking.value) == expected
 
 
 def test_any_number_of_threads_reads_and_answers_alike() -> None:

@@ -63,7 +63,7 @@ def test_a_rollout_without_a_verdict_has_step_credit_and_no_episode_advantage(
 
 def test_its_edges_are_true_edges() -> None:
     # Nobody else says that the bedroom leads to the hall.
-    columns = {
+    columns: Columns = {
         "states": ["hall", "bedroom", "bedroom"],
         "next_states": ["kitchen", "hall", "garden"],
         "group_ids": [0] * 3,

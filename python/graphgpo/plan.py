@@ -21,11 +21,11 @@ def plan_of(estimator: Estimator, rollouts: Rollouts) -> _core.Plan:
     """The plan of an estimator, made once for each that holds no numbers of a batch."""
     try:
         return _cached_plan(estimator)
-    except _HoldsNumbers:
+    except _HoldsNumbersError:
         return _core.Plan(plan=_Lowering(rollouts).plan(estimator))
 
 
-class _HoldsNumbers(Exception):
+class _HoldsNumbersError(Exception):
     """A `Given` needs the rollouts it is for."""
 
 
@@ -114,7 +114,7 @@ class _Lowering:
 
     def _rollouts(self) -> Rollouts:
         if self.rollouts is None:
-            raise _HoldsNumbers
+            raise _HoldsNumbersError
         return self.rollouts
 
 
