@@ -247,8 +247,8 @@ def bellman_mean(graph: StateGraph, gamma: float) -> NDArray[np.float64]:
     leaving = transition.sum(axis=1, keepdims=True)
     transition /= np.maximum(leaving, 1)
     is_goal = np.array([state is Terminal.GOAL for state in graph.node_states], np.float64)
-    values: NDArray[np.float64] = np.linalg.solve(np.eye(nodes) - gamma * transition, is_goal)
-    return values
+    solved = np.linalg.solve(np.eye(nodes) - gamma * transition, is_goal)
+    return np.asarray(solved, np.float64)
 
 
 @given(columns=rollouts(Shape()))
