@@ -46,8 +46,7 @@ Array<double> standings_of_edge_returns(const EdgeReturn& block, const Compariso
         return Array<double>(group.num_steps(), when_void);
     }
     if (relative && group.costs().empty() && !is_penalised && when_void == 0) {
-        report_sizes(peers, report.num_peers);
-        return compare_by_distance(group, powers, comparison.normaliser);
+        return compare_by_distance(group, powers, comparison.normaliser, report.num_peers);
     }
     Array<double> values;
     if (relative) {

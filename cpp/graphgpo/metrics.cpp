@@ -244,7 +244,7 @@ CreditTally tally_credit(const CreditColumns& steps, bool has_step_terms) {
         has_step_terms ? steps.step_advantages : steps.episode_advantages;
     const auto larger = [](float a, float b) { return a < b ? b : a; };
     const auto size = [&](float largest, float value) {
-        return larger(largest, value < 0 ? -value : value);
+        return larger(largest, std::abs(value));
     };
     return {.zero_steps = std::ranges::count(credit, 0),
             .largest_credit = fold(credit, 0.0F, size, larger),

@@ -43,16 +43,18 @@ std::span<const WeightedValue> FoldedValues::sorted() {
 
 Standing::Standing(std::span<const WeightedValue> values, const Normaliser& normaliser,
                    double tolerance) {
-    for (const auto& entry : values) count_ += entry.count;
-    if (values.size() < 2) return;
+    if (values.empty()) return;
     largest_ = values.back().value;
     if (tolerance > 0) as_largest_ = largest_ - tolerance * std::abs(largest_);
-    if (values.front().value >= as_largest_) return;
     const auto taken = [&](double value) { return value >= as_largest_ ? largest_ : value; };
 
-    const auto count = static_cast<double>(count_);
     double sum = 0;
-    for (const auto& entry : values) sum += static_cast<double>(entry.count) * taken(entry.value);
+    for (const auto& entry : values) {
+        count_ += entry.count;
+        sum += static_cast<double>(entry.count) * taken(entry.value);
+    }
+    if (values.size() < 2 || values.front().value >= as_largest_) return;
+    const auto count = static_cast<double>(count_);
     mean_ = sum / count;
 
     double squares = 0;

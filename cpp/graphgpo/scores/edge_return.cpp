@@ -99,11 +99,12 @@ Array<double> relative_edge_returns(Group& group, const Powers& powers) {
 }
 
 Array<double> compare_by_distance(Group& group, const Powers& powers,
-                                  const Normaliser& normaliser) {
+                                  const Normaliser& normaliser,
+                                  std::span<std::int32_t> num_peers) {
     return compare_levels(
         group.steps_by_source(), whole_distances(group),
         static_cast<std::size_t>(group.distances().unreachable) + 1,
-        [&](std::int32_t further) { return powers(further); }, normaliser);
+        [&](std::int32_t further) { return powers(further); }, normaliser, num_peers);
 }
 
 }  // namespace graphgpo
