@@ -148,7 +148,7 @@ def test_alone_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--environment", "chess"], "invalid choice: 'chess'"),
         (["demo", "--group", "9"], "9"),
         (["demo", "--trajectory", "9"], "9"),
-        (["demo", "--omega", "1.5"], "omega is 1.5; expected a number with 0 < omega < 1"),
+        (["demo", "--omega", "1.5"], "omega is 1.5; expected a number between 0 and 1, both excluded"),
     ],
 )
 def test_a_wrong_argument_is_named(

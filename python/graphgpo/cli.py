@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from graphgpo import __version__
-from graphgpo.config import GraphGPOConfig
 from graphgpo.demo import ENVIRONMENTS
 from graphgpo.demo_page import ASCII_SYMBOLS, Line, Symbols, demo_page
+from graphgpo.estimators.graphgpo import GraphGPO
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="X",
         help="GraphGPO's decay per step of distance, between 0 and 1 (default: "
-        f"{GraphGPOConfig().omega})",
+        f"{GraphGPO().omega})",
     )
     return parser
 

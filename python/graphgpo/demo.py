@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import graphgpo
-from graphgpo.config import Estimator, GraphGPOConfig
 from graphgpo.result import StepAdvantages
 
 
@@ -60,7 +59,7 @@ def load_actions(name: str = "textworld") -> list[str]:
     """The action of every row of `load_rollouts(name)`: no estimator needs it, readers do.
 
     >>> load_actions("textworld")[:3]
-    ['look', 'go south', 'go east']
+    ['look', 'inventory', 'inventory']
     """
     arrays = _load_arrays(name)
     action_names = arrays["action_names"].tolist()
@@ -137,7 +136,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     ),
 }
 
-ESTIMATORS: dict[str, Estimator] = {"GRPO": "grpo", "GiGPO": "gigpo", "GraphGPO": "graphgpo"}
+ESTIMATORS: dict[str, str] = {"GRPO": "grpo", "GiGPO": "gigpo", "GraphGPO": "graphgpo"}
 """Title of a column and the estimator behind it, in the order they stand on the page."""
 
 
@@ -205,15 +204,15 @@ def credit_group(environment: str, number: int, *, omega: float | None = None) -
         "step_ids": rollouts["step_ids"][rows],
         "success": rollouts["success"][rows],
     }
-    config = GraphGPOConfig() if omega is None else GraphGPOConfig(omega=omega)
+    changes = {} if omega is None else {"omega": omega}
+    chosen = [graphgpo.estimator(name) for name in ESTIMATORS.values()]
+    chosen[-1] = chosen[-1].replaced(**changes)
+    credit = graphgpo.Rollouts(**group).compare(chosen)
     return CreditedGroup(
         number,
         group,
         [actions[row] for row in rows],
-        {
-            title: graphgpo.compute_advantages(**group, config=config, estimator=estimator)
-            for title, estimator in ESTIMATORS.items()
-        },
+        {title: credit[name] for title, name in ESTIMATORS.items()},
     )
 
 
