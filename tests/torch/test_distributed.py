@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import graphgpo
 from batches import Columns, num_rows, options, random_walks, rollouts, take, with_padding
-from graphgpo import distributed
+from graphgpo.torch import distributed
 from ranks import Failure, Ranks, running
 
 EMPTY: Columns = {"states": [], "group_ids": [], "trajectory_ids": [], "success": []}
