@@ -30,7 +30,9 @@ MODULES = [
     "keys",
     "reference",
     "result",
-    "torch",
+    "torch.loss",
+    "torch.spans",
+    "torch.tokens",
 ]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 

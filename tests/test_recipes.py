@@ -23,10 +23,11 @@ def blocks(page: str) -> list[str]:
 
 
 def test_the_plain_loop_learns_to_reach_the_goal() -> None:
-    program = blocks("other_trainers.md")[0]
+    program, parts, *_ = blocks("other_trainers.md")
     assert "optimizer.step()" in program
+    assert "num_tokens=" in parts
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(compile(program, "other_trainers.md", "exec"), {})
+        exec(compile(program + parts, "other_trainers.md", "exec"), {})
     reached, rollouts = map(int, re.findall(r"\d+", printed.getvalue()))
     assert reached >= rollouts - 2
 

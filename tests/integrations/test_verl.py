@@ -196,10 +196,30 @@ def test_steps_recorded_by_hand_are_checked() -> None:
 def test_a_step_without_a_state_is_named() -> None:
     steps = StepRecorder()
     steps.add("hall")
-    steps.add(None)
-    rows = RecordedRows([steps.rollout_fields(success=False)["graphgpo"]], ["task"])
-    with pytest.raises(ValueError, match="step 1 recorded in row 0 has None for a state"):
+    with pytest.raises(ValueError, match=r"^state is None"):
+        steps.add(None)
+    fields = steps.rollout_fields(success=False)["graphgpo"] | {"states": [None]}
+    rows = RecordedRows([fields], ["task"])
+    with pytest.raises(ValueError, match="step 0 recorded in row 0 has None for a state"):
         compute_token_advantages(rows, torch.ones(1, 1), torch.ones(1, 1))
+
+
+def test_rewards_of_steps_reach_the_estimators_that_use_them() -> None:
+    def tokens(*rewards: float) -> list[list[float]]:
+        rows = []
+        for reward in rewards:
+            steps = StepRecorder()
+            steps.add("hall", reward=reward)
+            rows.append(steps.rollout_fields(success=False)["graphgpo"])
+        batch = RecordedRows(rows, ["task"] * 2)
+        config = {"estimator": "gigpo", "episode_weight": 0.0}
+        found: list[list[float]] = compute_token_advantages(
+            batch, torch.zeros(2, 1), torch.ones(2, 1), config
+        ).tolist()
+        return found
+
+    np.testing.assert_allclose(tokens(1.0, 0.0), [[2**-0.5], [-(2**-0.5)]], atol=1e-5)
+    np.testing.assert_allclose(tokens(0.0, 3.0), [[-(2**-0.5)], [2**-0.5]], atol=1e-5)
 
 
 def test_invalid_actions_are_penalised(

@@ -105,8 +105,8 @@ def test_tokens_carry_no_gradient_and_share_no_memory() -> None:
     assert values.tolist() == [1, 1]
 
 
-def test_spreading_takes_no_more_than_its_result() -> None:
+def test_spreading_takes_no_more_than_its_result_and_a_number() -> None:
     mask = torch.ones(16, 256, dtype=torch.int64)
     with Allocated() as allocated:
         tokens = to_tokens(np.ones(16), mask)
-    assert allocated.peak == tokens.nbytes
+    assert allocated.peak <= tokens.nbytes + 4  # the least entry of the mask

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphgpo.integrations import _fields
 from graphgpo.integrations._wiring import Advice
 
 if TYPE_CHECKING:
     import torch
 
-    from graphgpo.torch import Column
+    from graphgpo.torch.arguments import Column
 
 EXTRA_FIELD = "graphgpo"
 """Where a `StepRecorder` leaves its steps among the extra fields of a rollout."""
 
 UNTIL_END = np.iinfo(np.int64).max  # a stop of None: spans are clipped to the response
 
-_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops", "action_valid")
+_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops", "action_valid", "rewards")
+
+_NO_VERDICT = "no verdict: cut off, or the environment died"
+_NOT_KNOWN = "not known"
 
 
 class StepRecorder:
     """Collects the steps of one rollout while it is played.
+
+    Every field is taken as `graphgpo.compute_advantages` takes its column; what it would refuse is
+    refused here, where it is written, with a `TypeError` or `ValueError` that names it.
 
     One row of the batch for the whole rollout: give every step the tokens it wrote, as positions
     in the response, and take `rollout_fields`.
@@ -52,6 +60,7 @@ class StepRecorder:
         self._starts: list[int] = []
         self._stops: list[int | None] = []
         self._action_valid: list[bool | None] = []
+        self._rewards: list[float | None] = []
 
     def __len__(self) -> int:
         return len(self._states)
@@ -63,28 +72,38 @@ class StepRecorder:
         start: int = 0,
         stop: int | None = None,
         action_valid: bool | None = None,
+        reward: float | None = None,
     ) -> None:
         """A step from `state`, written as response tokens start..stop-1 (None: all that follow).
 
         A state is anything `graphgpo.compute_advantages` takes as one, as the environment shows it
         before the step: what two rollouts must share to be in the same situation, so no step
         counter and no history. `action_valid` False: the environment could not make sense of the
-        action; it costs `invalid_action_penalty`. None, not known, counts as valid.
+        action; it costs `invalid_action_penalty`. None, not known, counts as valid. `reward`: what
+        the environment gave for the step, on every step of a batch or on none.
         """
+        state = _fields.state("state", state)
+        start = _fields.position("start", start)
+        if stop is not None:
+            stop = _fields.position("stop", stop, at_least=start)
+        action_valid = _fields.flag("action_valid", action_valid, unknown=_NOT_KNOWN)
+        reward = _fields.reward("reward", reward)
         self._states.append(state)
         self._starts.append(start)
         self._stops.append(stop)
         self._action_valid.append(action_valid)
+        self._rewards.append(reward)
 
-    def rollout_fields(self, *, success: bool, final_state: Any = None) -> dict[str, Any]:
+    def rollout_fields(self, *, success: bool | None, final_state: Any = None) -> dict[str, Any]:
         """Fields of the one row of the rollout.
 
-        `success`: the rollout reached the goal. `final_state`: what the last step led to; a
-        rollout that failed can still have got close, so give it.
+        `success`: the rollout reached the goal; None: nobody knows (it was cut off, or its
+        environment died), so that its outcome counts nowhere. `final_state`: what the
+        last step led to; a rollout that failed can still have got close, so give it.
         """
         return {EXTRA_FIELD: self._steps(0, len(self), success, final_state)}
 
-    def step_fields(self, *, success: bool, final_state: Any = None) -> list[dict[str, Any]]:
+    def step_fields(self, *, success: bool | None, final_state: Any = None) -> list[dict[str, Any]]:
         """The same for one row per step, in order of the steps; each owns all its tokens."""
         whole_row = {"starts": [0], "stops": [None]}
         return [
@@ -92,17 +111,22 @@ class StepRecorder:
             for step in range(len(self))
         ]
 
-    def _steps(self, first: int, stop: int, success: bool, final_state: Any) -> dict[str, Any]:
+    def _steps(
+        self, first: int, stop: int, success: bool | None, final_state: Any
+    ) -> dict[str, Any]:
+        success = _fields.flag("success", success, unknown=_NO_VERDICT)
+        final_state = _fields.state("final_state", final_state, may_be_unknown=True)
         next_states = [*self._states[1:], final_state]
         return {
-            "trajectory_id": self.trajectory_id,
-            "success": bool(success),
+            "trajectory_id": _fields.identity("trajectory_id", self.trajectory_id),
+            "success": success,
             "step_ids": list(range(first, stop)),
             "states": self._states[first:stop],
             "next_states": next_states[first:stop],
             "starts": self._starts[first:stop],
             "stops": self._stops[first:stop],
             "action_valid": self._action_valid[first:stop],
+            "rewards": self._rewards[first:stop],
         }
 
 
@@ -115,12 +139,17 @@ class RecordedSteps(NamedTuple):
     step_ids: NDArray[np.int64]
     states: Sequence[Any]
     next_states: Sequence[Any]
-    success: NDArray[np.bool_]
+    success: NDArray[np.bool_ | np.object_]
+    """Bools; objects, if a rollout has no verdict (None)."""
+
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
     action_valid: Sequence[bool]
     knows_action_valid: bool
     """Whether any step says if its action was valid."""
+
+    rewards: NDArray[np.float64] | None
+    """None: no step has one."""
 
 
 def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
@@ -137,30 +166,35 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
             f"{len(missing)} of {len(by_row)} rows have no recorded states (the first is row "
             f"{missing[0]}), so GraphGPO has no graph to work on. {advice.record_steps}"
         )
-    for row, steps in by_row.items():
-        _check_steps(row, steps, advice)
+    checked = {row: _checked_steps(row, steps, advice) for row, steps in by_row.items()}
     columns = {
-        name: [value for steps in by_row.values() for value in steps[name]]
+        name: [value for steps in checked.values() for value in steps[name]]
         for name in _STEP_COLUMNS
     }
     stops = [UNTIL_END if stop is None else stop for stop in columns["stops"]]
     action_valid = columns["action_valid"]
-    counts = [len(steps["states"]) for steps in by_row.values()]
-    success = np.array([steps["success"] for steps in by_row.values()], dtype=bool)
+    counts = [len(steps["states"]) for steps in checked.values()]
+    success = [steps["success"] for steps in checked.values()]
+    has_verdicts = None not in success
+    rows = np.repeat(np.array(list(checked), dtype=np.int64), counts)
     return RecordedSteps(
-        rows=np.repeat(np.array(list(by_row), dtype=np.int64), counts),
+        rows=rows,
         step_ids=np.array(columns["step_ids"], dtype=np.int64),
         states=columns["states"],
         next_states=columns["next_states"],
-        success=np.repeat(success, counts),
+        success=np.repeat(np.array(success, dtype=bool if has_verdicts else object), counts),
         starts=np.array(columns["starts"], dtype=np.int64),
         stops=np.array(stops, dtype=np.int64),
         action_valid=[True if flag is None else flag for flag in action_valid],
         knows_action_valid=any(flag is not None for flag in action_valid),
+        rewards=_all_or_none(columns["rewards"], columns["step_ids"], rows.tolist()),
     )
 
 
-def _check_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> None:
+def _checked_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> dict[str, Any]:
+    """The fields of a row, which anyone may have filled in; `rewards` may be absent."""
+    count = len(steps["states"]) if "states" in steps else 0
+    steps = {"rewards": [None] * count, **steps}
     absent = [name for name in (*_STEP_COLUMNS, "success") if name not in steps]
     if absent:
         raise ValueError(
@@ -179,6 +213,53 @@ def _check_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> None:
                 f"environment showed before it. {advice.record_steps}"
             )
 
+    def column(name: str, read: Callable[[str, Any], Any]) -> list[Any]:
+        return [
+            read(f"{name}[{step}] recorded in row {row}", value)
+            for step, value in enumerate(steps[name])
+        ]
+
+    starts = column("starts", _fields.position)
+    stops = column("stops", _stop)
+    for step, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        if stop is not None and stop < start:
+            raise ValueError(
+                f"stops[{step}] recorded in row {row} is {stop} and starts[{step}] is {start}; "
+                "expected start <= stop"
+            )
+    if "trajectory_id" in steps:
+        _fields.identity(f"trajectory_id recorded in row {row}", steps["trajectory_id"])
+    return {
+        "success": _fields.flag(
+            f"success recorded in row {row}", steps["success"], unknown=_NO_VERDICT
+        ),
+        "step_ids": column("step_ids", _fields.position),
+        "states": column("states", _fields.state),
+        "next_states": column("next_states", functools.partial(_fields.state, may_be_unknown=True)),
+        "starts": starts,
+        "stops": stops,
+        "action_valid": column("action_valid", functools.partial(_fields.flag, unknown=_NOT_KNOWN)),
+        "rewards": column("rewards", _fields.reward),
+    }
+
+
+def _stop(name: str, value: Any) -> int | None:
+    return None if value is None else _fields.position(name, value)
+
+
+def _all_or_none(
+    rewards: list[float | None], step_ids: list[int], rows: list[int]
+) -> NDArray[np.float64] | None:
+    missing = [step for step, reward in enumerate(rewards) if reward is None]
+    if len(missing) == len(rewards):
+        return None
+    for step in missing[:1]:
+        raise ValueError(
+            f"step {step_ids[step]} recorded in row {rows[step]} has no reward but other steps "
+            "have; expected one on every step (0 where the environment gives none), or on none"
+        )
+    return np.array(rewards, dtype=np.float64)
+
 
 def on_tokens(
     step_values: Column, steps: RecordedSteps, response_mask: torch.Tensor
@@ -186,19 +267,13 @@ def on_tokens(
     """(B, T) float32: the value of its step on every token the policy wrote, 0 elsewhere."""
     from graphgpo.torch import spans_to_tokens
 
-    num_rows, width = response_mask.shape
-    tokens = spans_to_tokens(
-        step_values,
-        rows=steps.rows,
-        starts=steps.starts,
-        stops=steps.stops,
-        shape=(num_rows, width),
-        device=response_mask.device,
+    return spans_to_tokens(
+        step_values, steps.rows, steps.starts, steps.stops, response_mask=response_mask
     )
-    return tokens * (response_mask != 0)
 
 
 def num_tokens_without_step(steps: RecordedSteps, response_mask: torch.Tensor) -> int:
     """How many tokens the policy wrote are in no step."""
-    in_step = on_tokens(np.ones(len(steps.rows)), steps, response_mask)
-    return int(((response_mask != 0) & (in_step == 0)).sum().item())
+    from graphgpo.torch import tokens_without_span
+
+    return int(tokens_without_span(steps.rows, steps.starts, steps.stops, response_mask).item())

@@ -21,6 +21,7 @@ from trl import GRPOTrainer
 from graphgpo.advantages import compute_advantages
 from graphgpo.config import GraphGPOConfig
 from graphgpo.distributed import compute_advantages_across_ranks
+from graphgpo.integrations import _fields
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
     StepRecorder,
@@ -98,7 +99,8 @@ class GraphGPOMixin:
 
     def environment_success(self, environment: Any) -> bool:
         """Whether the rollout has reached the goal by now. Override it at will."""
-        return bool(_attribute(environment, "success"))
+        success: bool = _attribute(environment, "success")
+        return success
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         generation = self._generation = _Generation()
@@ -126,6 +128,7 @@ class GraphGPOMixin:
             success=steps.success,
             episode_returns=outcomes[rollouts],
             action_valid=steps.action_valid,
+            rewards=steps.rewards,
             # A rollout that no reward function scored is left out, as TRL does.
             mask=~np.isnan(outcomes[rollouts]),
             config=self.graphgpo_config,
@@ -178,7 +181,7 @@ class GraphGPOMixin:
             look = [
                 _Situation(
                     state_key(self.environment_state(environment)),
-                    self.environment_success(environment),
+                    bool(_success(environment, self.environment_success(environment))),
                 )
                 for environment in self.environments or []
             ]
@@ -272,6 +275,12 @@ def _on_every_rank(work: Callable[[], T]) -> T:
         if message is not None:
             raise RuntimeError(f"rank {rank} failed, so this one stops too: {message}")
     return done
+
+
+def _success(environment: Any, given: Any) -> bool | None:
+    """As a `success` column takes it; what is not known has not happened by now."""
+    name = f"the success of environment {type(environment).__name__}"
+    return _fields.flag(name, given, unknown="not known yet")
 
 
 def _attribute(environment: Any, name: str) -> Any:

@@ -136,6 +136,7 @@ def compute_token_advantages(
         success=steps.success,
         episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
         action_valid=steps.action_valid,
+        rewards=steps.rewards,
         config=config,
     )
     is_real = response_mask.new_zeros(num_rows)

@@ -230,7 +230,8 @@ def compute_advantages(
         `anchor_obs`, `next_obs` and `episode_rewards` (> 0: the rollout succeeded); `step_ids`, if
         there, makes rows repeated by the trainer count once, and is needed where no `next_obs` of a
         successful rollout is `GOAL_TEXT`; `is_action_valid` is read with an
-        `invalid_action_penalty`. `batch` needs `response_mask`.
+        `invalid_action_penalty`, `rewards` of the steps by the estimators that use them. `batch`
+        needs `response_mask`.
     config, options
         As for `graphgpo.compute_advantages`.
     """
@@ -253,6 +254,7 @@ def compute_advantages(
         success=won,
         episode_returns=np.asarray(_column(batch, "episode_rewards"), dtype=np.float64),
         action_valid=batch.non_tensor_batch.get("is_action_valid"),
+        rewards=batch.non_tensor_batch.get("rewards"),
         config=config,
     )
     _say_problems(batch, result.metrics, _ADVICE, config)

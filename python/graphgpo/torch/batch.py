@@ -84,7 +84,7 @@ def _jagged_batch(given: Mapping[str, Any], cu_seqlens: Any, why_rows: str | Non
     log_probs = given["log_probs"]
     offsets = log_probs.offsets()
     num_tokens = len(log_probs.values())
-    conditions = []
+    conditions: list[torch.Tensor] = []
     for name, tensor in given.items():
         if not tensor.is_nested or tensor.layout != torch.jagged or tensor.dim() != 2:
             raise ValueError(
@@ -101,7 +101,7 @@ def _jagged_batch(given: Mapping[str, Any], cu_seqlens: Any, why_rows: str | Non
                 "many as log_probs"
             )
         if tensor.offsets() is not offsets:
-            conditions.append(_same_offsets(name, tensor.offsets(), offsets))
+            conditions += _same_offsets(name, tensor.offsets(), offsets)
         if len(tensor.values()) != num_tokens:
             raise ValueError(
                 f"{name} has {len(tensor.values())} tokens; expected {num_tokens}, as many as "
@@ -159,7 +159,7 @@ def _check_offsets(cu_seqlens: Any, device: torch.device) -> None:
 def _offsets_conditions(name: str, offsets: torch.Tensor, num_tokens: int) -> list[torch.Tensor]:
     """From 0 to the number of tokens, never falling."""
     is_met = (offsets[0] == 0) & (offsets[-1] == num_tokens) & (offsets.diff() >= 0).all()
-    return [require(is_met, lambda: _offsets_error(name, offsets.tolist(), num_tokens))]
+    return require(is_met, lambda: _offsets_error(name, offsets.tolist(), num_tokens))
 
 
 def _offsets_error(name: str, offsets: list[int], num_tokens: int) -> ValueError:
@@ -170,7 +170,7 @@ def _offsets_error(name: str, offsets: list[int], num_tokens: int) -> ValueError
     return ValueError(f"{name}[{len(offsets) - 1}] is {offsets[-1]}; {expected}")
 
 
-def _same_offsets(name: str, own: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+def _same_offsets(name: str, own: torch.Tensor, offsets: torch.Tensor) -> list[torch.Tensor]:
     def error() -> ValueError:
         row = int((own.diff() != offsets.diff()).nonzero()[0])
         lengths = [int(x.diff()[row]) for x in (own, offsets)]

@@ -211,7 +211,3 @@ def _why_rows(ratio: Ratio, reduction: Reduction) -> str | None:
     if ratio == "sequence":
         return "ratio 'sequence'"
     return None if reduction == "token_mean" else f"reduction {reduction!r}"
-
-
-def _finite_non_negative(x: float) -> bool:
-    return 0 <= x < math.inf

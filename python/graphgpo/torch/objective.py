@@ -14,6 +14,8 @@ from graphgpo.torch.rows import Rows
 from graphgpo.torch.selection import indicator, select
 
 LOG_RATIO_LIMIT = 20.0  # as in verl: exp(20) squared is still finite in float32
+_LIMITS = (-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+_RATIO_LIMITS = (math.exp(1e-3 - LOG_RATIO_LIMIT), math.exp(LOG_RATIO_LIMIT - 1e-3))  # and some
 
 
 class Sums(NamedTuple):
@@ -134,7 +136,7 @@ class Objective:
             num_clipped = is_clipped.sum()
             if is_differentiated:
                 derivative = is_clipped.mul_(unclipped).sub_(unclipped)
-                _clamp_gradient(derivative, log_ratio)
+                _clamp_gradient(derivative, log_ratio, (ratio_min, ratio_max), _RATIO_LIMITS)
 
             kl_ref = losses.new_zeros(())
             if self.ref_log_probs is not None:
@@ -145,7 +147,7 @@ class Objective:
                 kl_ref = kl_by_row.sum()
                 if is_differentiated:
                     growth = scratch.add_(log_ratio)
-                    _clamp_gradient(growth, log_ratio)
+                    _clamp_gradient(growth, log_ratio, None, _LIMITS)
                     derivative.sub_(growth, alpha=self.kl_coef)
         if is_differentiated:
             losses = _RowLosses.apply(log_probs, losses, derivative, self)  # type: ignore[no-untyped-call]
@@ -216,15 +218,28 @@ def _clamped_with_gradient(log_ratio: torch.Tensor) -> torch.Tensor:
     return torch.where(constant.abs() >= LOG_RATIO_LIMIT, constant, log_ratio)
 
 
-def _clamp_gradient(gradient: torch.Tensor, clamped: torch.Tensor) -> None:
-    """Write 0 into `gradient` where `clamped` is at a limit of the log-ratio."""
-    if is_readable(clamped) and clamped.numel() > 0:
-        low, high = clamped.aminmax()
-        if low > -LOG_RATIO_LIMIT and high < LOG_RATIO_LIMIT:  # the usual case, for half a pass
+def _clamp_gradient(
+    gradient: torch.Tensor,
+    clamped: torch.Tensor,
+    extremes: tuple[torch.Tensor, torch.Tensor] | None,
+    inside: tuple[float, float],
+) -> None:
+    """Write 0 into `gradient` where `clamped` is at a limit of the log-ratio.
+
+    Nowhere, if the extremes (None: those of `clamped`) are `inside`; looked at only where nobody
+    has to wait for them.
+    """
+    if is_readable(clamped):
+        low, high = extremes or _extremes(clamped)
+        if low.item() > inside[0] and high.item() < inside[1]:  # the usual case
             return
-    limits = -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT
-    torch.ops.aten.hardtanh_backward.grad_input(gradient, clamped, *limits, grad_input=gradient)
+    torch.ops.aten.hardtanh_backward.grad_input(gradient, clamped, *_LIMITS, grad_input=gradient)
     gradient.add_(clamped, alpha=0)  # hardtanh's vectorised gradient is 0 for NaN
+
+
+def _extremes(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    low, high = values.aminmax() if values.numel() > 0 else values.new_zeros(2)
+    return low, high
 
 
 def _k3(log_ratio: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:

@@ -62,13 +62,13 @@ class Normaliser:
         self, reduction: Reduction, num_rows: int, device: torch.device
     ) -> list[torch.Tensor]:
         """Counts are finite and not negative; `num_tokens` of groups is one for each row."""
-        found = []
+        found: list[torch.Tensor] = []
         for name in ("num_tokens", "num_sequences", "num_groups"):
             count = getattr(self, name)
             size = (num_rows,) if name == "num_tokens" and reduction == "group_mean" else ()
             if isinstance(count, torch.Tensor):
                 _check_count_tensor(name, count, size, device)
-                found.append(_count_condition(name, count))
+                found += _count_condition(name, count)
             elif count is not None:
                 _check_count(name, count, size)
         return found
@@ -129,7 +129,7 @@ def _check_count_tensor(
         raise ValueError(f"{name} is on {count.device}; expected {device}, the device of log_probs")
 
 
-def _count_condition(name: str, count: torch.Tensor) -> torch.Tensor:
+def _count_condition(name: str, count: torch.Tensor) -> list[torch.Tensor]:
     def error() -> ValueError:
         if count.dim() == 0:
             return ValueError(f"{name} is {count.item():g}; expected a finite number >= 0")

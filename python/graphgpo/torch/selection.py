@@ -9,12 +9,17 @@ import torch
 
 def indicator(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """1.0 where the mask is not 0, else 0.0."""
+    return weights(mask, dtype).ne_(0)
+
+
+def weights(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A copy of the mask, > 0 where it is."""
     if torch.promote_types(mask.dtype, dtype) != dtype:
         mask = mask != 0  # a cast could turn a small entry into 0
-    return mask.to(dtype, copy=True).ne_(0)
+    return mask.to(dtype, copy=True)
 
 
-def select(values: torch.Tensor, is_token: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-    """torch.where(is_token, values, 0.0) for an indicator: relu's gradient is just that."""
-    torch.ops.aten.threshold_backward.grad_input(values, is_token, 0, grad_input=out)
+def select(values: torch.Tensor, weights: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """torch.where(weights > 0, values, 0.0): relu's gradient is just that."""
+    torch.ops.aten.threshold_backward.grad_input(values, weights, 0, grad_input=out)
     return out

@@ -21,7 +21,7 @@ from graphgpo.torch.arguments import (
     refuse_capture,
     values_of,
 )
-from graphgpo.torch.selection import indicator, select
+from graphgpo.torch.selection import select, weights
 
 
 def spans_to_tokens(
@@ -274,8 +274,8 @@ def _runs_on_device(spans: _Spans, num_rows: int, width: int) -> tuple[torch.Ten
 
 def _masked(tokens: torch.Tensor, response_mask: torch.Tensor) -> torch.Tensor:
     mask = response_mask.detach()
-    is_token = indicator(mask, torch.float32)
-    nan = one_or_nan(mask_condition("response_mask", mask), tokens)
+    is_token = weights(mask, torch.float32)
+    nan = one_or_nan(mask_condition("response_mask", mask, as_floats=is_token), tokens)
     if nan is not None:
         tokens = tokens * nan
     return select(tokens, is_token, out=is_token)

@@ -17,7 +17,7 @@ from graphgpo.torch.arguments import (
     values_of,
 )
 from graphgpo.torch.rows import row_of_entry
-from graphgpo.torch.selection import indicator, select
+from graphgpo.torch.selection import select, weights
 
 
 @overload
@@ -113,10 +113,10 @@ def _dense_tokens(
 ) -> torch.Tensor:
     mask = mask.detach()
     values = values.to(mask.device)
-    nan = one_or_nan(mask_condition(name, mask, offsets), values)
+    is_token = weights(mask, torch.float32)
+    nan = one_or_nan(mask_condition(name, mask, offsets, as_floats=is_token), values)
     if nan is not None:
         values = values * nan
-    is_token = indicator(mask, torch.float32)
     return select(values, is_token, out=is_token)
 
 
