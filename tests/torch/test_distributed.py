@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import graphgpo
@@ -19,7 +19,7 @@ from graphgpo.columns import COLUMNS
 from graphgpo.torch import distributed
 from graphgpo.torch.distributed._agreement import Header, Report, blame
 from graphgpo.torch.distributed._collectives import MAX_TEXT, device_of
-from ranks import Failure, Ranks, running
+from ranks import IMPATIENT_S, Failure, Ranks, running
 
 EMPTY: Columns = {"states": [], "group_ids": [], "trajectory_ids": [], "success": []}
 ABOUT_HALLS: Columns = {
@@ -75,6 +75,9 @@ def test_ranks_get_what_one_process_gets_wherever_the_rows_lie(
         columns, _ = with_padding(columns, data.draw(copied))
     rank = st.integers(0, size - 1)
     rank_of_row = data.draw(st.lists(rank, min_size=num_rows(columns), max_size=num_rows(columns)))
+    assume(chosen["estimator"] != "proxmo")  # it reads the states' text, which does not travel
+    types = [{type(state) for state in own["states"]} for own in dealt(columns, rank_of_row, size)]
+    assume(not ({int} in types and {str} in types))
     assert_same_as_in_one_process(ranks, columns, rank_of_row, size, **chosen)
 
 
@@ -245,7 +248,9 @@ def test_statistics_of_the_batch_are_those_of_all_ranks(ranks: Ranks, estimator:
 
 
 def test_an_estimator_that_reads_text_is_refused(ranks: Ranks) -> None:
-    type_name, text = ranks.failure([ABOUT_HALLS | {"estimator": "proxmo"}, EMPTY])
+    type_name, text = ranks.failure(
+        [columns | {"estimator": "proxmo"} for columns in (ABOUT_HALLS, EMPTY)]
+    )
     assert type_name == "TypeError"
     assert "expected text: states are compared by their words" in text
 
@@ -292,7 +297,7 @@ def test_a_long_error_is_cut_and_fits(character: str) -> None:
 def test_an_absent_rank_costs_the_timeout_of_the_group_and_no_more(ranks: Ranks) -> None:
     calls = [EMPTY | {"is_absent": False}, EMPTY | {"is_absent": True}]
     (seconds, text), _ = ranks.call("absent", calls)
-    assert 1 < seconds < 20  # of 2; a machine under load takes longer
+    assert IMPATIENT_S - 1 < seconds < 5 * IMPATIENT_S  # a machine under load takes longer
     assert text
     ranks.results([ABOUT_HALLS, EMPTY])
 
