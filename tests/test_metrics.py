@@ -179,10 +179,12 @@ def test_credit_within_rounding_is_none(compute: Compute, credit: float, is_iner
 
 
 def test_whether_a_batch_is_inert_is_asked_of_what_the_estimator_gives(compute: Compute) -> None:
-    # Steps that differ in nothing, and outcomes that do.
-    found = measured(compute, batch(), estimator="graphgpo")
-    assert found["inert"] == 1
-    found = measured(compute, batch(), estimator="grpo")
+    # Steps that lead to the same, and outcomes that differ.
+    columns = {**batch(), "next_states": ["b", "c"] * 8, "states": [f"s{row}" for row in range(16)]}
+    found = measured(compute, columns, estimator="graphgpo")
+    assert (found["inert"], found["zero_advantage_share"]) == (1, 1)
+    assert found["adv_max"] > 0
+    found = measured(compute, columns, estimator="grpo")
     assert found["inert"] == 0
     assert found["zero_advantage_share"] == (4 + 2 + 4) / 16
     raw = measured(compute, batch(), estimator=Only(term=Term(Outcome(), Task(), Raw())))

@@ -425,6 +425,8 @@ class Term(Block):
             value = getattr(self, name)
             if isinstance(value, Sequence) and not isinstance(value, tuple):
                 object.__setattr__(self, name, tuple(value))
+        if not self.levels:
+            raise ValueError("peers is empty; expected at least one")
         if len(self.peer_weights) != len(self.levels) + (self.base is not None):
             raise ValueError(
                 f"peer_weights has {len(self.peer_weights)} entries; expected one for each of "
@@ -436,12 +438,28 @@ class Term(Block):
         """The peers, as a tuple."""
         return self.peers if isinstance(self.peers, tuple) else (self.peers,)
 
+    def check(self) -> None:
+        """Refuse levels that make no sense beside each other."""
+        if len(self.levels) > 1 and any(isinstance(peers, Batch) for peers in self.levels):
+            raise ValueError("a term with several peers has Batch among them; expected Batch alone")
+        base = self.base
+        if base is None:
+            return
+        if base.base or base.average or base.modifiers or len(base.levels) > 1 or base.weight != 1:
+            raise ValueError(
+                "the base of a term is more than a score compared with one kind of peers; expected "
+                "no base, average, modifiers or weight of its own"
+            )
+
     @property
     def is_episodic(self) -> bool:
         """Whether it is one number per trajectory."""
-        score = self.score.score if isinstance(self.score, Standing) else self.score
+        score, levels = self.score, self.levels
+        if isinstance(score, Standing):
+            score, levels = score.score, (*levels, score.peers)
         return (
             isinstance(score, (Outcome, NewStates))
             and self.average is None
-            and all(isinstance(peers, (Task, Batch, PeerKeys)) for peers in self.levels)
+            and all(isinstance(peers, (Task, Batch, PeerKeys)) for peers in levels)
+            and not any(isinstance(m, (Seen, ActionEvidence)) for m in self.modifiers)
         )
