@@ -61,8 +61,7 @@ void normalise(benchmark::State& state) {
     };
     if (is_wrong(state, are_standings(peers, returns, standings(), epsilon))) return;
     const auto steps = static_cast<double>(size);
-    time_calls(state, {steps, "steps", 20 * steps},
-               [&] { benchmark::DoNotOptimize(standings()); });
+    time_calls(state, {steps, "steps", 20 * steps}, [&] { benchmark::DoNotOptimize(standings()); });
 }
 BENCHMARK(normalise)
     ->ArgNames({"steps", "per_state", "distinct"})

@@ -106,8 +106,8 @@ BENCHMARK_CAPTURE(credit_batch, texts_many_small_groups, States::texts, many_sma
     ->Arg(1)
     ->Arg(2)
     ->UseRealTime();
-BENCHMARK_CAPTURE(credit_batch, texts_and_next_texts_many_small_groups, States::texts_and_next_texts,
-                  many_small_groups)
+BENCHMARK_CAPTURE(credit_batch, texts_and_next_texts_many_small_groups,
+                  States::texts_and_next_texts, many_small_groups)
     ->ArgName("threads")
     ->Arg(1)
     ->Arg(2)

@@ -42,18 +42,16 @@ struct PlanOptions {
 
 [[nodiscard]] inline Plan plan_of(std::vector<Term> terms, double step_weight = 1,
                                   double episode_weight = 1) {
-    return {.terms = std::move(terms), .step_weight = step_weight, .episode_weight = episode_weight};
+    return {
+        .terms = std::move(terms), .step_weight = step_weight, .episode_weight = episode_weight};
 }
 
 [[nodiscard]] inline Normaliser normaliser_of(const PlanOptions& options,
                                               Scale scale = Scale::absolute,
                                               std::int64_t ddof = 1) {
     if (!options.divides) return Mean{scale};
-    return MeanStd{.ddof = ddof,
-                   .epsilon = options.epsilon,
-                   .inside = false,
-                   .scale = scale,
-                   .off_below = 0};
+    return MeanStd{
+        .ddof = ddof, .epsilon = options.epsilon, .inside = false, .scale = scale, .off_below = 0};
 }
 
 // GRPO's advantage. Only where steps count a penalty lowers their score.
@@ -72,8 +70,8 @@ struct PlanOptions {
 
 [[nodiscard]] inline Plan gigpo_plan(const PlanOptions& options = {}) {
     const ReturnToGo score{options.gamma, options.success_reward};
-    const Term step = term_of({compared({score}, SameState{}, normaliser_of(options), Unit::steps,
-                                        options.penalty)});
+    const Term step = term_of(
+        {compared({score}, SameState{}, normaliser_of(options), Unit::steps, options.penalty)});
     return plan_of({step, episode_term(options)}, options.step_weight, options.episode_weight);
 }
 
@@ -96,8 +94,8 @@ struct PlanOptions {
 // The value of the policy that made the rollouts, where a step leads.
 [[nodiscard]] inline Plan graft_plan(const PlanOptions& options = {}) {
     const Potential value{BellmanMean{options.gamma, FailedEnd::leaf, {}}};
-    const Term step = term_of(
-        {compared({Target{value, options.gamma}}, SameState{}, normaliser_of(options))});
+    const Term step =
+        term_of({compared({Target{value, options.gamma}}, SameState{}, normaliser_of(options))});
     return plan_of({step}, options.step_weight, options.episode_weight);
 }
 

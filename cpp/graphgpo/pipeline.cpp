@@ -161,9 +161,7 @@ struct GroupTally {
     std::vector<CreditTally> credit;  // by plan
 };
 
-bool has_step_terms(const Plan& plan) {
-    return !std::ranges::all_of(plan.terms, is_episodic);
-}
+bool has_step_terms(const Plan& plan) { return !std::ranges::all_of(plan.terms, is_episodic); }
 
 // Node ids are those of the group.
 void describe_steps(Group& group, const GraphColumns& steps) {
@@ -177,8 +175,8 @@ void describe_steps(Group& group, const GraphColumns& steps) {
     }
 }
 
-// Calls work(columns) with columns for the group's steps, which end in those of the rows. Where steps
-// are rows without gaps, as trainers write them, these are one and the same memory.
+// Calls work(columns) with columns for the group's steps, which end in those of the rows. Where
+// steps are rows without gaps, as trainers write them, these are one and the same memory.
 template <typename Columns>
 void with_step_columns(const Group& group, std::span<const RowId> rows, const Columns& of_rows,
                        auto&& work) {

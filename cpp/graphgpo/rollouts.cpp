@@ -252,7 +252,8 @@ void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
                            " but row " + std::to_string(rollouts.row[index(steps.back())]) +
                            " of its trajectory has " +
                            (last_flag == no_verdict ? "None" : "a bool") +
-                           "; expected None on every row of a rollout without a verdict, or on none";
+                           "; expected None on every row of a rollout without a verdict, or on "
+                           "none";
                 });
                 continue;
             }
