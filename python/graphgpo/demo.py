@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import graphgpo
+from graphgpo import estimators
 from graphgpo.result import StepAdvantages
 
 
-class Rollouts(TypedDict):
+class RolloutColumns(TypedDict):
     """Columns as `graphgpo.compute_advantages` takes them, one row per step."""
 
     states: list[str]
@@ -29,7 +30,7 @@ class Rollouts(TypedDict):
     success: NDArray[np.bool_]
 
 
-def load_rollouts(name: str = "textworld") -> Rollouts:
+def load_rollouts(name: str = "textworld") -> RolloutColumns:
     """Real rollouts that ship with the package: "textworld", "sokoban" or "minigrid".
 
     Four tasks (groups) of eight rollouts each by a random policy, some of which reach the goal.
@@ -136,7 +137,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     ),
 }
 
-ESTIMATORS: dict[str, str] = {"GRPO": "grpo", "GiGPO": "gigpo", "GraphGPO": "graphgpo"}
+ESTIMATORS = {estimators.load(name).__name__: name for name in ("grpo", "gigpo", "graphgpo")}
 """Title of a column and the estimator behind it, in the order they stand on the page."""
 
 
@@ -145,7 +146,7 @@ class CreditedGroup:
     """The rows of one group and what each estimator makes of them."""
 
     number: int
-    rollouts: Rollouts
+    rollouts: RolloutColumns
     actions: list[str]
     results: dict[str, StepAdvantages]
     """By title, see ESTIMATORS."""
@@ -196,7 +197,7 @@ def credit_group(environment: str, number: int, *, omega: float | None = None) -
     """Run the three estimators on one group, every option but omega at its default."""
     rollouts, actions = load_rollouts(environment), load_actions(environment)
     rows = np.flatnonzero(rollouts["group_ids"] == number)
-    group: Rollouts = {
+    group: RolloutColumns = {
         "states": [rollouts["states"][row] for row in rows],
         "next_states": [rollouts["next_states"][row] for row in rows],
         "group_ids": rollouts["group_ids"][rows],
@@ -204,15 +205,16 @@ def credit_group(environment: str, number: int, *, omega: float | None = None) -
         "step_ids": rollouts["step_ids"][rows],
         "success": rollouts["success"][rows],
     }
-    changes = {} if omega is None else {"omega": omega}
-    chosen = [graphgpo.estimator(name) for name in ESTIMATORS.values()]
-    chosen[-1] = chosen[-1].replaced(**changes)
-    credit = graphgpo.Rollouts(**group).compare(chosen)
+    chosen = [
+        {"estimator": name} if name != "graphgpo" or omega is None else {"omega": omega}
+        for name in ESTIMATORS.values()
+    ]
+    results = graphgpo.Rollouts(**group).compare(chosen)
     return CreditedGroup(
         number,
         group,
         [actions[row] for row in rows],
-        {title: credit[name] for title, name in ESTIMATORS.items()},
+        {title: results[name] for title, name in ESTIMATORS.items()},
     )
 
 

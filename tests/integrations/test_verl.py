@@ -27,7 +27,7 @@ from recorded import GAP, TOKENS, Recorded
 from tiny import byte_tokenizer
 
 import graphgpo
-from graphgpo import GraphGPOConfig
+from graphgpo import GraphGPO
 from graphgpo.demo import load_rollouts
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as integration
@@ -234,7 +234,7 @@ def test_invalid_actions_are_penalised(
         penalty,
     )
     expected = graphgpo.compute_advantages(
-        **recorded.rollouts, action_valid=recorded.action_valid, config=penalty
+        **recorded.rollouts, action_valid=recorded.action_valid, estimator=penalty
     ).advantages
     assert not np.array_equal(expected, recorded.expected.advantages)
     np.testing.assert_array_equal(recorded.of_steps(result), expected)
@@ -324,7 +324,7 @@ def test_a_reward_free_failure_is_not_called_a_mistake() -> None:
     lost = graphgpo.compute_advantages(
         ["hall", "hall"], group_ids=[0, 0], trajectory_ids=[0, 1], success=[False, False]
     )
-    problems = _wiring.wiring_problems(lost.metrics, integration.ADVICE, GraphGPOConfig())
+    problems = _wiring.wiring_problems(lost.metrics, integration.ADVICE, GraphGPO())
     assert list(problems) == ["no success"]
     assert "If the policy does solve tasks" in problems["no success"]
 
@@ -421,7 +421,7 @@ def test_permuted_and_repeated_rows_of_a_data_proto(
 def test_options_come_from_the_algorithm_node(ray_trainer: ModuleType, recorded: Recorded) -> None:
     rollouts = load_rollouts("textworld")
     options = {"estimator": "grpo", "episode_weight": 2.0}
-    values = graphgpo.compute_advantages(**rollouts, config=options).advantages
+    values = graphgpo.compute_advantages(**rollouts, estimator=options).advantages
     data, _ = data_proto(recorded)
     result = legacy_advantages(ray_trainer, data, options).batch["advantages"]
     np.testing.assert_array_equal(np.unique(result[result != 0]), np.unique(values[values != 0]))
@@ -576,7 +576,7 @@ def test_the_recipes_config_composes(ray_trainer: ModuleType, recipe_config: Any
     from verl.trainer.ppo.v1 import get_trainer_cls
 
     assert recipe_config.algorithm.adv_estimator == "graphgpo"
-    assert integration._options(recipe_config.algorithm) == graphgpo.GraphGPOConfig()
+    assert integration._options(recipe_config.algorithm) == graphgpo.GraphGPO()
     assert get_trainer_cls(recipe_config.trainer.v1.trainer_mode)
     assert recipe_config.actor_rollout_ref.rollout.n == 8
     assert (EXAMPLE / recipe_config.actor_rollout_ref.rollout.agent.agent_loop_config_path).exists()

@@ -173,8 +173,8 @@ def test_the_corrected_numbers_are_those_of_compute_advantages(golden: Golden) -
 
 def test_one_call_gives_the_recipes_numbers_too(golden: Golden) -> None:
     batch = golden.batch()
-    config = graphgpo.GraphGPOConfig.recipe(invalid_action_penalty=0.0)
-    verl_agent.compute_advantages(batch, config)
+    estimator = graphgpo.GraphGPO.recipe(invalid_action_penalty=0.0)
+    verl_agent.compute_advantages(batch, estimator)
     expected = golden.arrays["adv__omega0.1_goal_mean_std_norm_episode1"]
     is_right = ~has_equal_returns(batch, step_returns(batch, 0.1).numpy())
     np.testing.assert_allclose(
