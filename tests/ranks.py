@@ -131,9 +131,9 @@ def _traffic(**arguments: Any) -> tuple[list[tuple[torch.dtype, tuple[int, ...]]
     with (
         mock.patch.object(dist, "all_gather", wraps=dist.all_gather) as tensors,
         mock.patch.object(dist, "all_gather_object", wraps=dist.all_gather_object) as objects,
+        contextlib.suppress(TypeError),
     ):
-        with contextlib.suppress(TypeError):
-            compute_advantages_across_ranks(**arguments)
+        compute_advantages_across_ranks(**arguments)
     sent = [call.args[1] for call in tensors.call_args_list]
     return [(tensor.dtype, tuple(tensor.shape)) for tensor in sent], objects.call_count
 
@@ -145,9 +145,12 @@ def _outside(process_group: dist.ProcessGroup, **arguments: Any) -> Any:
 
 
 def _absent(
-    process_group: dist.ProcessGroup, impatient: dist.ProcessGroup, is_absent: bool, **arguments: Any
+    process_group: dist.ProcessGroup,
+    impatient: dist.ProcessGroup,
+    is_absent: bool,
+    **arguments: Any,
 ) -> Any:
-    """A call that one rank never makes, in a group that waits for IMPATIENT_S: seconds and error."""
+    """A call that one rank never makes, in a group that waits IMPATIENT_S: seconds and error."""
     start = time.monotonic()
     if is_absent:
         return None

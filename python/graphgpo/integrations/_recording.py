@@ -23,7 +23,16 @@ EXTRA_FIELD = "graphgpo"
 
 UNTIL_END = np.iinfo(np.int64).max  # a stop of None: spans are clipped to the response
 
-_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops", "action_valid", "actions", "rewards")
+_STEP_COLUMNS = (
+    "step_ids",
+    "states",
+    "next_states",
+    "starts",
+    "stops",
+    "action_valid",
+    "actions",
+    "rewards",
+)
 
 _NO_VERDICT = "no verdict: cut off, or the environment died"
 _NOT_KNOWN = "not known"

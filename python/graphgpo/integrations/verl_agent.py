@@ -215,9 +215,7 @@ def compute_graphgpo_outcome_advantage(
     return tokens, tokens
 
 
-def compute_advantages(
-    batch: Any, estimator: Any = "graphgpo", **options: Any
-) -> dict[str, float]:
+def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) -> dict[str, float]:
     """All of it in one call: fills `advantages` and `returns` of a batch, returns the metrics.
 
     Takes the place of graph construction, returns and advantages in the trainer. The numbers are
