@@ -145,7 +145,10 @@ def _outside(process_group: dist.ProcessGroup, **arguments: Any) -> Any:
 
 
 def _absent(
-    process_group: dist.ProcessGroup, impatient: dist.ProcessGroup, is_absent: bool, **arguments: Any
+    process_group: dist.ProcessGroup,
+    impatient: dist.ProcessGroup,
+    is_absent: bool,
+    **arguments: Any,
 ) -> Any:
     """A call that one rank never makes, in a group that waits for IMPATIENT_S: seconds and error."""
     start = time.monotonic()

@@ -384,7 +384,11 @@ class ArrowWithoutLength:
         ({"success": [False, True]}, "ValueError", "states has 3 rows but success has 2"),
         ({"states": ["hall", None, "hall"]}, "ValueError", "states[1] is null; expected a value"),
         ({"num_threads": 0}, "ValueError", "num_threads is 0; expected an int >= 1, or None"),
-        ({"omega": 2.0}, "ValueError", "omega is 2.0; expected a number between 0 and 1, both excluded"),
+        (
+            {"omega": 2.0},
+            "ValueError",
+            "omega is 2.0; expected a number between 0 and 1, both excluded",
+        ),
         ({"group_ids": np.zeros(3)}, "TypeError", "group_ids is an array of dtype float64"),
         ({"rewards": Unreadable()}, "RuntimeError", "ZeroDivisionError: out of order"),
     ],

@@ -84,5 +84,3 @@ def without_type(error: Exception) -> Exception:
         if isinstance(error, known):
             return known(str(error))
     return RuntimeError(f"{type(error).__name__}: {error}")
-
-

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 
-def check_trajectories_are_whole(
-    columns: Mapping[str, Any], rows_of_rank: tuple[int, ...]
-) -> None:
+def check_trajectories_are_whole(columns: Mapping[str, Any], rows_of_rank: tuple[int, ...]) -> None:
     """Without step ids the order of a trajectory's rows is known within a rank only."""
     if columns["step_ids"] is not None or len(rows_of_rank) == 1:
         return
