@@ -213,7 +213,9 @@ def test_options_are_those_of_the_library(tmp_path: Path, recorded: Recorded) ->
         **recorded.rollouts, action_valid=recorded.action_valid, estimator=options
     ).advantages
     np.testing.assert_array_equal(recorded.of_steps(result), expected)
-    with pytest.raises(TypeError, match="unknown option 'omgea'; did you mean 'omega'"):
+    with pytest.raises(
+        TypeError, match="unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'"
+    ):
         make_trainer(tmp_path, play, estimator={"omgea": 0.5})
 
 

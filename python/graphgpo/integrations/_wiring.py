@@ -89,7 +89,7 @@ def wiring_problems(
             "leave them unmasked, or give next_states or step_ids"
         )
     num_restarted, num_failed = metrics["graphgpo/ends_at_a_start"], _num_failed(metrics)
-    if num_restarted >= 2 and num_restarted > num_failed / 2:  # some walk back by themselves
+    if num_restarted >= 4 and num_restarted > 0.75 * num_failed:  # some walk back by themselves
         problems["ends at a start"] = (
             f"the last step of {num_restarted:.0f} of {num_failed:.0f} failed rollouts leads to a "
             "state that rollouts of its prompt start from. An environment that resets itself shows "

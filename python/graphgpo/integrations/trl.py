@@ -127,6 +127,7 @@ class GraphGPOMixin:
             episode_returns=outcomes[rollouts],
             action_valid=steps.action_valid,
             actions=steps.actions,
+            peer_keys=steps.peer_keys,
             rewards=steps.rewards,
             # A rollout that no reward function scored is left out, as TRL does.
             mask=~np.isnan(outcomes[rollouts]),

@@ -138,6 +138,7 @@ def compute_token_advantages(
         episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
         action_valid=steps.action_valid,
         actions=steps.actions,
+        peer_keys=steps.peer_keys,
         rewards=steps.rewards,
         estimator=estimator,
     )

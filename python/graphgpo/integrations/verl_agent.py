@@ -229,8 +229,8 @@ def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) 
         `anchor_obs`, `next_obs` and `episode_rewards` (> 0: the rollout succeeded); `step_ids`, if
         there, makes rows repeated by the trainer count once, and is needed where no `next_obs` of a
         successful rollout is `GOAL_TEXT`; `is_action_valid` is read with an
-        `invalid_action_penalty`, `rewards` and `actions` of the steps by the
-        estimators that use them. `batch` needs `response_mask`.
+        `invalid_action_penalty`, `rewards`, `actions` and `peer_keys` of the
+        steps by the estimators that use them. `batch` needs `response_mask`.
     estimator, options
         As for `graphgpo.compute_advantages`.
     """
@@ -255,6 +255,7 @@ def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) 
         action_valid=batch.non_tensor_batch.get("is_action_valid"),
         rewards=batch.non_tensor_batch.get("rewards"),
         actions=batch.non_tensor_batch.get("actions"),
+        peer_keys=batch.non_tensor_batch.get("peer_keys"),
         estimator=estimator,
     )
     _say_problems(batch, result.metrics, _ADVICE, estimator)
