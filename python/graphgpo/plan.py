@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphgpo import _core
-from graphgpo.blocks import Block, Difference, Given, Log, Target, Term
+from graphgpo.blocks import BellmanMean, Block, Difference, Given, Log, Target, Term
 from graphgpo.estimators import Estimator
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class _Lowering:
             value = getattr(block, field.name)
             if isinstance(value, Given) and isinstance(block, (Target, Difference, Log)):
                 lowered[field.name] = self.nodes(value)
-            elif isinstance(value, Given):
+            elif isinstance(value, Given) and isinstance(block, BellmanMean):
                 lowered[field.name] = self.rows(value)
             elif isinstance(value, Block):
                 lowered[field.name] = self.block(value)
