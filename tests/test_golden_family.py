@@ -91,7 +91,7 @@ def _cases() -> list[Case]:
         column = f"verl__reinforce_plus_plus__steps_as_tokens__gamma{gamma}"
         cases.append(Case(column, "reinforce_pp", {"gamma": gamma}))
     for rows, weighting in (("rows", "step"), ("trajectory", "trajectory")):
-        options = {"episode_weighting": weighting}
+        options: dict[str, Any] = {"episode_weighting": weighting}
         cases += [
             Case(f"grpo__mean_std__{rows}", "grpo", options),
             Case(f"grpo__mean__{rows}", "dr_grpo", options),
@@ -114,7 +114,11 @@ def _cases() -> list[Case]:
                 for alpha, base in ((1, ""), (1, "__base"), (0, "")):
                     if alpha == 0 and penalty:
                         continue
-                    chosen = {"history": history, "alpha": alpha, "exponent": "recipe"}
+                    chosen: dict[str, Any] = {
+                        "history": history,
+                        "alpha": alpha,
+                        "exponent": "recipe",
+                    }
                     column = f"hgpo__K{history}__{kind}__alpha{alpha}{base}{suffix}"
                     chosen |= {"base": base != "", **options}
                     cases.append(Case(column, "hgpo", chosen, tolerance=joint if base else 1e-5))

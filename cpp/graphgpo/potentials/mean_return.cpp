@@ -1,5 +1,5 @@
-// V(u) = mean over the steps that leave u of their return. A step leads to what the next step of its
-// trajectory starts from.
+// V(u) = mean over the steps that leave u of their return. A step leads to what the next step of
+// its trajectory starts from.
 #include <cmath>
 
 #include "graphgpo/group.hpp"

@@ -228,7 +228,8 @@ def _node_numbers(given: Given, rollouts: Rollouts) -> list[float]:
 
 
 def _numbers(given: Given, rollouts: Rollouts) -> list[float]:
-    values: Any = np.asarray(given.resolved(rollouts), np.float64)
+    here: Any = rollouts  # stands for a graphgpo.Rollouts
+    values: Any = np.asarray(given.resolved(here), np.float64)
     if values.ndim != 1:
         raise ValueError(f"values of a Given have shape {values.shape}; expected one axis")
     result: list[float] = values.tolist()
