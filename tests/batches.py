@@ -243,6 +243,23 @@ def assert_same_bits(result: Any, expected: Any, rows: Any = None) -> None:
         )
 
 
+def one_group(*walks: str, costs: list[float] | None = None, **options: Any) -> Columns:
+    """Columns of one group from walks like "a b c".
+
+    One that ends in "!" reached the goal, one that ends in "~" has no verdict.
+    """
+    columns: Columns = {"states": [], "next_states": [], "trajectory_ids": [], "success": []}
+    for trajectory, walk in enumerate(walks):
+        visited = walk.split()
+        steps = len(visited) - 1
+        columns["states"] += visited[:-1]
+        columns["next_states"] += visited[1:]
+        columns["trajectory_ids"] += [trajectory] * steps
+        columns["success"] += [{"!": True, "~": None}.get(visited[-1], False)] * steps
+    group_ids = [0] * len(columns["states"])
+    return {**columns, "group_ids": group_ids, "edge_costs": costs, **options}
+
+
 def random_walks(seed: int, *, num_groups: int = 3, has_unit_costs: bool = False) -> Columns:
     """A batch with every column, large enough to merge: walks over ten rooms, some to the goal.
 

@@ -1,4 +1,4 @@
-"""Every block by itself: its equation on a few steps, its edge cases, and what it refuses."""
+"""Scores, potentials and modifiers by themselves: their equations on a few steps, and edge cases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batches import Columns, Only, batches, chosen_estimator, num_rows, rollouts
+from batches import Columns, Only, batches, chosen_estimator, num_rows, one_group
 from conftest import Compute
 from graphgpo import reference
 from graphgpo.blocks import (
@@ -25,21 +25,16 @@ from graphgpo.blocks import (
     FailureRate,
     FlooredStd,
     Given,
-    LastStates,
-    LeaveOneOut,
     Log,
     Mean,
     MeanReturn,
-    MeanStd,
     NewStates,
     NobodyWon,
     Outcome,
-    PeerKeys,
     Polarised,
     Raw,
     ReachValue,
     ReturnToGo,
-    SameState,
     SameTransition,
     Seen,
     Standing,
@@ -49,208 +44,18 @@ from graphgpo.blocks import (
     Trace,
     Turn,
 )
-from test_reference import one_group
+from test_comparisons import SCORES, STAR
 
 NAN = math.nan
-# Five steps from one state; what they score is given.
-STAR = one_group("s a", "s b", "s c", "s d", "s !")
-SCORES = [4.0, 1.0, 1.0, 0.0, 4.0]
-
-
-def standing(compute: Compute, scores: Any = SCORES, columns: Columns = STAR, **how: Any) -> Any:
-    """How given scores stand among the steps from a state, and that as a list."""
-    term = Term(Given(scores), **{"peers": SameState(), "normaliser": Mean(), **how})
-    return compute(**columns, estimator=Only(term=term)).advantages.tolist()
-
-
-# --- normalisers ----------------------------------------------------------------------------------
-
-MEAN, DEVIATIONS = 2.0, np.array([2.0, -1.0, -1.0, -2.0, 2.0])  # squares: 14
-
-
-@pytest.mark.parametrize(
-    ("normaliser", "expected"),
-    [
-        (Raw(), SCORES),
-        (Mean(), DEVIATIONS),
-        (Mean(scale="relative"), DEVIATIONS / 4),
-        (MeanStd(epsilon=0.5), DEVIATIONS / (math.sqrt(14 / 4) + 0.5)),
-        (MeanStd(ddof=0, epsilon=0.5), DEVIATIONS / (math.sqrt(14 / 5) + 0.5)),
-        (MeanStd(epsilon=0.5, inside=True), DEVIATIONS / math.sqrt(14 / 4 + 0.5)),
-        (MeanStd(epsilon=0.5, scale="relative"), DEVIATIONS / (math.sqrt(14 / 4) + 2.0)),
-        (MeanStd(epsilon=0.5, off_below=1.8), DEVIATIONS / (math.sqrt(14 / 4) + 0.5)),
-        (MeanStd(epsilon=0.5, off_below=1.9), np.zeros(5)),
-        (LeaveOneOut(), DEVIATIONS * 5 / 4),
-        (FlooredStd(0.1), DEVIATIONS / math.sqrt(14 / 5)),
-        (FlooredStd(0.1, ddof=1), DEVIATIONS / math.sqrt(14 / 4)),
-        (FlooredStd(3.0), DEVIATIONS / 3.0),
-    ],
-    ids=str,
-)
-def test_a_normaliser_by_hand(compute: Compute, normaliser: Any, expected: Any) -> None:
-    np.testing.assert_allclose(standing(compute, normaliser=normaliser), expected, rtol=1e-6)
-
-
-NORMALISERS = [
-    Mean(),
-    Mean(scale="relative"),
-    MeanStd(),
-    MeanStd(ddof=0, inside=True),
-    LeaveOneOut(),
-    FlooredStd(1e-3),
-]
-
-
-@pytest.mark.parametrize("normaliser", NORMALISERS, ids=str)
-def test_equal_scores_and_lone_steps_stand_at_exactly_zero(
-    compute: Compute, normaliser: Any
-) -> None:
-    assert standing(compute, [0.1] * 5, normaliser=normaliser) == [0] * 5
-    alone = standing(compute, [0.1, NAN, NAN, NAN, NAN], normaliser=normaliser)
-    assert alone == [0] * 5
-    assert standing(compute, [0.0] * 5, normaliser=normaliser) == [0] * 5
-
-
-@pytest.mark.parametrize("normaliser", NORMALISERS, ids=str)
-def test_an_unknown_score_stands_at_zero_and_moves_nobody(
-    compute: Compute, normaliser: Any
-) -> None:
-    fewer = one_group("s a", "s b", "s d", "s !")
-    expected = standing(compute, [4, 1, 0, 4], fewer, normaliser=normaliser)
-    found = standing(compute, [4, 1, NAN, 0, 4], normaliser=normaliser)
-    assert found == [*expected[:2], 0, *expected[2:]]
-
-
-def test_raw_scores_that_are_unknown_count_as_zero(compute: Compute) -> None:
-    assert standing(compute, [4, NAN, 1, 0, 4], normaliser=Raw()) == [4, 0, 1, 0, 4]
-
-
-# --- penalties, units, levels, averages -----------------------------------------------------------
-
-
-def test_a_penalty_is_taken_before_the_comparison(compute: Compute) -> None:
-    columns = {**STAR, "action_valid": [False, True, True, True, True]}
-    found = standing(compute, columns=columns, penalty=1.0)
-    np.testing.assert_allclose(found, np.array([3, 1, 1, 0, 4]) - 9 / 5, rtol=1e-6)
-    scaled = standing(compute, columns=columns, penalty=1.0, normaliser=Mean(scale="relative"))
-    np.testing.assert_allclose(scaled, np.array([0, 1 / 4, 1 / 4, 0, 1]) - 0.3, rtol=1e-6)
-    assert standing(compute, columns=STAR, penalty=1.0) == standing(compute)
-
-
-def test_at_relative_scale_a_group_without_success_is_spared_the_penalty(compute: Compute) -> None:
-    lost = {**one_group("s a", "s b"), "action_valid": [False, True]}
-    how = {"penalty": 0.5, "normaliser": Mean(scale="relative")}
-    assert standing(compute, [1.0, 1.0], lost, **how) == [0, 0]
-    assert standing(compute, [1.0, 1.0], lost, penalty=0.5) == [-0.25, 0.25]
-
-
-def test_of_each_trajectory_its_first_step_with_the_key_counts(compute: Compute) -> None:
-    # s is left twice by the first trajectory; only 3 of it is counted.
-    columns = one_group("s s a", "s b")
-    found = standing(compute, [3.0, 9.0, 1.0], columns, unit="trajectories")
-    assert found == [1, 7, -1]
-    result = compute(
-        **columns,
-        estimator=Only(term=Term(Given([3.0, 9.0, 1.0]), normaliser=Mean(), unit="trajectories")),
-    )
-    assert result.num_peers.tolist() == [2, 2, 2]
-
-
-def test_levels_that_say_nothing_are_left_out_of_the_mean(compute: Compute) -> None:
-    columns = {**STAR, "peer_keys": [0, 0, 1, 1, 2]}
-    how: dict[str, Any] = {"peers": (Task(), PeerKeys()), "peer_weights": (1.0, 3.0)}
-    found = standing(compute, [4, 1, 1, 1, 3], columns, **how)
-    # The task's mean is 2. Of the keys the first compares 4 and 1, the second equals, the third
-    # has one step.
-    assert found == [(2 + 3 * 1.5) / 4, (-1 - 3 * 1.5) / 4, -1, -1, 1]
-    how["base"] = Term(Outcome(), Task(), Mean())
-    how["peer_weights"] = (1.0, 1.0, 3.0)
-    found = standing(compute, [4, 1, 1, 1, 3], columns, **how)
-    np.testing.assert_allclose(found[2:], [(-0.2 - 1) / 2, (-0.2 - 1) / 2, (0.8 + 1) / 2])
-
-
-def test_weights_that_sum_to_zero_are_no_weights(compute: Compute) -> None:
-    how: dict[str, Any] = {"peers": (Task(), SameState()), "peer_weights": (0.0, 0.0)}
-    assert standing(compute, **how) == [0] * 5
-
-
-def test_the_first_level_is_the_one_that_is_reported(compute: Compute) -> None:
-    columns = {**STAR, "peer_keys": [0, 0, 1, 1, 1]}
-    base = Term(Outcome(), Task(), Mean())
-    term = Term(
-        Given(SCORES), (PeerKeys(), Task()), Mean(), base=base, peer_weights=(1.0, 1.0, 1.0)
-    )
-    result = compute(**columns, estimator=Only(term=term))
-    assert result.scores.tolist() == SCORES
-    assert result.num_peers.tolist() == [2, 2, 3, 3, 3]
-
-
-def test_an_average_replaces_what_came_out(compute: Compute) -> None:
-    columns = {**STAR, "peer_keys": [0, 0, 1, 1, 1]}
-    found = standing(compute, columns=columns, average=PeerKeys())
-    np.testing.assert_allclose(found, [0.5, 0.5, -1 / 3, -1 / 3, -1 / 3], rtol=1e-6)
-
-
-def test_a_standing_may_be_a_score(compute: Compute) -> None:
-    inner = Standing(Given(SCORES), Task(), Mean())
-    result = compute(**STAR, estimator=Only(term=Term(inner, Batch(), FlooredStd(0.1))))
-    np.testing.assert_allclose(result.scores, DEVIATIONS)
-    np.testing.assert_allclose(result.advantages, DEVIATIONS / math.sqrt(14 / 5), rtol=1e-6)
-
-
-# --- peers ----------------------------------------------------------------------------------------
-
-WALKS: Columns = {**one_group("a b c", "a b d", "b b c", "a c b"), "actions": list("xyxzyyxx")}
-
-
-@pytest.mark.parametrize(
-    ("peers", "sizes"),
-    [
-        (SameState(), [3, 4, 3, 4, 4, 4, 3, 1]),
-        (LastStates(1), [3, 4, 3, 4, 4, 4, 3, 1]),
-        (LastStates(2), [0, 2, 0, 2, 0, 1, 0, 1]),  # b after a, b after a, b after b, c after a
-        (LastStates(3), [0] * 8),
-        (Task(), [8] * 8),
-        (Turn(), [4] * 8),
-        (Batch(), [8] * 8),
-        (SameTransition(), [2, 2, 2, 1, 1, 2, 1, 1]),  # a x b twice, b y c twice
-        (SameTransition(1), [2, 1, 2, 1, 1, 1, 1, 1]),
-    ],
-    ids=str,
-)
-def test_peers_by_hand(compute: Compute, peers: Any, sizes: list[int]) -> None:
-    term = Term(Given(np.arange(8.0)), peers, Mean())
-    assert compute(**WALKS, estimator=Only(term=term)).num_peers.tolist() == sizes
-
-
-def test_only_the_batch_reaches_across_groups(compute: Compute) -> None:
-    columns = {**WALKS, "group_ids": [0] * 4 + [1] * 4, "peer_keys": [0] * 8}
-    for peers, size in ((Task(), 4), (PeerKeys(), 4), (Batch(), 8)):
-        term = Term(Given(np.arange(8.0)), peers, Mean())
-        result = compute(**columns, estimator=Only(term=term))
-        assert result.num_peers.tolist() == [size] * 8
-
-
-@given(columns=rollouts())
-def test_keys_of_the_user_can_say_what_other_peers_say(compute: Compute, columns: Columns) -> None:
-    scores = np.arange(num_rows(columns)) % 4
-    for keys, peers in (
-        (columns["states"], SameState()),
-        ([0] * num_rows(columns), Task()),
-    ):
-        own, same = (
-            standing(compute, scores, {**columns, "peer_keys": keys}, peers=chosen)
-            for chosen in (PeerKeys(), peers)
-        )
-        assert own == same
 
 
 # --- scores and potentials ------------------------------------------------------------------------
 
 
 def scored(compute: Compute, score: Any, columns: Columns) -> list[float]:
-    alone = Only(term=Term(score, normaliser=Raw()))
-    return [float(found) for found in compute(**columns, estimator=alone).scores]
+    result = compute(**columns, estimator=Only(term=Term(score, normaliser=Raw())))
+    found: list[float] = result.scores.tolist()
+    return found
 
 
 def test_scores_by_hand(compute: Compute) -> None:
@@ -285,9 +90,9 @@ def test_a_mean_return_ends_as_it_is_told(compute: Compute) -> None:
         value = MeanReturn(0.5, 7.0, of=of, end=end, penalty=0.5)  # type: ignore[arg-type]
         np.testing.assert_array_equal(scored(compute, Target(value), columns), expected)
     # From s: 7 less the penalty, 0, and one that is unknown; 3/2 less the penalty, 1/2.
-    for of, mean in (("rewards", 6.5 / 2), ("outcome", 1.5 / 2)):
+    for of, here in (("rewards", 6.5 / 2), ("outcome", 1.5 / 2)):
         value = MeanReturn(0.5, 7.0, of=of, penalty=0.5)  # type: ignore[arg-type]
-        assert scored(compute, Difference(value, 0.0), columns) == [-mean] * 3
+        assert scored(compute, Difference(value, 0.0), columns) == [-here] * 3
 
 
 def test_a_reach_value_is_zero_where_nothing_reaches_the_goal(compute: Compute) -> None:
@@ -388,8 +193,8 @@ def test_wins_are_one_target_and_unknown_ends_are_many(compute: Compute) -> None
 def test_evidence_is_what_actions_explain_of_the_variance(compute: Compute) -> None:
     columns = {**STAR, "actions": list("xxyyy")}
     evidence = ActionEvidence(Given([4.0, 2.0, NAN, 0.0, 0.0]), tau=2.0, epsilon=0.5)
-    # q: 3 and 0, m: 3/2; between (3/2)^2, within 1 of two steps of four.
-    expected = math.tanh(4 / 2) * 2.25 / (2.25 + 0.5 + 0.5)
+    # Five steps, four of them known. q: 3 and 0, m: 3/2; between (3/2)^2, within 1 of two of four.
+    expected = math.tanh(5 / 2) * 2.25 / (2.25 + 0.5 + 0.5)
     np.testing.assert_allclose(factor(compute, evidence, columns), [expected] * 5, rtol=1e-6)
     nothing = ActionEvidence(Given([NAN] * 5), tau=2.0)
     assert factor(compute, nothing, columns) == [0] * 5
@@ -448,48 +253,51 @@ def test_a_function_of_the_rollouts_may_give_numbers(compute: Compute) -> None:
 
 # --- refusals -------------------------------------------------------------------------------------
 
-BAD: list[tuple[Any, str]] = [
-    (Term(Given([1.0]), normaliser=Raw()), r"shape \(1,\); expected \(5,\), one per row"),
-    (Term(Target(Given([1.0])), normaliser=Raw()), r"shape \(1,\); expected \(6,\), one per node"),
-    (
-        Term(Target(BellmanMean(0.5, boundary=Given([0, 0, 2, 0, 0]))), normaliser=Raw()),
-        r"boundary\[2\] is 2.0; expected a number in \[0, 1\]",
-    ),
-    (
-        Term(EdgeReturn(0.5, 1.0), Task(), Mean(scale="relative")),
-        "EdgeReturn is compared with Task at relative scale; expected SameState",
-    ),
-    (
-        Term(Given(SCORES), (Task(), Batch()), Mean(), peer_weights=(1.0, 1.0)),
-        "Batch among them; expected Batch alone",
-    ),
-    (
-        Term(
-            Given(SCORES),
-            base=Term(Outcome(), Task(), weight=2.0),
-            peer_weights=(1.0, 1.0),
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [
+        (Term(Given([1.0])), "states has 5 rows but the values of a Given block 1"),
+        (Term(Target(Given([1.0]))), "has 1 values but the graph has 6 nodes"),
+        (Term(Given([[1.0]])), r"values of a Given have shape \(1, 1\); expected one axis"),
+        (
+            Term(Target(BellmanMean(0.5, boundary=Given([0, 0, 2, 0, 0])))),
+            r"boundary.* is 2.*; expected .* in \[0, 1\]",
         ),
-        "the base of a term",
-    ),
-]
-
-
-@pytest.mark.parametrize(("term", "message"), BAD, ids=[message for _, message in BAD])
-def test_a_plan_that_makes_no_sense_is_refused(compute: Compute, term: Any, message: str) -> None:
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(compute: Compute, term: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compute(**STAR, estimator=Only(term=term))
 
 
-def test_boundary_values_of_one_rollout_agree(compute: Compute) -> None:
-    value = BellmanMean(0.5, boundary=Given([0.0, 0.5]))
-    term = Term(Target(value), normaliser=Raw())
+def test_boundary_values_of_one_rollout_agree() -> None:
+    term = Term(Target(BellmanMean(0.5, boundary=Given([0.0, 0.5]))))
     with pytest.raises(ValueError, match=r"boundary\[1\] is 0.5 but row 0 has 0.0"):
-        compute(**one_group("s a !"), estimator=Only(term=term))
+        reference.compute_advantages(**one_group("s a !"), estimator=Only(term=term))
 
 
-def test_a_term_has_a_weight_for_every_level() -> None:
-    with pytest.raises(ValueError, match="peer_weights has 1 entries; expected one for each of 2"):
-        Term(Outcome(), peers=(Task(), Turn()))
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"peers": (Task(), Turn())}, "peer_weights has 1 entries; expected one for each of 2"),
+        (
+            {"peers": (Task(), Batch()), "peer_weights": (1.0, 1.0)},
+            "Batch peers are one of several",
+        ),
+        (
+            {"base": Term(Outcome(), Task(), weight=2.0), "peer_weights": (1.0, 1.0)},
+            "the base of a term has levels, a base, an average, modifiers or a weight",
+        ),
+        (
+            {"peers": Task(), "normaliser": Mean(scale="relative")},
+            "EdgeReturn at relative scale is compared with other peers than SameState",
+        ),
+    ],
+)
+def test_a_term_that_makes_no_sense_is_refused(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Term(EdgeReturn(0.5, 1.0), **parts)
 
 
 @dataclass(frozen=True)
@@ -509,7 +317,7 @@ class Strange(Block):
     ],
 )
 def test_a_block_that_is_not_known_is_refused_by_name(compute: Compute, term: Term) -> None:
-    with pytest.raises(TypeError, match="Strange"):
+    with pytest.raises(ValueError, match="Strange"):
         compute(**STAR, estimator=Only(term=term))
 
 

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from batches import Columns, Only, Shape, num_rows, rollouts
+from batches import Columns, Only, Shape, num_rows, one_group, rollouts
 from conftest import Compute
 from graphgpo import estimators
 from graphgpo.blocks import (
@@ -34,7 +34,6 @@ from graphgpo.blocks import (
     Term,
     Trace,
 )
-from test_reference import one_group
 from test_worked_example import COLUMNS
 
 ACTIONS = ["to kitchen", "take mug", "put", "to bedroom", "to hall", "to kitchen", "open"]
@@ -50,13 +49,13 @@ LEAF, STATE = BellmanMean(0.5), BellmanMean(0.5, failed_end="state")
 def values(compute: Compute, potential: Potential, columns: Columns) -> NDArray[np.float64]:
     """V(u) of every row."""
     alone = Only(term=Term(Difference(potential, gamma=0.0), normaliser=Raw()))
-    scores: NDArray[np.float64] = -compute(**columns, estimator=alone).scores
-    return scores
+    found: NDArray[np.float64] = -compute(**columns, estimator=alone).scores
+    return found
 
 
 def z(scores: list[float], ddof: int = 1) -> NDArray[np.float64]:
-    deviations = np.array(scores) - np.mean(scores)
-    return deviations / np.std(scores, ddof=ddof)
+    found: NDArray[np.float64] = (np.array(scores) - np.mean(scores)) / np.std(scores, ddof=ddof)
+    return found
 
 
 # --- the worked example ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import graphgpo
 from conftest import Compute
 from goldens import NAMES, Golden
-from graphgpo.estimators import GraphGPO
+from graphgpo.estimators.graphgpo import GraphGPO
 
 OUTPUT = re.compile(
     r"adv__omega(?P<omega>[\d.]+)_(?P<exponent>goal|progress)_(?P<norm>mean|mean_std)_norm"

@@ -114,7 +114,11 @@ def _cases() -> list[Case]:
                 for alpha, base in ((1, ""), (1, "__base"), (0, "")):
                     if alpha == 0 and penalty:
                         continue
-                    chosen = {"history": history, "alpha": alpha, "exponent": "recipe"}
+                    chosen: dict[str, Any] = {
+                        "history": history,
+                        "alpha": alpha,
+                        "exponent": "recipe",
+                    }
                     column = f"hgpo__K{history}__{kind}__alpha{alpha}{base}{suffix}"
                     chosen |= {"base": base != "", **options}
                     cases.append(Case(column, "hgpo", chosen, tolerance=joint if base else 1e-5))

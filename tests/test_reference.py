@@ -18,6 +18,7 @@ from batches import (
     batches,
     blocks_of,
     chosen_estimator,
+    one_group,
     options_of,
     random_walks,
     take,
@@ -41,8 +42,8 @@ def assert_agree(columns: Columns, chosen: dict[str, Any]) -> None:
         assert getattr(fast, name).dtype == getattr(plain, name).dtype
     blocks = blocks_of(chosen_estimator(chosen).terms())
     is_iterated = any(isinstance(block, BellmanMean) for block in blocks)
-    tolerance: dict[str, Any] = {"rtol": 2e-9, "atol": 2e-9} if is_iterated else {"rtol": 1e-12, "atol": 1e-15}
-    np.testing.assert_allclose(fast.scores, plain.scores, **tolerance)
+    rtol, atol = (2e-9, 2e-9) if is_iterated else (1e-12, 1e-15)
+    np.testing.assert_allclose(fast.scores, plain.scores, rtol=rtol, atol=atol)
     for name in ("advantages", "step_advantages", "episode_advantages"):
         values, expected = getattr(fast, name), getattr(plain, name)
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=2e-6, err_msg=name)
@@ -235,23 +236,6 @@ def test_neither_looks_at_a_masked_row(column: str, garbage: Any) -> None:
 
 
 # --- degenerate cases -----------------------------------------------------------------------------
-
-
-def one_group(*walks: str, costs: list[float] | None = None, **options: Any) -> Columns:
-    """Columns of one group from walks like "a b c".
-
-    One that ends in "!" reached the goal, one that ends in "~" has no verdict.
-    """
-    columns: Columns = {"states": [], "next_states": [], "trajectory_ids": [], "success": []}
-    for trajectory, walk in enumerate(walks):
-        visited = walk.split()
-        steps = len(visited) - 1
-        columns["states"] += visited[:-1]
-        columns["next_states"] += visited[1:]
-        columns["trajectory_ids"] += [trajectory] * steps
-        columns["success"] += [{"!": True, "~": None}.get(visited[-1], False)] * steps
-    group_ids = [0] * len(columns["states"])
-    return {**columns, "group_ids": group_ids, "edge_costs": costs, **options}
 
 
 def test_a_single_step_that_wins_has_nothing_to_be_compared_with(compute: Compute) -> None:

@@ -55,6 +55,7 @@ void average_among(const Csr& equals, std::span<double> values) {
         if (steps.size() < 2) continue;
         folded.clear();
         for (const StepId step : steps) folded.add(values[index(step)]);
+        if (folded.sorted().size() == 1) continue;  // their mean is their value
         double sum = 0;
         for (const auto& [value, count] : folded.sorted()) {
             sum += static_cast<double>(count) * value;

@@ -430,6 +430,23 @@ class Term(Block):
                 f"{len(self.levels)} peers{', and one for the base' if self.base else ''}"
             )
 
+        if len(self.levels) > 1 and any(isinstance(peers, Batch) for peers in self.levels):
+            raise ValueError("Batch peers are one of several; expected them alone")
+        base = self.base
+        if base and (
+            len(base.levels) > 1 or base.base or base.average or base.modifiers or base.weight != 1
+        ):
+            raise ValueError(
+                "the base of a term has levels, a base, an average, modifiers or a weight of its "
+                "own; expected one score compared with one kind of peers"
+            )
+        is_relative = getattr(self.normaliser, "scale", "absolute") == "relative"
+        if isinstance(self.score, EdgeReturn) and is_relative and self.levels != (SameState(),):
+            raise ValueError(
+                "EdgeReturn at relative scale is compared with other peers than SameState; "
+                "expected SameState"
+            )
+
     @property
     def levels(self) -> tuple[Peers, ...]:
         """The peers, as a tuple."""

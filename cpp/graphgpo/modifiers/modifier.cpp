@@ -84,10 +84,10 @@ void apply(const ActionEvidence& block, Group& group, std::span<double> standing
     const KnownMeans b = known_means(leaving, between);
     const KnownMeans w = known_means(leaving, within);
     for (std::size_t node = 0; node < leaving.num_rows(); ++node) {
-        if (std::isnan(b.mean[node])) continue;
         const auto steps = leaving.row(id_of(node));
-        const double rho = std::tanh(static_cast<double>(steps.size()) / block.tau) * b.mean[node] /
-                           (b.mean[node] + w.mean[node] + block.epsilon);
+        const double n = static_cast<double>(steps.size());
+        const double explained = b.mean[node] / (b.mean[node] + w.mean[node] + block.epsilon);
+        const double rho = std::isnan(explained) ? 0 : std::tanh(n / block.tau) * explained;
         for (const StepId step : steps) standings[index(step)] *= rho;
     }
 }

@@ -1,9 +1,9 @@
-// V(u) = mean over the steps that leave u of their return. A step leads to what its trajectory's
-// next step starts from.
+// V(u) = mean over the steps that leave u of their return. A step leads to what the next step of
+// its trajectory starts from.
 #include <cmath>
 
-#include "graphgpo/exact_sum.hpp"
 #include "graphgpo/group.hpp"
+#include "graphgpo/scores/action_mean.hpp"
 
 namespace graphgpo {
 
@@ -53,19 +53,7 @@ double value_at_end(const MeanReturn& block, Group& group, std::size_t step) {
 
 PotentialOfSteps potential_of(const MeanReturn& block, Group& group) {
     const Array<double> returns = returns_of(block, group);
-    const Csr& leaving = group.steps_by_source();
-    Array<double> of_node(leaving.num_rows(), unknown_score);
-    ExactSum sum;
-    for (std::size_t node = 0; node < of_node.size(); ++node) {
-        sum.clear();
-        double known = 0;
-        for (const StepId step : leaving.row(id_of(node))) {
-            if (std::isnan(returns[index(step)])) continue;
-            sum.add(returns[index(step)]);
-            ++known;
-        }
-        if (known > 0) of_node[node] = sum.total() / known;
-    }
+    const Array<double> of_node = known_means(group.steps_by_source(), returns).mean;
     const TransitionGraph& graph = group.graph();
     PotentialOfSteps values;
     values.before.reserve(returns.size());

@@ -1,7 +1,9 @@
 // A score's mean over the steps with one state and action, drawn to the mean over the state.
 #include "graphgpo/scores/action_mean.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "graphgpo/exact_sum.hpp"
 #include "graphgpo/group.hpp"
@@ -14,12 +16,18 @@ KnownMeans known_means(const Csr& sets, std::span<const double> values) {
     ExactSum sum;
     for (std::size_t row = 0; row < sets.num_rows(); ++row) {
         sum.clear();
+        double smallest = std::numeric_limits<double>::infinity();
+        double largest = -smallest;
         for (const auto item : sets.row(id_of(row))) {
-            if (std::isnan(values[index(item)])) continue;
-            sum.add(values[index(item)]);
+            const double value = values[index(item)];
+            if (std::isnan(value)) continue;
+            sum.add(value);
+            smallest = std::min(smallest, value);
+            largest = std::max(largest, value);
             means.known[row] += 1;
         }
-        if (means.known[row] > 0) means.mean[row] = sum.total() / means.known[row];
+        if (means.known[row] == 0) continue;
+        means.mean[row] = smallest == largest ? smallest : sum.total() / means.known[row];
     }
     return means;
 }
@@ -33,9 +41,9 @@ void write_scores(const ActionMean& block, Group& group, std::span<double> score
         const std::size_t pair = index(actions.pair[step]);
         const double n = of_action.known[pair];
         const double m = of_state.mean[index(group.graph().source[step])];
-        scores[step] = block.kappa == 0
-                           ? of_action.mean[pair]
-                           : (n * of_action.mean[pair] + block.kappa * m) / (n + block.kappa);
+        const double q = of_action.mean[pair];
+        const bool is_drawn = block.kappa != 0 && q != m;
+        scores[step] = is_drawn ? (n * q + block.kappa * m) / (n + block.kappa) : q;
     }
 }
 

@@ -13,7 +13,8 @@ struct KnownMeans {
     Array<double> known;  // by set: how many are
 };
 
-// Of the known values of every set; the order of its items does not matter.
+// Of the known values of every set, exactly their value where they are equal; the order of its
+// items does not matter.
 [[nodiscard]] KnownMeans known_means(const Csr& sets, std::span<const double> values);
 
 }  // namespace graphgpo

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from graphgpo.blocks import ActionEvidence, FailureRate, NobodyWon, Polarised, Seen
 from graphgpo.reference.rollouts import Group, Rollouts, Trajectory
-from graphgpo.reference.scores import counts, means, same_action, score
+from graphgpo.reference.scores import means, same_action, score
 
 
 @functools.singledispatch
 def factors(block: object, rollouts: Rollouts) -> list[float]:
     """The factor of every step."""
-    raise TypeError(f"the reference knows no modifier {type(block).__name__}")
+    raise ValueError(f"the reference knows no modifier {type(block).__name__}")
 
 
 @factors.register
@@ -70,11 +70,10 @@ def _action_evidence(block: ActionEvidence, rollouts: Rollouts) -> list[float]:
     q, m = means(same_action(rollouts), scores), means(states, scores)
     between = [(qi - mi) ** 2 if s == s else s for s, qi, mi in zip(scores, q, m, strict=True)]
     within = [(s - qi) ** 2 for s, qi in zip(scores, q, strict=True)]
+    n = Counter(states)
     return [
-        math.tanh(n / block.tau) * b / (b + w + block.epsilon) if n else 0.0
-        for n, b, w in zip(
-            counts(states, scores), means(states, between), means(states, within), strict=True
-        )
+        0.0 if math.isnan(b) else math.tanh(n[u] / block.tau) * b / (b + w + block.epsilon)
+        for u, b, w in zip(states, means(states, between), means(states, within), strict=True)
     ]
 
 

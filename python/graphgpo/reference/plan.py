@@ -193,11 +193,6 @@ def _relative_edge_returns(
 
     The kinds of exponent differ by a constant per source state, which cancels.
     """
-    if not isinstance(level.peers, SameState):
-        raise ValueError(
-            f"EdgeReturn is compared with {type(level.peers).__name__} at relative scale; "
-            "expected SameState"
-        )
     exponents = {s: rollouts.distance(s.group, s.target) + s.cost for s in steps}
     smallest = min(exponents[step] for step in counted)
     return {step: level.score.omega ** (e - smallest) for step, e in exponents.items()}

@@ -25,13 +25,12 @@ EXACT_UP_TO = 30
 @functools.singledispatch
 def potential(block: object, rollouts: Rollouts) -> BeforeAndAfter:
     """The potential V before and after every step."""
-    raise TypeError(f"the reference knows no potential {type(block).__name__}")
+    raise ValueError(f"the reference knows no potential {type(block).__name__}")
 
 
 @potential.register
 def _given(block: Given, rollouts: Rollouts) -> BeforeAndAfter:
-    values = numbers(block, rollouts, rollouts.num_nodes, "node of the graph")
-    return _at_nodes(values, rollouts)
+    return _at_nodes(_node_numbers(block, rollouts), rollouts)
 
 
 @potential.register
@@ -208,18 +207,30 @@ def _solved_in_floats(
 # --- numbers of the user's own --------------------------------------------------------------------
 
 
-def numbers(given: Given, rollouts: Rollouts, expected: int, one_a: str) -> list[float]:
-    """The values of a `Given`, checked for their number."""
-    values: Any = np.asarray(given.resolved(rollouts), np.float64)
-    if values.shape != (expected,):
-        raise ValueError(
-            f"Given values have shape {values.shape}; expected ({expected},), one per {one_a}"
-        )
-    result: list[float] = values.tolist()
-    return result
-
-
 def step_numbers(given: Given, rollouts: Rollouts) -> list[float]:
     """The values of a `Given` that has one a row, by step: of copies the first row's."""
-    values = numbers(given, rollouts, rollouts.num_rows, "row")
+    values = _numbers(given, rollouts)
+    if len(values) != rollouts.num_rows:
+        raise ValueError(
+            f"states has {rollouts.num_rows} rows but the values of a Given block {len(values)}"
+        )
     return [values[step.row] for step in rollouts.steps]
+
+
+def _node_numbers(given: Given, rollouts: Rollouts) -> list[float]:
+    values = _numbers(given, rollouts)
+    if len(values) != rollouts.num_nodes:
+        raise ValueError(
+            f"a Given potential has {len(values)} values but the graph has {rollouts.num_nodes} "
+            "nodes; expected one for each, in the order of Rollouts.graph()"
+        )
+    return values
+
+
+def _numbers(given: Given, rollouts: Rollouts) -> list[float]:
+    here: Any = rollouts  # stands for a graphgpo.Rollouts
+    values: Any = np.asarray(given.resolved(here), np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"values of a Given have shape {values.shape}; expected one axis")
+    result: list[float] = values.tolist()
+    return result
