@@ -131,9 +131,9 @@ def _traffic(**arguments: Any) -> tuple[list[tuple[torch.dtype, tuple[int, ...]]
     with (
         mock.patch.object(dist, "all_gather", wraps=dist.all_gather) as tensors,
         mock.patch.object(dist, "all_gather_object", wraps=dist.all_gather_object) as objects,
+        contextlib.suppress(TypeError),
     ):
-        with contextlib.suppress(TypeError):
-            compute_advantages_across_ranks(**arguments)
+        compute_advantages_across_ranks(**arguments)
     sent = [call.args[1] for call in tensors.call_args_list]
     return [(tensor.dtype, tuple(tensor.shape)) for tensor in sent], objects.call_count
 
@@ -150,7 +150,7 @@ def _absent(
     is_absent: bool,
     **arguments: Any,
 ) -> Any:
-    """A call that one rank never makes, in a group that waits for IMPATIENT_S: seconds and error."""
+    """A call that one rank never makes, in a group that waits for IMPATIENT_S: time and text."""
     start = time.monotonic()
     if is_absent:
         return None

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,7 +190,7 @@ def test_a_command_is_a_file_with_a_help_line(capsys: pytest.CaptureFixture[str]
 def test_output_that_goes_nowhere_is_said_in_a_line(
     command: str, redirection: str, told: str
 ) -> None:
-    if redirection == ">/dev/full" and not os.path.exists("/dev/full"):
+    if redirection == ">/dev/full" and not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     shell = f'"{sys.executable}" -m graphgpo {command} {redirection}'
     ended = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
@@ -205,7 +206,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["crdit"], "invalid choice: 'crdit'"),
+        (["demos"], "invalid choice: 'demos'"),
         (["estimators", "grop"], "invalid choice: 'grop'"),
         (["demo", "--environment", "chess"], "invalid choice: 'chess'"),
         (["demo", "--group", "9"], "9"),

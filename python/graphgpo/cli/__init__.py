@@ -1,8 +1,8 @@
 """The `graphgpo` command. A file of this folder is a command of its name.
 
-It has a docstring, whose first line is its help, `add_arguments(parser)` and `run(arguments)`, which
-returns the exit status; what a user did wrong is a `ValueError` or `TypeError` with the words for
-it. Files are imported on every call, so they import what takes time where they need it.
+It has a docstring, whose first line is its help, `add_arguments(parser)`, and `run(arguments)`,
+which returns the exit status; what a user did wrong is a `ValueError` or `TypeError` with the words
+for it. Files are imported on every call, so they import what takes time where they need it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from graphgpo import __version__
-from graphgpo.cli._output import OutputClosed
+from graphgpo.cli._output import OutputClosedError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
     except (TypeError, ValueError) as error:
         arguments.parser.error(str(error))
-    except OutputClosed as error:
+    except OutputClosedError as error:
         print(f"graphgpo {arguments.command}: {error}", file=sys.stderr)
         return 1
     return status

@@ -7,14 +7,14 @@ import sys
 from typing import TextIO
 
 
-class OutputClosed(Exception):
+class OutputClosedError(Exception):
     """Nothing can be written there."""
 
 
 def write(text: str) -> None:
     """Write to standard output; a reader that has seen enough is no error.
 
-    Raises `OutputClosed`, where there is no standard output or it takes nothing.
+    Raises `OutputClosedError`, where there is no standard output or it takes nothing.
     """
     stream = output()
     encoding = stream.encoding or "utf-8"
@@ -26,13 +26,13 @@ def write(text: str) -> None:
         _forget(stream)
     except OSError as error:
         _forget(stream)
-        raise OutputClosed(f"cannot write to standard output: {error.strerror}") from None
+        raise OutputClosedError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def output() -> TextIO:
     """Standard output, if there is one: `>&-` closes it."""
     if sys.stdout is None:
-        raise OutputClosed("standard output is closed; expected somewhere to write to")
+        raise OutputClosedError("standard output is closed; expected somewhere to write to")
     return sys.stdout
 
 

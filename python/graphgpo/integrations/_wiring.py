@@ -79,8 +79,8 @@ def wiring_problems(
     penalty = estimator.options().get("invalid_action_penalty", 0.0)
     if penalty > 0.0 and not knows_action_valid:
         problems["no flags"] = (
-            f"invalid_action_penalty is {penalty:g}, but no step says whether its action was valid, "
-            f"so none is penalised. {advice.mark_invalid}"
+            f"invalid_action_penalty is {penalty:g}, but no step says whether its action was "
+            f"valid, so none is penalised. {advice.mark_invalid}"
         )
     if num_hidden := metrics["graphgpo/masked_inside"]:
         problems["masked inside"] = (

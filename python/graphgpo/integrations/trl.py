@@ -8,7 +8,7 @@ of all ranks are merged into graphs, and every token of a step gets the step's a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,9 +54,9 @@ class GraphGPOMixin:
     """Put before a `GRPOTrainer` class: `class Mine(GraphGPOMixin, MyGRPOTrainer)`.
 
     Takes one keyword more than that class, `estimator`: a name, a mapping of options with the name
-    under "estimator", or an `Estimator`. The rewards become the outcome of a rollout, summed with TRL's `reward_weights`;
-    every normalisation is the estimator's. All ranks compute the same from the steps of all ranks, and
-    each keeps its own rows.
+    under "estimator", or an `Estimator`. The rewards become the outcome of a rollout, summed with
+    TRL's `reward_weights`; every normalisation is the estimator's. All ranks compute the same from
+    the steps of all ranks, and each keeps its own rows.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def packed(read: Mapping[str, Any]) -> dict[str, Integers]:
     is_row = read.get("mask", np.ones(num_rows, dtype=np.bool_))
     result: dict[str, Integers] = {}
     flags = np.zeros(num_rows, dtype=np.int64)
-    for name, values in (read | {"mask": is_row}).items():
+    for name, values in {**read, "mask": is_row}.items():
         kind = COLUMNS[name].kind
         if name in _KEYS:
             result[name], is_null = _core.nullable_stable_keys(column=values)
@@ -54,7 +54,8 @@ def packed(read: Mapping[str, Any]) -> dict[str, Integers]:
 
 def has_value(rows: Mapping[str, Integers], name: str) -> NDArray[np.bool_]:
     """(N,) rows that exist and whose value of a column is not null."""
-    return rows["flags"] & (_SET["mask"] | _NULL.get(name, 0)) == _SET["mask"]
+    known: NDArray[np.bool_] = rows["flags"] & (_SET["mask"] | _NULL.get(name, 0)) == _SET["mask"]
+    return known
 
 
 def columns_that_travel(present: frozenset[str]) -> list[str]:
