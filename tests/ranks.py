@@ -150,7 +150,7 @@ def _absent(
     is_absent: bool,
     **arguments: Any,
 ) -> Any:
-    """A call that one rank never makes, in a group that waits for IMPATIENT_S: time and text."""
+    """A call that one rank never makes, in a group that waits IMPATIENT_S: seconds and error."""
     start = time.monotonic()
     if is_absent:
         return None

@@ -158,7 +158,7 @@ def test_of_each_trajectory_its_first_step_with_the_key_counts(compute: Compute)
 
 def test_levels_that_say_nothing_are_left_out_of_the_mean(compute: Compute) -> None:
     columns = {**STAR, "peer_keys": [0, 0, 1, 1, 2]}
-    how = {"peers": (Task(), PeerKeys()), "peer_weights": (1.0, 3.0)}
+    how: dict[str, Any] = {"peers": (Task(), PeerKeys()), "peer_weights": (1.0, 3.0)}
     found = standing(compute, [4, 1, 1, 1, 3], columns, **how)
     # The task's mean is 2. Of the keys the first compares 4 and 1, the second equals, the third
     # has one step.
@@ -170,7 +170,7 @@ def test_levels_that_say_nothing_are_left_out_of_the_mean(compute: Compute) -> N
 
 
 def test_weights_that_sum_to_zero_are_no_weights(compute: Compute) -> None:
-    how = {"peers": (Task(), SameState()), "peer_weights": (0.0, 0.0)}
+    how: dict[str, Any] = {"peers": (Task(), SameState()), "peer_weights": (0.0, 0.0)}
     assert standing(compute, **how) == [0] * 5
 
 
@@ -249,7 +249,8 @@ def test_keys_of_the_user_can_say_what_other_peers_say(compute: Compute, columns
 
 
 def scored(compute: Compute, score: Any, columns: Columns) -> list[float]:
-    return compute(**columns, estimator=Only(term=Term(score, normaliser=Raw()))).scores.tolist()
+    alone = Only(term=Term(score, normaliser=Raw()))
+    return [float(found) for found in compute(**columns, estimator=alone).scores]
 
 
 def test_scores_by_hand(compute: Compute) -> None:
@@ -284,9 +285,9 @@ def test_a_mean_return_ends_as_it_is_told(compute: Compute) -> None:
         value = MeanReturn(0.5, 7.0, of=of, end=end, penalty=0.5)  # type: ignore[arg-type]
         np.testing.assert_array_equal(scored(compute, Target(value), columns), expected)
     # From s: 7 less the penalty, 0, and one that is unknown; 3/2 less the penalty, 1/2.
-    for of, expected in (("rewards", 6.5 / 2), ("outcome", 1.5 / 2)):
+    for of, mean in (("rewards", 6.5 / 2), ("outcome", 1.5 / 2)):
         value = MeanReturn(0.5, 7.0, of=of, penalty=0.5)  # type: ignore[arg-type]
-        assert scored(compute, Difference(value, 0.0), columns) == [-expected] * 3
+        assert scored(compute, Difference(value, 0.0), columns) == [-mean] * 3
 
 
 def test_a_reach_value_is_zero_where_nothing_reaches_the_goal(compute: Compute) -> None:

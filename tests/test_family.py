@@ -50,7 +50,8 @@ LEAF, STATE = BellmanMean(0.5), BellmanMean(0.5, failed_end="state")
 def values(compute: Compute, potential: Potential, columns: Columns) -> NDArray[np.float64]:
     """V(u) of every row."""
     alone = Only(term=Term(Difference(potential, gamma=0.0), normaliser=Raw()))
-    return -compute(**columns, estimator=alone).scores
+    scores: NDArray[np.float64] = -compute(**columns, estimator=alone).scores
+    return scores
 
 
 def z(scores: list[float], ddof: int = 1) -> NDArray[np.float64]:

@@ -91,7 +91,7 @@ def _cases() -> list[Case]:
         column = f"verl__reinforce_plus_plus__steps_as_tokens__gamma{gamma}"
         cases.append(Case(column, "reinforce_pp", {"gamma": gamma}))
     for rows, weighting in (("rows", "step"), ("trajectory", "trajectory")):
-        options = {"episode_weighting": weighting}
+        options: dict[str, Any] = {"episode_weighting": weighting}
         cases += [
             Case(f"grpo__mean_std__{rows}", "grpo", options),
             Case(f"grpo__mean__{rows}", "dr_grpo", options),

@@ -41,7 +41,7 @@ def assert_agree(columns: Columns, chosen: dict[str, Any]) -> None:
         assert getattr(fast, name).dtype == getattr(plain, name).dtype
     blocks = blocks_of(chosen_estimator(chosen).terms())
     is_iterated = any(isinstance(block, BellmanMean) for block in blocks)
-    tolerance = {"rtol": 2e-9, "atol": 2e-9} if is_iterated else {"rtol": 1e-12, "atol": 1e-15}
+    tolerance: dict[str, Any] = {"rtol": 2e-9, "atol": 2e-9} if is_iterated else {"rtol": 1e-12, "atol": 1e-15}
     np.testing.assert_allclose(fast.scores, plain.scores, **tolerance)
     for name in ("advantages", "step_advantages", "episode_advantages"):
         values, expected = getattr(fast, name), getattr(plain, name)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import Compute
-from graphgpo.estimators import GraphGPO
+from graphgpo.estimators.graphgpo import GraphGPO
 
 #    source           target         d  d'  R       A_S     A_E
 TABLE: list[tuple[str, str, int, int, float, float, float]] = [

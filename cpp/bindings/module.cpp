@@ -9,6 +9,7 @@
 #include "key_column.hpp"
 #include "pipeline.hpp"
 #include "plan.hpp"
+#include "states.hpp"
 
 namespace {
 
@@ -40,6 +41,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     bindings::bind_arrow_numbers(module);  // ... from Arrow columns
     bindings::bind_plan(module);           // estimators
     bindings::bind_pipeline(module);       // compute_advantages, build_graph
+    bindings::bind_states(module);         // texts normalised, near-duplicates
 }
 
 // What Python calls. In a sub-interpreter nothing of pybind11 may run: on Python 3.11 and before it

@@ -16,6 +16,7 @@ from rich.text import Text
 from graphgpo.demo_page import Line, demo_page
 
 WIDTH = 80
+HEIGHT = 14  # lines; README's code has to be on the first screen too
 
 THEME = TerminalTheme(
     background=(13, 17, 23),
@@ -49,10 +50,9 @@ def main() -> None:
 
 
 def picture(page: list[Line]) -> list[Line]:
-    """The page from its title to the end of the first rollout."""
-    first_words = [line[0].text if line else "" for line in page]
-    rollouts = [i for i, text in enumerate(first_words) if text.startswith("Rollout ")]
-    return page[: rollouts[1] - 1]
+    """The page's title and the beginning of its first rollout."""
+    start = next(i for i, line in enumerate(page) if line and line[0].text.startswith("Rollout "))
+    return [page[0], [], *page[start : start + HEIGHT - 2]]
 
 
 if __name__ == "__main__":

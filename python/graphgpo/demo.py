@@ -60,7 +60,7 @@ def load_actions(name: str = "textworld") -> list[str]:
     """The action of every row of `load_rollouts(name)`: no estimator needs it, readers do.
 
     >>> load_actions("textworld")[:3]
-    ['look', 'go south', 'go east']
+    ['look', 'inventory', 'inventory']
     """
     arrays = _load_arrays(name)
     action_names = arrays["action_names"].tolist()

@@ -1,5 +1,5 @@
-// V(u) = mean over the steps that leave u of their return. A step leads to what its trajectory's next
-// step starts from.
+// V(u) = mean over the steps that leave u of their return. A step leads to what its trajectory's
+// next step starts from.
 #include <cmath>
 
 #include "graphgpo/exact_sum.hpp"

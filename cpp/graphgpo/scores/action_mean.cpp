@@ -33,9 +33,9 @@ void write_scores(const ActionMean& block, Group& group, std::span<double> score
         const std::size_t pair = index(actions.pair[step]);
         const double n = of_action.known[pair];
         const double m = of_state.mean[index(group.graph().source[step])];
-        scores[step] = block.kappa == 0 ? of_action.mean[pair]
-                                        : (n * of_action.mean[pair] + block.kappa * m) /
-                                              (n + block.kappa);
+        scores[step] = block.kappa == 0
+                           ? of_action.mean[pair]
+                           : (n * of_action.mean[pair] + block.kappa * m) / (n + block.kappa);
     }
 }
 

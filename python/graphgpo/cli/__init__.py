@@ -1,6 +1,6 @@
 """The `graphgpo` command. A file of this folder is a command of its name.
 
-It has a docstring, whose first line is its help, `add_arguments(parser)`, and `run(arguments)`,
+It has a docstring, whose first line is its help, `add_arguments(parser)` and `run(arguments)`,
 which returns the exit status; what a user did wrong is a `ValueError` or `TypeError` with the words
 for it. Files are imported on every call, so they import what takes time where they need it.
 """

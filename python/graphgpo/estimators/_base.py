@@ -45,7 +45,7 @@ def option(default: Any, allowed: Range | None, meaning: str) -> Any:
     return dataclasses.field(default=default, metadata={"allowed": allowed, "meaning": meaning})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Estimator:
     """Where a step's credit comes from. Subclass it: annotated fields are options.
 
@@ -96,7 +96,8 @@ class Estimator:
         return needs
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
+        cls: Any = type(self)
+        hints = _hints(cls)
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             hint = hints.get(field.name)
@@ -119,7 +120,7 @@ class Estimator:
 
 
 @functools.cache
-def _hints(cls: type[Estimator]) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     try:
         return get_type_hints(cls)
     except NameError:  # a class inside a function, with types of that function

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphgpo.blocks import Batch, EdgeReturn, Raw, SameState, Term
+from graphgpo.blocks import EdgeReturn, Raw, SameState, Term
 from graphgpo.estimators import Estimator
 from graphgpo.reference.modifiers import factors
 from graphgpo.reference.normalisers import normal
@@ -111,21 +111,11 @@ class Compared:
 
 def levels_of(term: Term) -> list[Level]:
     """The base, if there is one, and one a peer rule."""
-    if len(term.levels) > 1 and any(isinstance(peers, Batch) for peers in term.levels):
-        raise ValueError("a term with several peers has Batch among them; expected Batch alone")
-    base = [] if term.base is None else levels_of(_as_base(term.base))
+    term.check()
+    base = [] if term.base is None else levels_of(term.base)
     return base + [
         Level(term.score, peers, term.normaliser, term.unit, term.penalty) for peers in term.levels
     ]
-
-
-def _as_base(base: Term) -> Term:
-    if base.base or base.average or base.modifiers or len(base.levels) > 1 or base.weight != 1:
-        raise ValueError(
-            "the base of a term is more than a score compared with one kind of peers; expected no "
-            "base, average, modifiers or weight of its own"
-        )
-    return base
 
 
 def compare(level: Level, rollouts: Rollouts) -> Compared:

@@ -49,50 +49,83 @@ def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
 
 def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
     """Flat `graphgpo/...` numbers."""
-    found = _of_steps(rollouts, credit) | _of_outcomes(rollouts)
+    # What a trainer sees is float32: a smaller credit than that holds is none.
+    parts = credit.step_advantages if credit.has_step_term else credit.episode_advantages
+    seen = [abs(float(np.float32(part))) for part in parts]
+    found = {
+        **_of_sizes(rollouts),
+        **_of_outcomes(rollouts),
+        **_of_graph(rollouts),
+        "zero_advantage_share": _share([size == 0 for size in seen]),
+        **_of_distances(rollouts),
+        **_of_advantages(credit.advantages),
+        **_of_progress(rollouts),
+        **_of_rows(rollouts),
+        "inert": bool(seen) and max(seen) <= INERT,
+    }
     return {f"graphgpo/{name}": float(value) for name, value in found.items()}
 
 
-def _of_steps(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
-    steps, distances = rollouts.steps, rollouts.distances
-    num_out_edges = Counter(step.source for step in steps)
-    finite = [distances[step.source] for step in steps if step.source in distances]
-    advantages = credit.advantages
-    parts = credit.step_advantages if credit.has_step_term else credit.episode_advantages
-    # What a trainer sees is float32: a smaller credit than that holds is none.
-    seen = [float(np.float32(part)) for part in parts]
-    average = math.fsum(advantages) / len(advantages) if advantages else 0.0
-    variance = math.fsum((a - average) ** 2 for a in advantages) / max(len(advantages), 1)
-
-    def lowers(step: Step) -> bool:
-        before, after = (rollouts.distance(step.group, n) for n in (step.source, step.target))
-        return after < before
-
-    failed = [s for s in steps if s.group.goal is not None and not s.trajectory.succeeded]
-    succeeded = [step for step in steps if step.trajectory.succeeded]
+def _of_sizes(rollouts: Rollouts) -> dict[str, float]:
     return {
         "num_groups": len(rollouts.groups),
         "num_trajectories": len(rollouts.trajectories),
-        "num_steps": len(steps),
+        "num_steps": len(rollouts.steps),
         "num_states": rollouts.num_nodes,
-        "num_edges": len({(step.source, step.target) for step in steps}),
-        "groups_without_success": sum(group.goal is None for group in rollouts.groups),
+        "num_edges": len({(step.source, step.target) for step in rollouts.steps}),
+    }
+
+
+def _of_graph(rollouts: Rollouts) -> dict[str, float]:
+    steps = rollouts.steps
+    num_out_edges = Counter(step.source for step in steps)
+    return {
         "merge_ratio": 1 - len(num_out_edges) / len(steps) if steps else 0.0,
         "singleton_share": _share([num_out_edges[step.source] == 1 for step in steps]),
-        "reachable_share": _share([step.target in distances for step in steps]),
-        "zero_advantage_share": _share([credit == 0 for credit in seen]),
+        "reachable_share": _share([step.target in rollouts.distances for step in steps]),
+    }
+
+
+def _of_distances(rollouts: Rollouts) -> dict[str, float]:
+    distances = rollouts.distances
+    finite = [distances[step.source] for step in rollouts.steps if step.source in distances]
+    return {
         "max_distance": max(finite, default=0.0),
         "mean_distance": math.fsum(finite) / len(finite) if finite else 0.0,
+    }
+
+
+def _of_advantages(advantages: Sequence[float]) -> dict[str, float]:
+    average = math.fsum(advantages) / len(advantages) if advantages else 0.0
+    variance = math.fsum((a - average) ** 2 for a in advantages) / max(len(advantages), 1)
+    return {
         "adv_mean": average,
         "adv_std": math.sqrt(variance),
         "adv_min": min(advantages, default=0.0),
         "adv_max": max(advantages, default=0.0),
+    }
+
+
+def _of_progress(rollouts: Rollouts) -> dict[str, float]:
+    def lowers(step: Step) -> bool:
+        before, after = (rollouts.distance(step.group, n) for n in (step.source, step.target))
+        return after < before
+
+    steps = rollouts.steps
+    failed = [s for s in steps if s.group.goal is not None and not s.trajectory.succeeded]
+    succeeded = [step for step in steps if step.trajectory.succeeded]
+    return {
         "progress_in_failed": _share([lowers(step) for step in failed]),
         "no_progress_in_succeeded": _share([not lowers(step) for step in succeeded]),
+    }
+
+
+def _of_rows(rollouts: Rollouts) -> dict[str, float]:
+    return {
         "masked_rows": len(rollouts.masked),
-        "duplicate_rows": sum(len(step.copies) for step in steps),
-        "broken_links": sum(_is_broken(step) for step in steps),
-        "inert": bool(steps) and max(abs(credit) for credit in seen) <= INERT,
+        "masked_inside": _masked_inside(rollouts),
+        "duplicate_rows": sum(len(step.copies) for step in rollouts.steps),
+        "broken_links": sum(_is_broken(step) for step in rollouts.steps),
     }
 
 
@@ -118,17 +151,17 @@ def _of_outcomes(rollouts: Rollouts) -> dict[str, float]:
     sizes = [len(group.trajectories) for group in groups]
     return {
         "success_rate": _share([t.succeeded for t in trajectories if t.has_verdict]),
+        "mean_return": mean(known) if known else 0.0,
         "groups_solved": sum(solved),
         "groups_mixed": sum(mixed),
+        "groups_without_success": sum(group.goal is None for group in groups),
         "equal_outcome_groups": sum(_has_equal_outcomes(group) for group in groups),
-        "mean_return": mean(known) if known else 0.0,
+        "rollouts_without_verdict": sum(not t.has_verdict for t in trajectories),
         "group_size_min": min(sizes, default=0),
         "group_size_mean": sum(sizes) / len(sizes) if sizes else 0.0,
         "group_size_max": max(sizes, default=0),
         "distinct_starts": sum(len(_starts(g)) for g in groups) / max(len(groups), 1),
         "ends_at_a_start": sum(_ends_at_a_start(group) for group in groups),
-        "masked_inside": _masked_inside(rollouts),
-        "rollouts_without_verdict": sum(not t.has_verdict for t in trajectories),
     }
 
 

@@ -97,9 +97,9 @@ class GatheredRows:
     """The rows of all ranks, the same on each of them but for `own`."""
 
     columns: dict[str, Any]
-    """Columns for `Rollouts`, `compute_advantages` and `build_graph`, the rows of rank 0 first; None
-    if not given. Whatever is compared (states, ids, actions) is int64 keys; a column of
-    which some are unknown is a list with None."""
+    """Columns for `Rollouts`, `compute_advantages` and `build_graph`, the rows of rank 0 first,
+    None where they are not given. Whatever is compared (states, ids, actions) is int64 keys; a
+    column of which some are unknown is a list with None."""
 
     rows_of_rank: tuple[int, ...]
     """How many rows each rank holds."""

@@ -54,7 +54,7 @@ def packed(read: Mapping[str, Any]) -> dict[str, Integers]:
 
 def has_value(rows: Mapping[str, Integers], name: str) -> NDArray[np.bool_]:
     """(N,) rows that exist and whose value of a column is not null."""
-    known: NDArray[np.bool_] = rows["flags"] & (_SET["mask"] | _NULL.get(name, 0)) == _SET["mask"]
+    known: NDArray[np.bool_] = (rows["flags"] & (_SET["mask"] | _NULL.get(name, 0))) == _SET["mask"]
     return known
 
 

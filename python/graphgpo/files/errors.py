@@ -1,0 +1,46 @@
+"""What is wrong with a file, as one sentence that names the file and the row."""
+
+from __future__ import annotations
+
+
+class FileError(ValueError):
+    """A file that cannot be read as rollouts.
+
+    Attributes
+    ----------
+    message : str
+        What is wrong and what to do, without the place.
+    file : str
+        The file as it was given; empty where no single file is at fault.
+    row : int or None
+        The offending record of that file, from 0.
+    """
+
+    def __init__(self, message: str, file: str = "", row: int | None = None) -> None:
+        super().__init__(message, file, row)
+        self.message = message
+        self.file = file
+        self.row = row
+
+    def __str__(self) -> str:
+        if not self.file:
+            return self.message
+        if self.row is None:
+            return f"{self.file}: {self.message}"
+        # Lines of a text file count from 1, as editors show them.
+        is_text = self.file == "-" or ".json" in self.file or ".ndjson" in self.file
+        place = f"line {self.row + 1}" if is_text else f"row {self.row}"
+        return f"{self.file}, {place}: {self.message}"
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """`value` for an error message: its repr, shortened."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def listed(names: object, limit: int = 12) -> str:
+    """Names for an error message, comma-separated, the first `limit` of them."""
+    texts = [str(name) for name in names]  # type: ignore[attr-defined]
+    shown = ", ".join(texts[:limit])
+    return shown if len(texts) <= limit else f"{shown} and {len(texts) - limit} more"

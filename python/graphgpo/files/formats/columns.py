@@ -1,0 +1,213 @@
+"""Rows as columns: from the columns of a table, and from there to the rows that are yielded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from .. import tables
+from ..errors import FileError
+from ..mapping import Origin, Path, Place, Plan
+from ..paths import Source
+from ..report import FAILED, SOLVED
+from ..rows import ROW_SCHEMA
+from ..values import as_number, as_outcome, as_step, as_text
+from .context import UNSCORED, Context
+
+RAW_SCHEMA = pa.schema([field.with_nullable(True) for field in ROW_SCHEMA])
+"""Rows before their outcome is judged: `success` or `outcome` or both may be null."""
+
+_BY_CONVERTING = {"success": as_outcome, "outcome": as_outcome, "reward": as_number}
+
+
+def raw_rows(source: Source, plan: Plan, hive: Mapping[str, Any]) -> Iterator[pa.Table]:
+    """Raw rows of a table whose mapping goes through no list.
+
+    Raises
+    ------
+    FileError
+        If a path is not among the columns, or a value is not of its column's type.
+    """
+    names = tables.schema(source).names
+    wanted = [name for name in names if any(_reads(o, name) for o in plan.origins.values())]
+    counted: dict[tuple[str, str], int] = {}
+    for first, batch in tables.batches(source, wanted or names[:1]):
+        for name, value in hive.items():
+            if name not in batch.column_names:
+                batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
+        raw = {
+            column: _column(batch, column, origin, plan, source, first)
+            for column, origin in plan.origins.items()
+        }
+        training_step = raw.pop("training_step", None)
+        if training_step is None and source.training_step is not None:
+            training_step = pa.array([str(source.training_step)] * batch.num_rows)
+        if training_step is not None:
+            raw["group_id"] = _with_step(raw["group_id"], training_step)
+        if "step_id" not in raw:
+            raw["step_id"] = positions(raw["group_id"], raw["trajectory_id"], counted)
+        success = raw.get("success")
+        if success is not None and not pt.is_boolean(success.type):
+            outcome = raw.get("outcome", pa.nulls(batch.num_rows, pa.float64()))
+            raw["outcome"] = pc.coalesce(raw.pop("success").cast(pa.float64()), outcome)
+        raw["source_file"] = pa.repeat(pa.scalar(source.name), batch.num_rows)
+        raw["source_row"] = pa.array(np.arange(first, first + batch.num_rows))
+        columns = [raw.get(field.name, pa.nulls(batch.num_rows)) for field in RAW_SCHEMA]
+        yield pa.table(columns, RAW_SCHEMA.names).cast(RAW_SCHEMA)
+
+
+def positions(groups: Any, trajectories: Any, counted: dict[tuple[str, str], int]) -> Any:
+    """The place of each row within its rollout, by the order of rows; `counted` is kept between."""
+    places = []
+    for key in zip(groups.to_pylist(), trajectories.to_pylist(), strict=True):
+        counted[key] = counted.get(key, -1) + 1
+        places.append(counted[key])
+    return pa.array(places, pa.int64())
+
+
+def _reads(origin: Origin, name: str) -> bool:
+    return isinstance(origin, Path) and (origin.text == name or origin.hops[0][:1] == (name,))
+
+
+def _column(
+    batch: pa.Table, column: str, origin: Origin, plan: Plan, source: Source, first: int
+) -> Any:
+    """A raw column: texts, a bool, or a number."""
+    file = source.name
+    if isinstance(origin, Path):
+        values = _found(batch, origin)
+        if values is None:
+            raise plan.missing(column, origin, _record_of(source), file)
+    elif isinstance(origin, Place):
+        place = [file] if origin.name == "@file" else []
+        values = pa.array(place * batch.num_rows or range(first, first + batch.num_rows))
+    else:
+        values = pa.array([origin.value] * batch.num_rows)
+    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks)
+    if column in _BY_CONVERTING:
+        return _numbers(values, column, file, first)
+    if column == "step_id":
+        return _steps(values, file, first)
+    texts = _texts(values, column, file)
+    if column not in ("next_state", "action") and texts.null_count:
+        row = first + pc.index(texts.is_null(), True).as_py()
+        raise FileError(f"{column} is null", file, row)
+    return texts
+
+
+def _found(batch: pa.Table, path: Path) -> Any:
+    if path.text in batch.column_names:
+        return batch[path.text]
+    head, *rest = path.hops[0]
+    if head not in batch.column_names:
+        return None
+    values = batch[head]
+    for key in rest:
+        if not pt.is_struct(values.type) or values.type.get_field_index(key) < 0:
+            return None
+        values = pc.struct_field(values, key)
+    return values
+
+
+def _record_of(source: Source) -> dict[str, Any]:
+    _, batch = next(tables.batches(source, rows=1))
+    return {**source.hive, **batch.slice(0, 1).to_pylist()[0]}
+
+
+def _texts(values: Any, column: str, file: str) -> Any:
+    kind = values.type
+    if pt.is_dictionary(kind):
+        values, kind = values.dictionary_decode(), kind.value_type
+    if pt.is_nested(kind) or pt.is_floating(kind) or pt.is_boolean(kind):
+        # Rare: by JSON, as it would come from a JSON file.
+        texts = [None if value is None else as_text(value) for value in values.to_pylist()]
+        return pa.array(texts, pa.string())
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowException as error:
+        raise FileError(
+            f"{column} is of type {kind} and no text: {error}; store it as text, such as hex", file
+        ) from None
+
+
+def _numbers(values: Any, column: str, file: str, first: int) -> Any:
+    """Bools and float64 as they are; anything else value by value."""
+    if pt.is_boolean(values.type):
+        return values if column == "success" else values.cast(pa.float64())
+    if pt.is_integer(values.type) or pt.is_floating(values.type) or pt.is_decimal(values.type):
+        numbers = values.cast(pa.float64(), safe=False)
+        return pc.if_else(pc.is_nan(numbers), None, numbers)
+    convert = _BY_CONVERTING[column]
+    converted = [
+        convert(value, column, file, first + row) for row, value in enumerate(values.to_pylist())
+    ]
+    if converted and all(value is None or isinstance(value, bool) for value in converted):
+        return pa.array(converted, pa.bool_())
+    return pa.array([None if v is None else float(v) for v in converted], pa.float64())
+
+
+def _steps(values: Any, file: str, first: int) -> Any:
+    if pt.is_integer(values.type) and not values.null_count:
+        return values.cast(pa.int64())
+    whole = [as_step(value, file, first + row) for row, value in enumerate(values.to_pylist())]
+    return pa.array(whole, pa.int64())
+
+
+def _with_step(group_ids: Any, training_steps: Any) -> Any:
+    """`group_key` for a column."""
+    escaped = pc.replace_substring(pc.replace_substring(group_ids, "%", "%25"), "|", "%7C")
+    prefix = pc.binary_join_element_wise("step", training_steps, "=")
+    return pc.binary_join_element_wise(prefix, escaped, "|")
+
+
+class Judge:
+    """Raw rows to the rows that are yielded: outcomes judged, rollouts counted."""
+
+    def __init__(self, source: Source, context: Context) -> None:
+        self._file = source.name
+        self._context = context
+        self._unscored: set[tuple[str, str]] = set()
+
+    def __call__(self, raw: pa.Table) -> pa.Table:
+        """The rows that have an outcome."""
+        report = self._context.report
+        success, outcome = raw["success"], raw["outcome"]
+        by_rule = success.is_null()
+        success = pc.coalesce(success, pc.greater_equal(outcome, report.success_at))
+        outcome = pc.coalesce(outcome, success.cast(pa.float64()))
+        judged = raw.set_column(6, "success", success).set_column(7, "outcome", outcome)
+        judged = judged.append_column("by_rule", by_rule)
+        if success.null_count:
+            self._leave_out(judged.filter(success.is_null()))
+            judged = judged.filter(success.is_valid())
+        self._count(judged)
+        return judged.drop_columns("by_rule").cast(ROW_SCHEMA)
+
+    def _leave_out(self, rows: pa.Table) -> None:
+        for key in _distinct(rows):
+            if key not in self._unscored:
+                self._unscored.add(key)
+                self._context.leave_out(UNSCORED)
+
+    def _count(self, rows: pa.Table) -> None:
+        report = self._context.report
+        rollouts = rows.group_by(["group_id", "trajectory_id"]).aggregate(
+            [("success", "max"), ("outcome", "max"), ("by_rule", "max")]
+        )
+        for row in rollouts.to_pylist():
+            given = SOLVED if row["success_max"] else FAILED
+            verdict = report.verdict(row["outcome_max"]) if row["by_rule_max"] else given
+            report.tally.add(row["group_id"], row["trajectory_id"], verdict)
+
+
+def _distinct(rows: pa.Table) -> list[tuple[str, str]]:
+    keys = rows.group_by(["group_id", "trajectory_id"]).aggregate([])
+    columns = (keys["group_id"].to_pylist(), keys["trajectory_id"].to_pylist())
+    return list(zip(*columns, strict=True))

@@ -1,0 +1,223 @@
+"""What a reading took and what it left out: format, mapping, counts, the success rule, warnings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from .errors import FileError
+
+FAILED, SOLVED, PARTIAL = range(3)
+"""How a rollout counts. Partial: its outcome lies between 0 and the rule's; it counts as failed."""
+
+_TALLY = np.dtype([("rollout", np.uint64), ("group", np.uint64), ("verdict", np.uint8)])
+_PACK_EVERY = 1 << 14
+_MERGE_EVERY = 1 << 20  # or as many as are merged already: sorting stays O(log n) a rollout
+
+
+class Tally:
+    """The distinct rollouts seen, 17 bytes each, in whatever order and however often they come.
+
+    Ids are kept as 64-bit digests, equal in every process.
+    """
+
+    def __init__(self) -> None:
+        self._merged = np.empty(0, _TALLY)
+        self._packed: list[np.ndarray[Any, np.dtype[np.void]]] = []
+        self._num_packed = 0
+        self._new: list[tuple[int, int, int]] = []
+        self._last_group = ("", _digest(""))
+
+    def add(self, group_id: str, trajectory_id: str, verdict: int) -> None:
+        """Count a rollout, once."""
+        if group_id != self._last_group[0]:  # rollouts of a group come together, mostly
+            self._last_group = (group_id, _digest(group_id))
+        rollout = _digest(f"{group_id}\0{trajectory_id}")
+        self._new.append((rollout, self._last_group[1], verdict))
+        if len(self._new) >= _PACK_EVERY:
+            self._pack(np.array(self._new, _TALLY))
+            self._new = []
+
+    def update(self, other: Tally) -> None:
+        """Count what `other` has counted."""
+        self._pack(other.rollouts)
+
+    @property
+    def rollouts(self) -> np.ndarray[Any, np.dtype[np.void]]:
+        """One entry per distinct rollout."""
+        if self._new or self._packed:
+            self._pack(np.array(self._new, _TALLY))
+            self._new = []
+            self._merge()
+        return self._merged
+
+    def _pack(self, entries: np.ndarray[Any, np.dtype[np.void]]) -> None:
+        self._packed.append(entries)
+        self._num_packed += len(entries)
+        if self._num_packed >= max(_MERGE_EVERY, len(self._merged)):
+            self._merge()
+
+    def _merge(self) -> None:
+        every = np.concatenate([self._merged, *self._packed])
+        _, first = np.unique(every["rollout"], return_index=True)
+        self._merged = every[first]
+        self._packed, self._num_packed = [], 0
+
+
+def _digest(text: str) -> int:
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+
+
+@dataclass
+class Report:
+    """What was read. Complete once every table has been taken."""
+
+    success_at: float = 1.0
+    format: str = ""
+    """The format taken, with its preset in brackets."""
+
+    mapping: dict[str, str] = field(default_factory=dict)
+    """Where each column came from."""
+
+    num_files: int = 0
+    num_rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Rollouts left out, by reason."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """What else a format counts, such as side branches."""
+
+    warnings: list[str] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally, repr=False)
+
+    def warn(self, sentence: str) -> None:
+        """Note something the reader of the report should know, once."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+
+    def verdict(self, outcome: bool | float) -> int:
+        """How a rollout of this outcome counts."""
+        if isinstance(outcome, bool):
+            return SOLVED if outcome else FAILED
+        if outcome >= self.success_at:
+            return SOLVED
+        return PARTIAL if outcome > 0 else FAILED
+
+    @property
+    def num_rollouts(self) -> int:
+        """Distinct rollouts taken."""
+        return len(self.tally.rollouts)
+
+    @property
+    def num_groups(self) -> int:
+        """Distinct groups of them."""
+        return len(np.unique(self.tally.rollouts["group"]))
+
+    @property
+    def num_solved(self) -> int:
+        """Rollouts that reached the goal, by the rule."""
+        return int((self.tally.rollouts["verdict"] == SOLVED).sum())
+
+    @property
+    def num_partial(self) -> int:
+        """Rollouts whose outcome lies between 0 and the rule's."""
+        return int((self.tally.rollouts["verdict"] == PARTIAL).sum())
+
+    @property
+    def num_single(self) -> int:
+        """Groups of one rollout: nothing to compare it with."""
+        _, sizes = np.unique(self.tally.rollouts["group"], return_counts=True)
+        return int((sizes == 1).sum())
+
+    @property
+    def success_rule(self) -> str:
+        """The rule in words."""
+        return f"a bool as it is, else outcome >= {self.success_at:g}"
+
+    def check(self) -> None:
+        """Add the warnings that only the whole corpus shows.
+
+        Raises
+        ------
+        FileError
+            If no rollout is left, or no group has two.
+        """
+        if not self.num_rollouts:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+            raise FileError(f"no rollout is left to read: {reasons or 'the files have no records'}")
+        if self.num_single == self.num_groups:
+            every = f"each of the {self.num_groups} groups"
+            raise FileError(
+                f"{every if self.num_groups > 1 else 'the only group'} has one rollout: there is "
+                "nothing to compare it with; sample every task several times, or name the column "
+                "that says which rollouts share a task (group_ids=...)"
+            )
+        if self.num_single:
+            self.warn(
+                f"{self.num_single} of {self.num_groups} groups have one rollout: nothing to "
+                "compare it with"
+            )
+        if self.num_partial:
+            self.warn(
+                f"{self.num_partial} of {self.num_rollouts} outcomes lie between 0 and "
+                f"{self.success_at:g} and count as failed; success_at sets the limit"
+            )
+
+    def update(self, other: Report) -> None:
+        """Add what another process read of the same corpus."""
+        self.format = self.format or other.format
+        self.mapping = self.mapping or other.mapping
+        self.num_files += other.num_files
+        self.num_rows += other.num_rows
+        self.left_out.update(other.left_out)
+        self.counts.update(other.counts)
+        for sentence in other.warnings:
+            self.warn(sentence)
+        self.tally.update(other.tally)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {
+            "format": self.format,
+            "mapping": dict(self.mapping),
+            "files": self.num_files,
+            "steps": self.num_rows,
+            "rollouts": self.num_rollouts,
+            "groups": self.num_groups,
+            "groups_of_one": self.num_single,
+            "success_rule": self.success_rule,
+            "solved": self.num_solved,
+            "failed": self.num_rollouts - self.num_solved,
+            "partial": self.num_partial,
+            "left_out": dict(self.left_out),
+            "counts": dict(self.counts),
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterable[str]:
+        yield f"format     {self.format}"
+        for name, origin in self.mapping.items():
+            yield f"  {name:<14} {origin}"
+        yield (
+            f"read       {self.num_files} files, {self.num_groups} groups, "
+            f"{self.num_rollouts} rollouts, {self.num_rows} steps"
+        )
+        yield (
+            f"success    {self.success_rule}: {self.num_solved} solved, "
+            f"{self.num_rollouts - self.num_solved} failed"
+        )
+        for reason, count in self.left_out.items():
+            yield f"left out   {count} rollouts: {reason}"
+        for what, count in self.counts.items():
+            yield f"counted    {count} {what}"
+        for sentence in self.warnings:
+            yield f"warning    {sentence}"

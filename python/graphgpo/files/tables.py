@@ -1,0 +1,164 @@
+"""Parquet, Arrow, CSV and data frames as streams of Arrow record batches."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from .errors import FileError
+from .paths import TABLE_SUFFIXES, Source
+from .rows import TARGET_ROWS
+
+_NULLS = [""]  # unquoted; "null" and "nan" may be what a policy said
+
+
+def is_table(source: Source) -> bool:
+    """Whether a source is a table."""
+    return source.table is not None or source.suffix in TABLE_SUFFIXES
+
+
+def is_frame(value: Any) -> bool:
+    """Whether a value is a data frame: a polars or pandas one, or an Arrow table."""
+    return hasattr(value, "__arrow_c_stream__") or hasattr(value, "__dataframe__")
+
+
+def frame_source(frame: Any) -> Source:
+    """A data frame as a source."""
+    table = arrow_table(frame)
+    return Source("<DataFrame>", table=table.drop_columns(_index_columns(table)))
+
+
+def arrow_table(frame: Any) -> pa.Table:
+    """A data frame, or a mapping of columns, as an Arrow table."""
+    if isinstance(frame, pa.Table):
+        return frame
+    # Polars has texts of a newer kind in its stream, which few functions of Arrow 17 know.
+    return frame.to_arrow() if hasattr(frame, "to_arrow") else pa.table(frame)
+
+
+def _index_columns(table: pa.Table) -> list[str]:
+    return [name for name in table.column_names if name.startswith("__index_level_")]
+
+
+def schema(source: Source) -> pa.Schema:
+    """The columns of a table.
+
+    Raises
+    ------
+    FileError
+        If the file is not what its suffix says.
+    """
+    if source.table is not None:
+        return source.table.schema
+    try:
+        if source.suffix == ".parquet":
+            return pq.read_schema(source.path)
+        if source.suffix in (".csv", ".tsv"):
+            return _csv(source).schema
+        with _arrow(source) as reader:
+            return reader.schema
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(source, error) from None
+
+
+def batches(
+    source: Source, columns: Sequence[str] | None = None, rows: int = TARGET_ROWS
+) -> Iterator[tuple[int, pa.Table]]:
+    """Tables of about `rows` rows and the named columns, each with the number of its first row.
+
+    Columns that the file does not have are left out.
+
+    Raises
+    ------
+    FileError
+        If the file is not what its suffix says, or ends in the middle.
+    """
+    known = schema(source).names
+    wanted = known if columns is None else [name for name in columns if name in known]
+    first = 0
+    try:
+        for table in _tables(source, wanted, rows):
+            yield first, table
+            first += table.num_rows
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise _broken(source, error) from None
+
+
+def _tables(source: Source, columns: list[str], rows: int) -> Iterator[pa.Table]:
+    if source.table is not None:
+        for batch in source.table.select(columns).to_batches(max_chunksize=rows):
+            yield pa.Table.from_batches([batch])
+    elif source.suffix == ".parquet":
+        with pq.ParquetFile(source.path) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
+                yield pa.Table.from_batches([batch]).select(columns)
+    elif source.suffix in (".csv", ".tsv"):
+        for batch in _csv(source):
+            yield pa.Table.from_batches([batch]).select(columns)
+    else:
+        with _arrow(source) as reader:
+            for batch in _arrow_batches(reader):
+                table = pa.Table.from_batches([batch]).select(columns)
+                for start in range(0, table.num_rows, rows):
+                    yield table.slice(start, rows)
+
+
+def _arrow(source: Source) -> Any:
+    """A reader of the file format, or of the stream format under the same suffix."""
+    mapped = pa.memory_map(str(source.path))
+    try:
+        return pa.ipc.open_file(mapped)
+    except pa.ArrowInvalid:
+        mapped.seek(0)
+        return pa.ipc.open_stream(mapped)
+
+
+def _arrow_batches(reader: Any) -> Iterator[Any]:
+    if hasattr(reader, "num_record_batches"):
+        return (reader.get_batch(index) for index in range(reader.num_record_batches))
+    return iter(reader)
+
+
+def _csv(source: Source) -> Any:
+    """A reader whose columns are all text: types guessed from the first block are wrong later."""
+    path = source.path
+    assert path is not None
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        header = stream.readline()
+    if not header.strip():
+        raise FileError("the file is empty, expected a line of column names", source.name)
+    delimiter = "\t" if source.suffix == ".tsv" else ","
+    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    names = pa.csv.read_csv(pa.BufferReader(header), parse_options=parse).column_names
+    return pa.csv.open_csv(
+        path,
+        parse_options=parse,
+        convert_options=pa.csv.ConvertOptions(
+            column_types={name: pa.string() for name in names},
+            null_values=_NULLS,
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _broken(source: Source, error: BaseException) -> FileError:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else "it ends too early"
+    return FileError(
+        f"this is not a whole {source.suffix.removeprefix('.')} file: {first_line}", source.name
+    )
+
+
+def without_nulls(value: Any) -> Any:
+    """`value` without null entries of its dicts: an Arrow struct has every key in every row."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
