@@ -207,7 +207,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ("arguments", "message"),
     [
         (["demos"], "invalid choice: 'demos'"),
-        (["estimators", "grop"], "invalid choice: 'grop'"),
+        (["estimators", "demos"], "invalid choice: 'demos'"),
         (["demo", "--environment", "chess"], "invalid choice: 'chess'"),
         (["demo", "--group", "9"], "9"),
         (["demo", "--trajectory", "9"], "9"),
