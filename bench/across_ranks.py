@@ -29,7 +29,7 @@ from torch import distributed as dist
 import graphgpo
 import workloads
 from end_to_end import machine
-from graphgpo.distributed import compute_advantages_across_ranks, gather_groups
+from graphgpo.torch.distributed import compute_advantages_across_ranks, gather_groups
 from run_all import fill, table
 
 Columns = dict[str, Any]

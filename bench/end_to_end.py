@@ -44,7 +44,6 @@ DEFAULT_WORKLOADS = [name for name in workloads.WORKLOADS if name != "ten_millio
 SCALING_GROUPS = [4, 16, 64, 256, 1024, 3600]  # of 8 rollouts, some 290 steps each
 DEFAULT_KINDS = ["list_linked", "list", "list_1col", "arrow", "arrow_1col", "keys", "rows"]
 MAX_STEPS = {"plain": 2_000_000, "recipe": 10_000}  # beyond: more than 20 s, or 10 s
-RESULT_BYTES = 3 * 4 + 3 * 8 + 2 * 8  # of the named results, per step
 
 Contender = Callable[..., Any]
 
@@ -178,7 +177,7 @@ def own_peak(name: str, workload: workloads.Workload, kind: str, threads: int) -
     result = call(**columns)
     peak = _status("VmHWM") - before
     del result
-    beyond_results = peak - RESULT_BYTES * len(workload)
+    beyond_results = peak - floor.RESULT_BYTES * len(workload)
     return {
         "contender": name,
         "workload": workload.name,

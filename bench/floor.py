@@ -28,7 +28,7 @@ MIB = 2**20
 STR_HEADER_BYTES = 40
 POINTER_BYTES = 8
 ID_BYTES = 17  # two int64 and a bool
-RESULT_BYTES = 52  # three float32, three float64, two int64
+RESULT_BYTES = 56  # three float32, three float64, two int64, an int32
 ENTRY_BYTES = 16
 TABLE_SIZES = [2**power for power in range(6, 25, 2)]
 

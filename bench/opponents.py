@@ -31,7 +31,7 @@ FIELDS = (
     "advantages",
     "step_advantages",
     "episode_advantages",
-    "edge_returns",
+    "scores",
     "distances",
     "next_distances",
     "state_ids",
@@ -98,7 +98,7 @@ def vectorised(
         "advantages": (step_advantages + episode_advantages).astype(np.float32),
         "step_advantages": step_advantages.astype(np.float32),
         "episode_advantages": episode_advantages.astype(np.float32),
-        "edge_returns": SUCCESS_REWARD * powers[hops],
+        "scores": SUCCESS_REWARD * powers[hops],
         "distances": distances,
         "next_distances": next_distances,
         "state_ids": sources,
@@ -362,7 +362,7 @@ def _step_by_step(
             following[row] = follower
 
     sources, targets = [0] * num_rows, [0] * num_rows
-    distances, next_distances, edge_returns = [0.0] * num_rows, [0.0] * num_rows, [0.0] * num_rows
+    distances, next_distances, scores = [0.0] * num_rows, [0.0] * num_rows, [0.0] * num_rows
     step_advantages, episode_advantages = [0.0] * num_rows, [0.0] * num_rows
     number = count()
     for rows in rows_of(group_ids).values():
@@ -398,7 +398,7 @@ def _step_by_step(
         for row in rows:
             distances[row] = distance.get(sources[row], unreachable)
             next_distances[row] = distance.get(targets[row], unreachable)
-            edge_returns[row] = SUCCESS_REWARD * OMEGA ** (next_distances[row] + 1)
+            scores[row] = SUCCESS_REWARD * OMEGA ** (next_distances[row] + 1)
         for same in peers.values():
             nearest = min(next_distances[row] for row in same)
             scaled = [OMEGA ** (next_distances[row] - nearest) for row in same]
@@ -416,7 +416,7 @@ def _step_by_step(
         "advantages": (step + episode).astype(np.float32),
         "step_advantages": step.astype(np.float32),
         "episode_advantages": episode.astype(np.float32),
-        "edge_returns": np.array(edge_returns),
+        "scores": np.array(scores),
         "distances": np.array(distances, np.float64),
         "next_distances": np.array(next_distances, np.float64),
         "state_ids": np.array(sources),

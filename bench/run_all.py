@@ -4,8 +4,9 @@
     python bench/run_all.py --quick    # does it all run? writes nothing
     python bench/run_all.py --tables   # only write the tables and the plot anew
 
-Every report is a run of bench/end_to_end.py; its JSON goes to bench/results with command, commit
-and machine, the tables between the markers of both README.md, the plot to docs/images.
+Every report is a run of bench/end_to_end.py or bench/family.py; its JSON goes to bench/results with
+command, commit and machine, the tables between the markers of both README.md, the plot to
+docs/images.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ QUICK = (
     "--workload tiny --kind list --threads 2 --repeat 1 --opponent",
     "--workload tiny --kind list --memory --repeat 1 --opponent",
 )
+
+
+FAMILY = "family"  # the report of bench/family.py
 
 
 def run(script: str, *arguments: str) -> None:
@@ -106,6 +110,17 @@ def linear(report: dict[str, Any]) -> str:
         own = row["contenders"]["graphgpo"]["median_ms"]
         rows.append([f"{row['steps']:,}", f"{own:,.0f}", f"{own / row['steps'] * 1e6:.0f}"])
     return table(["steps", "ms", "ns per step"], rows)
+
+
+def family(report: dict[str, Any]) -> str:
+    """Every estimator's time over GraphGPO's, a column a batch; slowest last."""
+    times = report["times"]
+    names = sorted(
+        times[0]["contenders"], key=lambda name: float(times[0]["contenders"][name]["ratio"])
+    )
+    rows = [[name, *(cell_ratio(row, name) for row in times)] for name in names]
+    head = ["x graphgpo", *(f"{row['workload']}, {row['steps']:,} steps" for row in times)]
+    return table(head, rows)
 
 
 def losses(report: dict[str, Any]) -> str:
@@ -191,6 +206,9 @@ def write_tables() -> None:
         fill(ROOT / "bench" / "README.md", name, text)
     report = json.loads((RESULTS / "torch_loss.json").read_text())
     fill(ROOT / "bench" / "README.md", "losses", f"{losses(report)}\n\n{origin_of_losses(report)}")
+    if (RESULTS / f"{FAMILY}.json").exists():
+        report = json.loads((RESULTS / f"{FAMILY}.json").read_text())
+        fill(ROOT / "bench" / "README.md", FAMILY, f"{family(report)}\n\n{origin(report)}")
     fill(ROOT / "README.md", "speed", at_a_glance(reports["small"], reports["large"]))
 
 
@@ -198,16 +216,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tables", action="store_true")
-    parser.add_argument("--report", nargs="+", choices=REPORTS, default=list(REPORTS))
+    parser.add_argument(
+        "--report", nargs="+", choices=[*REPORTS, FAMILY], default=[*REPORTS, FAMILY]
+    )
     options = parser.parse_args()
     if options.quick:
         for arguments in QUICK:
             run("bench/end_to_end.py", *arguments.split())
+        run("bench/family.py", "--quick")
         return
     if not options.tables:
         for name in options.report:
             target = f"bench/results/{name}.json"
-            run("bench/end_to_end.py", *REPORTS[name].split(), "--json", target)
+            if name == FAMILY:
+                run("bench/family.py", "--json", target)
+            else:
+                run("bench/end_to_end.py", *REPORTS[name].split(), "--json", target)
     write_tables()
     run("bench/plot.py", "bench/results/scaling.json", "docs/images/scaling.svg")
 

@@ -81,7 +81,7 @@ trainer = GraphGPOTrainer(
     rollout_func=play,
     reward_funcs=reached,
     train_dataset=Dataset.from_dict({"prompt": [room for room in ROOMS if room != GOAL]}),
-    graphgpo_config={"omega": 0.5},
+    estimator={"omega": 0.5},
     args=GRPOConfig(
         output_dir="trl_house",
         num_generations=16,

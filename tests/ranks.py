@@ -5,12 +5,16 @@ They start once for a file of tests: importing torch takes longer than all its c
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import multiprocessing
 import multiprocessing.connection
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +23,12 @@ from unittest import mock
 import torch
 from torch import distributed as dist
 
-from graphgpo.distributed import compute_advantages_across_ranks, gather_groups
+from graphgpo.torch.distributed import compute_advantages_across_ranks, gather_groups
 
 SIZES = (1, 2, 4)
-LIMIT_S = 20
+START_LIMIT_S = 300  # importing torch four times, on a machine under load
+LIMIT_S = 60
+IMPATIENT_S = 4
 
 
 @dataclass(frozen=True)
@@ -38,17 +44,23 @@ class Failure:
 @dataclass(frozen=True)
 class Ranks:
     connections: list[multiprocessing.connection.Connection]
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def call(self, name: str, calls: list[dict[str, Any]]) -> list[Any]:
         """What the function returns on each rank, or a `Failure`; as many ranks as `calls`."""
+        number = next(self.numbers)
         for connection, arguments in zip(self.connections, calls, strict=False):
-            connection.send((name, len(calls), arguments))
-        return [self._answer(rank) for rank in range(len(calls))]
+            connection.send((number, name, len(calls), arguments))
+        return [self.answer(rank, number) for rank in range(len(calls))]
 
-    def _answer(self, rank: int) -> Any:
-        if not self.connections[rank].poll(LIMIT_S):
-            raise TimeoutError(f"rank {rank} does not come back")
-        return self.connections[rank].recv()
+    def answer(self, rank: int, number: int, limit_s: float = LIMIT_S) -> Any:
+        """What a rank says to call `number`; late answers to calls before it are thrown away."""
+        stop = time.monotonic() + limit_s
+        while self.connections[rank].poll(max(0.0, stop - time.monotonic())):
+            answered, answer = self.connections[rank].recv()
+            if answered == number:
+                return answer
+        raise TimeoutError(f"rank {rank} does not come back from call {number}")
 
     def results(self, calls: list[dict[str, Any]]) -> list[Any]:
         """`compute_advantages_across_ranks` on each rank; a failure fails the test."""
@@ -76,8 +88,11 @@ def running(folder: Path) -> Iterator[Ranks]:
     ]
     for process in processes:
         process.start()
+    ranks = Ranks([ours for ours, _ in pipes])
     try:
-        yield Ranks([ours for ours, _ in pipes])
+        for rank in range(len(pipes)):
+            ranks.answer(rank, 0, START_LIMIT_S)
+        yield ranks
     finally:
         for ours, _ in pipes:
             ours.send(None)
@@ -93,17 +108,21 @@ def _serve(rank: int, store: Path, connection: multiprocessing.connection.Connec
         init_method=f"file://{store}",
         rank=rank,
         world_size=max(SIZES),
-        timeout=timedelta(seconds=LIMIT_S),
+        timeout=timedelta(seconds=START_LIMIT_S),
     )
     groups = {size: dist.new_group(list(range(size))) for size in SIZES}
+    impatient = dist.new_group([0, 1], timeout=timedelta(seconds=IMPATIENT_S))
+    jobs = _JOBS | {"absent": functools.partial(_absent, impatient=impatient)}
+    connection.send((0, "ready"))
     while (job := connection.recv()) is not None:
-        name, size, arguments = job
+        number, name, size, arguments = job
         try:
-            connection.send(_JOBS[name](process_group=groups[size], **arguments))
+            connection.send((number, jobs[name](process_group=groups[size], **arguments)))
         except Exception as error:
             cause = None if error.__cause__ is None else str(error.__cause__)
             trace = traceback.format_exc()
-            connection.send(Failure(type(error).__name__, str(error), cause, trace))
+            failure = Failure(type(error).__name__, str(error), cause, trace)
+            connection.send((number, failure))
     dist.destroy_process_group()
 
 
@@ -112,6 +131,7 @@ def _traffic(**arguments: Any) -> tuple[list[tuple[torch.dtype, tuple[int, ...]]
     with (
         mock.patch.object(dist, "all_gather", wraps=dist.all_gather) as tensors,
         mock.patch.object(dist, "all_gather_object", wraps=dist.all_gather_object) as objects,
+        contextlib.suppress(TypeError),
     ):
         compute_advantages_across_ranks(**arguments)
     sent = [call.args[1] for call in tensors.call_args_list]
@@ -124,9 +144,31 @@ def _outside(process_group: dist.ProcessGroup, **arguments: Any) -> Any:
     return compute_advantages_across_ranks(process_group=others, **arguments)
 
 
+def _absent(
+    process_group: dist.ProcessGroup,
+    impatient: dist.ProcessGroup,
+    is_absent: bool,
+    **arguments: Any,
+) -> Any:
+    """A call that one rank never makes, in a group that waits IMPATIENT_S: seconds and error."""
+    start = time.monotonic()
+    if is_absent:
+        return None
+    try:
+        return compute_advantages_across_ranks(process_group=impatient, **arguments)
+    except RuntimeError as error:
+        return time.monotonic() - start, str(error)
+
+
+def _slow(process_group: dist.ProcessGroup, seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
 _JOBS: dict[str, Callable[..., Any]] = {
     "advantages": compute_advantages_across_ranks,
     "gather": gather_groups,
     "traffic": _traffic,
     "outside": _outside,
+    "slow": _slow,
 }

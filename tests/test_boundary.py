@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graphgpo
+from examples_of import an_example
+from graphgpo import estimators
+from graphgpo.columns import COLUMNS
 
 
 def good() -> dict[str, Any]:
@@ -236,10 +240,10 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
         "of at most 64 bits, or objects",
     ),
     (
-        {"states": pa.array([[1], [2], [3]])},
+        {"states": pa.array([0, 1, 2], pa.date32())},
         TypeError,
-        "states is an Arrow column of format '+l'; expected strings, binary, integers, booleans, "
-        "floats, or a dictionary of these",
+        "states is an Arrow column of format 'tdD'; expected strings, binary, integers, "
+        "booleans, floats, or dictionaries, lists or structs of these",
     ),
     ({"states": pa.array(["a", None, "b"])}, ValueError, "states[1] is null; expected a value"),
     (
@@ -292,17 +296,28 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"group_ids": [0, 1.0, 0]},
         TypeError,
-        "group_ids[1] is 1.0 (float); expected int, str, bytes or UUID",
+        "group_ids[1] is 1.0 (float); expected int, str, bytes, UUID or a tuple of these",
     ),
     (
         {"group_ids": [0, True, 0]},
         TypeError,
-        "group_ids[1] is True (bool); expected int, str, bytes or UUID",
+        "group_ids[1] is True (bool); expected int, str, bytes, UUID or a tuple of these",
     ),
     (
         {"trajectory_ids": [0, (1,), 0]},
         TypeError,
-        "trajectory_ids[1] is (1,) (tuple); expected int, str, bytes or UUID",
+        "trajectory_ids[1] is (1,) (tuple) but trajectory_ids[0] is 0 (int); expected ids of one "
+        "kind",
+    ),
+    (
+        {"group_ids": [0, "0", 0]},
+        TypeError,
+        "group_ids[1] is '0' (str) but group_ids[0] is 0 (int); expected ids of one kind",
+    ),
+    (
+        {"trajectory_ids": [(0, 1), (0, 1.5), (0, 1)]},
+        TypeError,
+        "trajectory_ids[1] is 1.5 (float); expected int, str, bytes, UUID or a tuple of these",
     ),
     (
         {"trajectory_ids": [0, None, 0]},
@@ -388,8 +403,48 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"success": None},
         ValueError,
-        "success is None; expected one bool per step (only estimator 'grpo' with rewards or "
-        "episode_returns can do without)",
+        "success is None; estimator 'graphgpo' needs it: one value per step",
+    ),
+    (
+        {"success": None, "estimator": "grpo"},
+        ValueError,
+        "episode_returns, rewards, success are None; estimator 'grpo' needs one of them: one value "
+        "per step",
+    ),
+    (
+        {"estimator": "rtmc"},
+        ValueError,
+        "actions is None; estimator 'rtmc' needs it: one value per step",
+    ),
+    (
+        {"estimator": "tree_grpo"},
+        ValueError,
+        "peer_keys is None; estimator 'tree_grpo' needs it: one value per step",
+    ),
+    (
+        {"estimator": "rtmc", "actions": ["a", None, "b"]},
+        ValueError,
+        "actions[1] is null; expected a value",
+    ),
+    (
+        {"estimator": "tree_grpo", "peer_keys": [0, 0, None]},
+        ValueError,
+        "peer_keys[2] is null; expected a value",
+    ),
+    (
+        {"actions": ["a", "b"]},
+        ValueError,
+        "states has 3 rows but actions has 2; every column needs one value per step",
+    ),
+    (
+        {"actions": ["go", "go", Opaque()]},
+        TypeError,
+        f"actions[2] is Opaque() (Opaque); expected {STATE}",
+    ),
+    (
+        {"peer_keys": [0, float("nan"), 0]},
+        ValueError,
+        f"peer_keys[1] is nan (float); expected a number: {NAN}",
     ),
     (
         {"success": [True, False, False]},
@@ -400,12 +455,12 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"success": [0, 2, 0]},
         ValueError,
-        "success[1] is 2 (int); expected a bool, or exactly 0 or 1",
+        "success[1] is 2 (int); expected a bool, exactly 0 or 1, or None for no verdict",
     ),
     (
         {"success": [0, "yes", 0]},
         TypeError,
-        "success[1] is 'yes' (str); expected a bool, or exactly 0 or 1",
+        "success[1] is 'yes' (str); expected a bool, exactly 0 or 1, or None for no verdict",
     ),
     (
         {"success": np.array([0, 1, -1])},
@@ -414,13 +469,31 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ),
     (
         {"success": [False, None, False]},
-        TypeError,
-        "success[1] is None (NoneType); expected a bool, or exactly 0 or 1",
+        ValueError,
+        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of "
+        "a rollout without a verdict, or on none",
     ),
     (
         {"success": pa.array([False, None, False])},
         ValueError,
-        "success[1] is null; expected a bool, or exactly 0 or 1",
+        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of "
+        "a rollout without a verdict, or on none",
+    ),
+    (
+        {"success": [None, True, False]},
+        ValueError,
+        "success[0] is None but row 1 of its trajectory has a bool; expected None on every row of "
+        "a rollout without a verdict, or on none",
+    ),
+    (
+        {"action_valid": [True, None, True]},
+        TypeError,
+        "action_valid[1] is None (NoneType); expected a bool, or exactly 0 or 1",
+    ),
+    (
+        {"episode_returns": [1, 1, None]},
+        ValueError,
+        "episode_returns[2] is nan; expected a finite number",
     ),
     (
         {"action_valid": pa.array([0, 3, 1])},
@@ -506,14 +579,22 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
         "'recipe'",
     ),
     # options
-    ({"omega": 1.0}, ValueError, "omega is 1.0; expected a number with 0 < omega < 1"),
-    ({"omega": float("nan")}, ValueError, "omega is nan; expected a number with 0 < omega < 1"),
+    ({"omega": 1.0}, ValueError, "omega is 1.0; expected a number between 0 and 1, both excluded"),
+    (
+        {"omega": float("nan")},
+        ValueError,
+        "omega is nan; expected a number between 0 and 1, both excluded",
+    ),
     (
         {"omega": "0.1"},
         TypeError,
-        "omega is '0.1' (str); expected a number with 0 < omega < 1",
+        "omega is '0.1' (str); expected a number between 0 and 1, both excluded",
     ),
-    ({"omega": True}, TypeError, "omega is True (bool); expected a number with 0 < omega < 1"),
+    (
+        {"omega": True},
+        TypeError,
+        "omega is True (bool); expected a number between 0 and 1, both excluded",
+    ),
     ({"success_reward": 0}, ValueError, "success_reward is 0; expected a finite number > 0"),
     ({"epsilon": 0.0}, ValueError, "epsilon is 0.0; expected a finite number > 0"),
     (
@@ -526,10 +607,11 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
         ValueError,
         "invalid_action_penalty is -0.1; expected a finite number >= 0",
     ),
+    ({"estimator": "ppo"}, ValueError, "estimator is 'ppo'; did you mean 'pgpo'?"),
     (
-        {"estimator": "ppo"},
+        {"estimator": "xyzzy"},
         ValueError,
-        "estimator is 'ppo'; expected one of 'graphgpo', 'gigpo', 'grpo'",
+        f"estimator is 'xyzzy'; expected one of {', '.join(map(repr, estimators.names()))}",
     ),
     (
         {"exponent": None},
@@ -538,30 +620,46 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ),
     (
         {"gamma": 0.9},
-        ValueError,
-        "gamma is 0.9 but estimator is 'graphgpo', which has no discount; gamma belongs to "
-        "'gigpo' (the official recipe's `algorithm.gamma` is `omega` here)",
+        TypeError,
+        "unknown option 'gamma' of estimator 'graphgpo'; it has no discount (the official recipe's "
+        "`algorithm.gamma` is `omega` here)",
     ),
     (
         {"estimator": "gigpo", "gamma": 1.5},
         ValueError,
-        "gamma is 1.5; expected a number in [0, 1], or None",
-    ),
-    ({"omgea": 0.1}, TypeError, "unknown option 'omgea'; did you mean 'omega'?"),
-    (
-        {"temperature": 1},
-        TypeError,
-        "unknown option 'temperature'; the options are estimator, omega, success_reward, "
-        "exponent, normalization, epsilon, epsilon_scale, step_weight, episode_weight, "
-        "episode_weighting, invalid_action_penalty, gamma",
+        "gamma is 1.5; expected a number in [0, 1]",
     ),
     (
-        {"config": "recipe"},
+        {"omgea": 0.1},
         TypeError,
-        "config is a str; expected a GraphGPOConfig, a mapping of option names to values, or a "
-        "dataclass instance",
+        "unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'?",
     ),
-    ({"config": {"omgea": 1}}, TypeError, "unknown option 'omgea'; did you mean 'omega'?"),
+    (
+        {"reward": [0, 0, 1]},
+        TypeError,
+        "unknown option 'reward' of estimator 'graphgpo'; did you mean 'rewards'?",
+    ),
+    (
+        {"xyzzy": 1},
+        TypeError,
+        "unknown option 'xyzzy' of estimator 'graphgpo'; its options are "
+        f"{', '.join(field.name for field in fields(graphgpo.GraphGPO))}",
+    ),
+    (
+        {"estimator": 3},
+        TypeError,
+        "estimator is a int; expected a name, a mapping of option names to values, or an Estimator",
+    ),
+    (
+        {"estimator": {"omgea": 1}},
+        TypeError,
+        "unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'?",
+    ),
+    (
+        {"estimator": "ecpo", "tau": 1.0},
+        TypeError,
+        "estimator 'ecpo' needs 'step_weight', which has no default: pass it as an option",
+    ),
     ({"num_threads": 0}, ValueError, "num_threads is 0; expected an int >= 1, or None"),
     ({"num_threads": 1.5}, ValueError, "num_threads is 1.5; expected an int >= 1, or None"),
     ({"num_threads": True}, ValueError, "num_threads is True; expected an int >= 1, or None"),
@@ -586,9 +684,10 @@ def test_the_error_says_what_is_wrong(
     assert len(graphgpo.compute_advantages(**arguments)) == 3
 
 
-def test_build_graph_needs_success() -> None:
-    with pytest.raises(ValueError, match="success is None; expected one bool per step"):
-        graphgpo.build_graph(**{**good(), "success": None})
+def test_without_success_the_graph_has_no_goal() -> None:
+    graph = graphgpo.build_graph(**{**good(), "success": None})
+    assert graphgpo.Terminal.GOAL not in graph.node_states
+    assert not graph.node_reached.any()
 
 
 def test_a_column_without_rows_to_read_cannot_be_shown_in_a_graph() -> None:
@@ -658,12 +757,14 @@ columns = (
         ]
     )
 )
-ROW_ARGUMENTS = [*good(), "rewards", "episode_returns", "edge_costs", "action_valid", "mask"]
 
 
 @given(
-    spoiled=st.dictionaries(st.sampled_from(ROW_ARGUMENTS), columns, min_size=1, max_size=4),
-    function=st.sampled_from([graphgpo.compute_advantages, graphgpo.build_graph]),
+    spoiled=st.dictionaries(st.sampled_from([*COLUMNS]), columns, min_size=1, max_size=4),
+    function=st.sampled_from(
+        [graphgpo.build_graph]
+        + [partial(graphgpo.compute_advantages, **an_example(name)) for name in estimators.names()]
+    ),
 )
 def test_no_input_does_worse_than_a_type_or_value_error(
     spoiled: dict[str, Any], function: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import importlib.metadata
 import os
 import re
@@ -10,11 +11,13 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graphgpo.cli import main
+from graphgpo import estimators
+from graphgpo.cli import commands, main
 from graphgpo.demo import ENVIRONMENTS, credit_group, load_actions, load_rollouts
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -141,14 +144,74 @@ def test_alone_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
     assert "graphgpo demo" in capsys.readouterr().out
 
 
+def test_the_list_names_every_estimator_with_its_source(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["estimators"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert [head.split()[0] for head in heads] == list(estimators.names())
+    for head in heads:
+        cls = estimators.load(head.split()[0])
+        assert head.endswith(cls.source)
+        assert f" {cls.mark} " in f"{head} "
+    assert "    A = A_E + w A_S, A_S the edge return" in "\n".join(lines)
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", estimators.names())
+def test_an_estimator_shows_its_options(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main(["estimators", name]) == 0
+    shown = capsys.readouterr().out
+    for field in dataclasses.fields(estimators.load(name)):  # type: ignore[arg-type]
+        assert f"  {field.name}  (" in shown
+    assert len(shown.splitlines()) > 2
+
+
+def test_a_command_is_a_file_with_a_help_line(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert {"demo", "estimators"} <= set(commands())
+    for name, module in commands().items():
+        assert (module.__doc__ or "").partition(".")[0][1:] in shown
+        assert name in shown
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are closed by a shell")
+@pytest.mark.parametrize("command", ["demo", "estimators"])
+@pytest.mark.parametrize(
+    ("redirection", "told"),
+    [
+        (">&-", "standard output is closed; expected somewhere to write to"),
+        (">/dev/full", "cannot write to standard output: No space left on device"),
+    ],
+)
+def test_output_that_goes_nowhere_is_said_in_a_line(
+    command: str, redirection: str, told: str
+) -> None:
+    if redirection == ">/dev/full" and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    shell = f'"{sys.executable}" -m graphgpo {command} {redirection}'
+    ended = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, f"graphgpo {command}: {told}\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    shell = f'"{sys.executable}" -m graphgpo demo | true'
+    ended = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["credit"], "invalid choice: 'credit'"),
+        (["crdit"], "invalid choice: 'crdit'"),
+        (["estimators", "grop"], "invalid choice: 'grop'"),
         (["demo", "--environment", "chess"], "invalid choice: 'chess'"),
         (["demo", "--group", "9"], "9"),
         (["demo", "--trajectory", "9"], "9"),
-        (["demo", "--omega", "1.5"], "omega is 1.5; expected a number with 0 < omega < 1"),
+        (["demo", "--omega", "1.5"], "omega is 1.5; expected a number between 0 and 1, both"),
     ],
 )
 def test_a_wrong_argument_is_named(

@@ -6,23 +6,17 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 
 import graphgpo
+from examples_of import an_estimator
+from graphgpo import estimators
 
-ARRAYS = (
-    "advantages",
-    "step_advantages",
-    "episode_advantages",
-    "edge_returns",
-    "distances",
-    "next_distances",
-    "state_ids",
-    "next_state_ids",
-)
+ARRAYS = tuple(field.name for field in fields(graphgpo.StepAdvantages) if field.name != "metrics")
 
 
 def random_walks(num_rows: int = 40_000) -> dict[str, Any]:
@@ -34,8 +28,10 @@ def random_walks(num_rows: int = 40_000) -> dict[str, Any]:
         "group_ids": row // 200,
         "trajectory_ids": row // 10,
         "success": row // 10 % 3 == 0,
+        "actions": random.integers(0, 3, num_rows),
         "rewards": random.normal(size=num_rows),
         "edge_costs": random.uniform(0.1, 2, num_rows),
+        "peer_keys": row // 50,
     }
 
 
@@ -47,13 +43,24 @@ def digest(result: graphgpo.StepAdvantages) -> str:
     return bits.hexdigest()
 
 
-@pytest.mark.parametrize("estimator", ["graphgpo", "gigpo", "grpo"])
-def test_any_number_of_threads_gives_the_same_bits(estimator: str) -> None:
-    batch = random_walks()
-    alone = digest(graphgpo.compute_advantages(**batch, estimator=estimator, num_threads=1))
+@pytest.fixture(scope="module")
+def rollouts() -> graphgpo.Rollouts:
+    return graphgpo.Rollouts(**random_walks())
+
+
+@pytest.mark.parametrize("name", estimators.names())
+def test_any_number_of_threads_gives_the_same_bits(rollouts: graphgpo.Rollouts, name: str) -> None:
+    chosen = an_estimator(name)
+    alone = digest(rollouts.advantages(chosen, num_threads=1))
     for num_threads in (None, 2, 3, 8, 64):
-        result = graphgpo.compute_advantages(**batch, estimator=estimator, num_threads=num_threads)
-        assert digest(result) == alone
+        assert digest(rollouts.advantages(chosen, num_threads=num_threads)) == alone
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_columns_read_by_any_number_of_threads_are_the_same(num_threads: int) -> None:
+    read = graphgpo.Rollouts(**random_walks(), num_threads=num_threads)
+    expected = graphgpo.compute_advantages(**random_walks())
+    assert digest(read.advantages()) == digest(expected)
 
 
 def test_every_process_gives_the_same_bits() -> None:

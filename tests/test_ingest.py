@@ -471,24 +471,37 @@ def test_the_text_encoder_agrees_with_python_at_every_width_and_length() -> None
             assert graphgpo.state_keys(np.array([text])).tolist() == [graphgpo.state_key(text)]
 
 
-def test_ids_are_ints_text_bytes_and_uuids() -> None:
-    class Uuid(uuid.UUID):
-        pass
+class Uuid(uuid.UUID):
+    """A class of somebody's own."""
 
-    names = [
-        uuid.UUID(int=1),
-        Uuid(int=1),
-        str(uuid.UUID(int=1)),
-        1,
-        np.int8(1),
-        torch.tensor(1),
-        "1",
-        b"1",
-    ]
+
+# Two ids each; the others are written otherwise.
+IDS_OF_A_KIND: list[list[Any]] = [
+    [1, np.int8(1), torch.tensor(1), 2**70],
+    ["1", np.str_("1"), str(uuid.UUID(int=1))],
+    [b"1", np.bytes_(b"1"), b"2"],
+    [uuid.UUID(int=1), Uuid(int=1), uuid.UUID(int=2)],
+    [(0, "a"), (np.int64(0), np.str_("a")), (0, "b")],
+]
+
+
+@pytest.mark.parametrize("names", IDS_OF_A_KIND, ids=lambda names: type(names[0]).__name__)
+def test_ids_are_ints_text_bytes_uuids_and_tuples(names: list[Any]) -> None:
+    rows = len(names)
     result = graphgpo.compute_advantages(
-        list(range(8)), group_ids=names, trajectory_ids=names[::-1], success=[False] * 8
+        list(range(rows)), group_ids=names, trajectory_ids=names[::-1], success=[False] * rows
     )
-    assert result.metrics["graphgpo/num_groups"] == 5
+    assert result.metrics["graphgpo/num_groups"] == 2
+
+
+def test_ids_of_two_kinds_in_one_column_are_an_error() -> None:
+    for one, *_ in IDS_OF_A_KIND:
+        for other, *_ in IDS_OF_A_KIND:
+            columns: dict[str, Any] = {"trajectory_ids": [0, 1], "success": [False] * 2}
+            if one is other:
+                continue
+            with pytest.raises(TypeError, match="expected ids of one kind"):
+                graphgpo.compute_advantages(["a", "b"], group_ids=[one, other], **columns)
 
 
 # --- masks, views and lifetimes -------------------------------------------------------------------
@@ -636,13 +649,14 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
         "group_ids",
         [0, torch.ones(2, dtype=torch.int64), 0],
         TypeError,
-        "group_ids[1] is tensor([1, 1]) (Tensor); expected int, str, bytes or UUID",
+        "group_ids[1] is tensor([1, 1]) (Tensor); expected int, str, bytes, UUID or a tuple of "
+        "these",
     ),
     (
         "group_ids",
         [0, torch.tensor(1.5), 0],
         TypeError,
-        "group_ids[1] is 1.5 (float); expected int, str, bytes or UUID",
+        "group_ids[1] is 1.5 (float); expected int, str, bytes, UUID or a tuple of these",
     ),
     (
         "states",
@@ -672,7 +686,8 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
         "success",
         [0, np.complex64(1), 0],
         TypeError,
-        "success[1] is np.complex64(1+0j) (complex64); expected a bool, or exactly 0 or 1",
+        "success[1] is np.complex64(1+0j) (complex64); expected a bool, exactly 0 or 1, or None "
+        "for no verdict",
     ),
     (
         "rewards",
@@ -700,10 +715,10 @@ REFUSED: list[tuple[str, Any, type[Exception], str]] = [
     ),
     (
         "states",
-        pl.DataFrame({"a": [1, 2, 3]}),
+        pa.array([0, 1, 2], pa.date32()),
         TypeError,
-        "states is an Arrow column of format '+s'; expected strings, binary, integers, booleans, "
-        "floats, or a dictionary of these",
+        "states is an Arrow column of format 'tdD'; expected strings, binary, integers, "
+        "booleans, floats, or dictionaries, lists or structs of these",
     ),
 ]
 
@@ -820,8 +835,8 @@ def test_objects_are_let_go() -> None:
 def test_a_call_takes_no_reference_for_good() -> None:
     text, number, board = "a state " * 4, 2**70, np.zeros(3)
     columns: dict[str, Any] = {
-        "group_ids": [text, number] * 50,
-        "trajectory_ids": [number, text] * 50,
+        "group_ids": [text, text + "!"] * 50,
+        "trajectory_ids": [number, 1] * 50,
         "rewards": np.array([1.5] * 100, object),
         "success": [False] * 100,
     }

@@ -10,6 +10,8 @@ import pytest
 
 import graphgpo
 from batches import Columns, num_rows, random_walks
+from graphgpo import estimators
+from graphgpo.integrations._wiring import Advice, wiring_problems
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "limits.md"
 
@@ -110,3 +112,76 @@ def test_the_page_names_metrics_that_exist(walks: Columns) -> None:
     named = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
     assert len(named) > 8
     assert named <= set(metrics(walks))
+
+
+# ---- what a trainer's user is told of it ---------------------------------------------------------
+
+ADVICE = Advice(
+    record_steps="Record.", set_success="set", more_rollouts="More.", mark_invalid="Mark."
+)
+
+
+def told(columns: Columns, estimator: str = "graphgpo", **options: Any) -> dict[str, str]:
+    chosen = estimators.make(estimator, options)
+    result = graphgpo.compute_advantages(**columns, estimator=chosen)
+    return wiring_problems(result.metrics, ADVICE, chosen)
+
+
+NEVER_WON: Columns = {
+    "states": ["hall", "kitchen", "hall", "kitchen"],
+    "next_states": ["kitchen", "sink", "bedroom", "stove"],
+    "group_ids": [0] * 4,
+    "trajectory_ids": [0, 0, 1, 2],
+    "success": [False] * 4,
+}
+
+
+def test_without_success_no_step_earns_credit_where_success_is_all_there_is() -> None:
+    for estimator in ("graphgpo", "gigpo", "rewardflow"):
+        problems = told(NEVER_WON, estimator)
+        assert list(problems) == ["no success"], estimator
+        assert "none of the 3 rollouts succeeded, so no step earns credit" in problems["no success"]
+
+
+def test_steps_with_credit_are_not_said_to_have_none() -> None:
+    rewarded = NEVER_WON | {"rewards": [0.0, 1.0, 0.0, 0.0]}
+    assert told(rewarded, "gigpo") == {}
+    assert list(told(rewarded, "graphgpo")) == ["no success"]
+    judged = NEVER_WON | {"episode_returns": [1.0, 1.0, 0.0, 0.0], "success": None}
+    assert told(judged, "grpo") == {}
+
+
+def test_rows_hidden_inside_a_trajectory_are_reported() -> None:
+    walks: Columns = {
+        "states": ["hall", "kitchen", "sink", "hall", "sink"],
+        "group_ids": [0] * 5,
+        "trajectory_ids": [0, 0, 0, 1, 1],
+        "success": [True] * 3 + [False] * 2,
+    }
+    assert told(walks) == {}
+    problems = told(walks | {"mask": [True, False, True, True, True]})
+    assert "1 masked rows lie between unmasked rows" in problems["masked inside"]
+    assert "give next_states or step_ids" in problems["masked inside"]
+
+
+def test_an_environment_that_resets_itself_is_reported() -> None:
+    walks: Columns = {
+        "states": ["hall", "kitchen", *["hall"] * 5],
+        "next_states": ["kitchen", "sink", "attic", "cellar", "roof", "attic", "roof"],
+        "group_ids": [0] * 7,
+        "trajectory_ids": [0, 0, 1, 2, 3, 4, 5],
+        "success": [False, True, *[False] * 5],
+    }
+    assert told(walks) == {}
+    some = walks | {"next_states": ["kitchen", "sink", *["hall"] * 3, "attic", "roof"]}
+    assert told(some) == {}  # they may have walked back
+    most = walks | {"next_states": ["kitchen", "sink", *["hall"] * 4, "roof"]}
+    problem = told(most)["ends at a start"]
+    assert problem.startswith("the last step of 4 of 5 failed rollouts leads to a state that")
+    assert "record what it showed before the reset" in problem
+
+
+def test_a_penalty_without_flags_is_reported_of_estimators_that_have_one() -> None:
+    won = NEVER_WON | {"success": [False, True, False, False]}
+    assert list(told(won, "gigpo", invalid_action_penalty=0.5)) == ["no flags"]
+    assert told(won, "rewardflow") == {}

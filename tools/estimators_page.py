@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Write the tables of docs/estimators.md from the estimators themselves.
 
-    python tools/estimators_page.py            write them
-    python tools/estimators_page.py --check    exit with 1 if the page is not what they say
+`--check`: write nothing, and exit with 1 if the page is not what they say.
 """
 
 from __future__ import annotations

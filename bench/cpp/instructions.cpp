@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 
 #include "graphgpo/interner.hpp"
 #include "graphgpo/pipeline.hpp"
+#include "plans.hpp"
 #include "shapes.hpp"
 
 namespace {
@@ -27,7 +29,10 @@ struct Case {
     Walk walk;
     enum Keys { text, text_and_next_text, integer, numbered } keys = text;
     bool has_costs = false;
+    Plan (*plan)(const PlanOptions&) = graphgpo_plan;
 };
+
+constexpr Walk integer_walk{.groups = 32, .text_bytes = 24};
 
 const std::map<std::string, Case, std::less<>> cases = {
     {"text_small_groups", {.walk = {.groups = 32}}},
@@ -35,8 +40,8 @@ const std::map<std::string, Case, std::less<>> cases = {
     {"text_long_states", {.walk = {.groups = 8, .text_bytes = 4096}}},
     {"text_giant_group",
      {.walk = {.trajectories = 1000, .rooms = 400, .starts = 400, .text_bytes = 100}}},
-    {"integer_small_groups", {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::integer}},
-    {"numbered_small_groups", {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::numbered}},
+    {"integer_small_groups", {.walk = integer_walk, .keys = Case::integer}},
+    {"numbered_small_groups", {.walk = integer_walk, .keys = Case::numbered}},
     {"integer_giant_group",
      {.walk = {.trajectories = 1000, .rooms = 400, .starts = 400, .text_bytes = 24},
       .keys = Case::integer}},
@@ -49,8 +54,11 @@ const std::map<std::string, Case, std::less<>> cases = {
                .singleton_percent = 0,
                .text_bytes = 24},
       .keys = Case::integer}},
-    {"dijkstra_weighted_costs",
-     {.walk = {.groups = 32, .text_bytes = 24}, .keys = Case::integer, .has_costs = true}},
+    {"dijkstra_weighted_costs", {.walk = integer_walk, .keys = Case::integer, .has_costs = true}},
+    {"plan_gigpo", {.walk = integer_walk, .keys = Case::integer, .plan = gigpo_plan}},
+    {"plan_grpo", {.walk = integer_walk, .keys = Case::integer, .plan = grpo_plan}},
+    {"plan_hgpo", {.walk = integer_walk, .keys = Case::integer, .plan = hgpo_plan}},
+    {"plan_graft", {.walk = integer_walk, .keys = Case::integer, .plan = graft_plan}},
     {"tiny_call", {.walk = {.max_steps = 10, .rooms = 5}}},
 };
 
@@ -71,31 +79,12 @@ struct Numbers {
     std::vector<std::int32_t> next_states;
 };
 
-StepAdvantages result_memory(std::size_t rows) {
-    return {.advantages = std::vector<float>(rows),
-            .step_advantages = std::vector<float>(rows),
-            .episode_advantages = std::vector<float>(rows),
-            .edge_returns = std::vector<double>(rows),
-            .distances = std::vector<Distance>(rows),
-            .next_distances = std::vector<Distance>(rows),
-            .state_ids = std::vector<std::int64_t>(rows),
-            .next_state_ids = std::vector<std::int64_t>(rows),
-            .metrics = {}};
-}
-
 }  // namespace
 
 extern "C" [[gnu::noinline]] [[gnu::visibility("default")]] void counted_call(
-    const Batch* batch, const Options* options, StepAdvantages* result) {
-    result->metrics = compute_advantages(*batch, *options,
-                                         {.advantages = result->advantages,
-                                          .step_advantages = result->step_advantages,
-                                          .episode_advantages = result->episode_advantages,
-                                          .edge_returns = result->edge_returns,
-                                          .distances = result->distances,
-                                          .next_distances = result->next_distances,
-                                          .state_ids = result->state_ids,
-                                          .next_state_ids = result->next_state_ids});
+    const Batch* batch, const PlanColumns* credit, StepAdvantages* result) {
+    result->metrics =
+        compute_advantages(*batch, std::span(credit, 1), result->graph_columns(), 1).front();
 }
 
 int main(int argc, char** argv) {
@@ -126,11 +115,12 @@ int main(int argc, char** argv) {
     }
     if (shape.has_costs) batch.edge_costs = costs;
 
-    const Options options = bench::paper_options();
+    const Plan plan = shape.plan({});
     // The first call draws the process secret and maps the memory.
-    const StepAdvantages expected = compute_advantages(batch, options);
-    StepAdvantages counted = result_memory(workload.num_steps());
-    counted_call(&batch, &options, &counted);
+    const StepAdvantages expected = compute_advantages(batch, plan, 1);
+    StepAdvantages counted(workload.num_steps());
+    const PlanColumns credit{.plan = &plan, .columns = counted.credit_columns()};
+    counted_call(&batch, &credit, &counted);
     const bool has_success =
         std::ranges::any_of(workload.success, [](auto flag) { return flag != 0; });
     if (!has_success || counted.advantages != expected.advantages) {

@@ -7,7 +7,7 @@
 
 #include "bandwidth.hpp"
 #include "graphgpo/csr.hpp"
-#include "graphgpo/group_normalise.hpp"
+#include "graphgpo/normalisers/standing.hpp"
 #include "shapes.hpp"
 
 namespace graphgpo::bench {
@@ -51,14 +51,17 @@ void normalise(benchmark::State& state) {
         returns[step] = static_cast<double>(below(random, distinct)) / 7;
     }
     const Csr peers = group_by_row(states, size / per_state);
-    const Options options = paper_options();
-    if (is_wrong(state, are_standings(peers, returns, normalise_among(peers, returns, options),
-                                      options.epsilon))) {
-        return;
-    }
+    constexpr double epsilon = 1e-6;
+    const Normaliser normaliser = MeanStd{
+        .ddof = 1, .epsilon = epsilon, .inside = false, .scale = Scale::absolute, .off_below = 0};
+    const auto standings = [&] {
+        Array<double> values = returns;
+        compare_among(peers, values, {.normaliser = &normaliser});
+        return values;
+    };
+    if (is_wrong(state, are_standings(peers, returns, standings(), epsilon))) return;
     const auto steps = static_cast<double>(size);
-    time_calls(state, {steps, "steps", 20 * steps},
-               [&] { benchmark::DoNotOptimize(normalise_among(peers, returns, options)); });
+    time_calls(state, {steps, "steps", 20 * steps}, [&] { benchmark::DoNotOptimize(standings()); });
 }
 BENCHMARK(normalise)
     ->ArgNames({"steps", "per_state", "distinct"})

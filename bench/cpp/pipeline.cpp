@@ -1,7 +1,7 @@
 // The whole call, keys in, credit out.
 //
 // Least traffic per step: the state (16 bytes of key and its text, or 8 of an integer), a second
-// one where next states are given, 8 + 8 of group and trajectory id, 1 of success flag, and 52 of
+// one where next states are given, 8 + 8 of group and trajectory id, 1 of success flag, and 56 of
 // results. Results go to memory that was there before, as the bindings pass it.
 #include "graphgpo/pipeline.hpp"
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bandwidth.hpp"
+#include "plans.hpp"
 #include "shapes.hpp"
 
 namespace graphgpo::bench {
@@ -61,35 +62,32 @@ bool are_equal(const StepAdvantages& a, const StepAdvantages& b) {
 
 enum class States { texts, texts_and_next_texts, integers };
 
-void credit(benchmark::State& state, States kind, const Walk& walk) {
+void credit_batch(benchmark::State& state, States kind, const Walk& walk) {
     const Workload workload(walk);
     Batch batch = kind == States::integers ? workload.integer_batch() : workload.text_batch();
     if (kind == States::texts_and_next_texts) {
         batch.next_states = std::span<const Key>(workload.next_keys);
     }
-    const Options options = paper_options(static_cast<std::size_t>(state.range(0)));
-    StepAdvantages result = compute_advantages(batch, options);
-    if (is_wrong(state, obeys_laws(result, workload) &&
-                            are_equal(result, compute_advantages(workload.integer_batch(),
-                                                                 paper_options())))) {
+    const Plan plan = graphgpo_plan();
+    const auto num_threads = static_cast<std::size_t>(state.range(0));
+    StepAdvantages result = compute_advantages(batch, plan, num_threads);
+    if (is_wrong(state,
+                 obeys_laws(result, workload) &&
+                     are_equal(result, compute_advantages(workload.integer_batch(), plan, 1)))) {
         return;
     }
-    const AdvantageColumns columns{.advantages = result.advantages,
-                                   .step_advantages = result.step_advantages,
-                                   .episode_advantages = result.episode_advantages,
-                                   .edge_returns = result.edge_returns,
-                                   .distances = result.distances,
-                                   .next_distances = result.next_distances,
-                                   .state_ids = result.state_ids,
-                                   .next_state_ids = result.next_state_ids};
+    const PlanColumns credit{.plan = &plan, .columns = result.credit_columns()};
+    const GraphColumns graph = result.graph_columns();
     const auto steps = static_cast<double>(workload.num_steps());
     const auto text_bytes = sizeof(Key) + static_cast<double>(walk.text_bytes);
     const double state_bytes = kind == States::integers ? 8
                                : kind == States::texts  ? text_bytes
                                                         : 2 * text_bytes;
-    const double least_bytes = options.num_threads == 1 ? steps * (state_bytes + 17 + 52) : 0;
-    time_calls(state, {steps, "steps", least_bytes},
-               [&] { benchmark::DoNotOptimize(compute_advantages(batch, options, columns)); });
+    const double least_bytes = num_threads == 1 ? steps * (state_bytes + 17 + 56) : 0;
+    time_calls(state, {steps, "steps", least_bytes}, [&] {
+        benchmark::DoNotOptimize(
+            compute_advantages(batch, std::span(&credit, 1), graph, num_threads));
+    });
 }
 
 constexpr Walk tiny{.max_steps = 10, .rooms = 5};
@@ -98,31 +96,31 @@ constexpr Walk many_small_groups{.groups = 512};
 constexpr Walk giant_group{
     .trajectories = 8'000, .rooms = 4'000, .starts = 4'000, .text_bytes = 100};
 
-BENCHMARK_CAPTURE(credit, texts_tiny, States::texts, tiny)->ArgName("threads")->Arg(1);
-BENCHMARK_CAPTURE(credit, integers_tiny, States::integers, tiny)->ArgName("threads")->Arg(1);
-BENCHMARK_CAPTURE(credit, texts_small_groups, States::texts, small_groups)
+BENCHMARK_CAPTURE(credit_batch, texts_tiny, States::texts, tiny)->ArgName("threads")->Arg(1);
+BENCHMARK_CAPTURE(credit_batch, integers_tiny, States::integers, tiny)->ArgName("threads")->Arg(1);
+BENCHMARK_CAPTURE(credit_batch, texts_small_groups, States::texts, small_groups)
     ->ArgName("threads")
     ->Arg(1);
-BENCHMARK_CAPTURE(credit, texts_many_small_groups, States::texts, many_small_groups)
+BENCHMARK_CAPTURE(credit_batch, texts_many_small_groups, States::texts, many_small_groups)
     ->ArgName("threads")
     ->Arg(1)
     ->Arg(2)
     ->UseRealTime();
-BENCHMARK_CAPTURE(credit, texts_and_next_texts_many_small_groups, States::texts_and_next_texts,
-                  many_small_groups)
+BENCHMARK_CAPTURE(credit_batch, texts_and_next_texts_many_small_groups,
+                  States::texts_and_next_texts, many_small_groups)
     ->ArgName("threads")
     ->Arg(1)
     ->Arg(2)
     ->UseRealTime();
-BENCHMARK_CAPTURE(credit, integers_many_small_groups, States::integers, many_small_groups)
+BENCHMARK_CAPTURE(credit_batch, integers_many_small_groups, States::integers, many_small_groups)
     ->ArgName("threads")
     ->Arg(1)
     ->Arg(2)
     ->UseRealTime();
-BENCHMARK_CAPTURE(credit, texts_giant_group, States::texts, giant_group)
+BENCHMARK_CAPTURE(credit_batch, texts_giant_group, States::texts, giant_group)
     ->ArgName("threads")
     ->Arg(1);
-BENCHMARK_CAPTURE(credit, integers_giant_group, States::integers, giant_group)
+BENCHMARK_CAPTURE(credit_batch, integers_giant_group, States::integers, giant_group)
     ->ArgName("threads")
     ->Arg(1);
 

@@ -164,20 +164,4 @@ Batch Workload::integer_batch() const {
     return batch;
 }
 
-Options paper_options(std::size_t num_threads) {
-    return {.estimator = Estimator::graphgpo,
-            .omega = 0.1,
-            .success_reward = 10,
-            .exponent = Exponent::paper,
-            .normalization = Normalization::mean_std,
-            .epsilon = 1e-6,
-            .epsilon_scale = EpsilonScale::relative,
-            .step_weight = 1,
-            .episode_weight = 1,
-            .episode_weighting = EpisodeWeighting::trajectory,
-            .invalid_action_penalty = 0,
-            .gamma = 0.95,
-            .num_threads = num_threads};
-}
-
 }  // namespace graphgpo::bench

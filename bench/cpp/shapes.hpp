@@ -11,7 +11,6 @@
 #include "graphgpo/columns.hpp"
 #include "graphgpo/key.hpp"
 #include "graphgpo/memory.hpp"
-#include "graphgpo/options.hpp"
 #include "graphgpo/transition_graph.hpp"
 
 namespace graphgpo::bench {
@@ -95,7 +94,5 @@ struct Workload {
   private:
     Texts next_texts_;
 };
-
-[[nodiscard]] Options paper_options(std::size_t num_threads = 1);
 
 }  // namespace graphgpo::bench

@@ -233,8 +233,9 @@ class KeyReader {
             reader.read(schema, one, 0, keys);
         } catch (py::error_already_set& error) {
             if (!error.matches(PyExc_ValueError)) throw;
-            raise(PyExc_ValueError, cell(at) + " holds a value that cannot be a state; expected "
-                                               "no NaN and entries that dictionaries have");
+            raise(PyExc_ValueError, cell(at) +
+                                        " holds a value that cannot be a state; expected "
+                                        "no NaN and entries that dictionaries have");
         }
         return keys.front();
     }

@@ -118,8 +118,8 @@ void bind_arrow_numbers(py::module_& module) {
         "reals_from_arrow",
         [](const py::object& values, Flags mask, const std::string& name, bool nullable) {
             constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-            return numbers_from_arrow<double>(
-                values, mask, name, nullable ? std::optional(unknown) : std::nullopt);
+            return numbers_from_arrow<double>(values, mask, name,
+                                              nullable ? std::optional(unknown) : std::nullopt);
         },
         py::kw_only(), "values"_a, "mask"_a, "name"_a, "nullable"_a);
     module.def(

@@ -126,9 +126,9 @@ py::array array_of_tensor(py::handle tensor) {
     try {
         const py::object values = tensor.attr("detach")().attr("numpy")();
         if (py::isinstance<py::array>(values)) return py::reinterpret_borrow<py::array>(values);
-        throw Misfit{PyExc_TypeError, "is a " + std::string(py::str(py::type::handle_of(tensor)
-                                                                         .attr("__name__"))) +
-                                          " whose numpy() is no NumPy array; expected a CPU tensor"};
+        throw Misfit{PyExc_TypeError,
+                     "is a " + std::string(py::str(py::type::handle_of(tensor).attr("__name__"))) +
+                         " whose numpy() is no NumPy array; expected a CPU tensor"};
     } catch (py::error_already_set& error) {  // bfloat16, sparse, conjugated, ...
         if (!error.matches(PyExc_TypeError) && !error.matches(PyExc_RuntimeError)) throw;
         throw Misfit{PyExc_TypeError,

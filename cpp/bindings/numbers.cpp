@@ -64,8 +64,8 @@ struct Reader {
               name + "[" + std::to_string(row) + "] is " + shortened(value) + "; expected " + what);
     }
 
-    // Whether the error that is set says that a value is none of these numbers. Others (an interrupt,
-    // no memory, a mistake in the caller's own code) are not ours to answer.
+    // Whether the error that is set says that a value is none of these numbers. Others (an
+    // interrupt, no memory, a mistake in the caller's own code) are not ours to answer.
     [[nodiscard]] static bool is_of_value() {
         return PyErr_ExceptionMatches(PyExc_TypeError) != 0 ||
                PyErr_ExceptionMatches(PyExc_ValueError) != 0 ||

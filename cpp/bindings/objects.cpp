@@ -99,10 +99,10 @@ class KindOfIds {
         const KeyKind kind = general(key.kind());
         if (kind == kind_ || kind == KeyKind::null) return;
         if (kind_ != KeyKind::null) {
-            bindings::raise(PyExc_TypeError,
-                            *name_ + "[" + std::to_string(row) + "] is " + shortened(object) + " but " +
-                                *name_ + "[" + std::to_string(first_row_) + "] is " +
-                                shortened(first_) + "; expected ids of one kind");
+            bindings::raise(PyExc_TypeError, *name_ + "[" + std::to_string(row) + "] is " +
+                                                 shortened(object) + " but " + *name_ + "[" +
+                                                 std::to_string(first_row_) + "] is " +
+                                                 shortened(first_) + "; expected ids of one kind");
         }
         kind_ = kind;
         first_row_ = row;

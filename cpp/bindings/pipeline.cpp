@@ -148,7 +148,8 @@ py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plan
         const ReleasedGil released;
         return graphgpo::compute_advantages(batch, asked, graph, num_threads);
     }();
-    for (std::size_t p = 0; p < metrics.size(); ++p) results[p]["metrics"] = metrics_dict(metrics[p]);
+    for (std::size_t p = 0; p < metrics.size(); ++p)
+        results[p]["metrics"] = metrics_dict(metrics[p]);
     return results;
 }
 

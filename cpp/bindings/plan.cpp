@@ -80,9 +80,8 @@ class Reader {
     // Parameters stand in the order of the members.
     template <HasParameters T>
     [[nodiscard]] T as(py::handle value, As<T>) const {
-        return std::apply(
-            [&](const auto&... parameter) { return T{member(value, parameter)...}; },
-            T::parameters());
+        return std::apply([&](const auto&... parameter) { return T{member(value, parameter)...}; },
+                          T::parameters());
     }
     template <typename T, typename Value>
     [[nodiscard]] Value member(py::handle value, const Parameter<T, Value>& parameter) const {

@@ -18,7 +18,8 @@ struct BatchFacts {
     std::vector<Standing> standings;
 
     [[nodiscard]] double share_nobody_won() const noexcept {
-        return groups == 0 ? 0 : static_cast<double>(groups_nobody_won) / static_cast<double>(groups);
+        return groups == 0 ? 0
+                           : static_cast<double>(groups_nobody_won) / static_cast<double>(groups);
     }
 };
 

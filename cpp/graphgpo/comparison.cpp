@@ -34,8 +34,7 @@ void report_sizes(const Csr& peers, std::span<std::int32_t> num_peers) {
 // GraphGPO's, of which a group without success learns nothing: all are 0, unless invalid actions
 // are penalised at absolute scale, where the official recipe gives credit for valid ones.
 Array<double> standings_of_edge_returns(const EdgeReturn& block, const Comparison& comparison,
-                                        Group& group, double when_void,
-                                        const ScoreReport& report) {
+                                        Group& group, double when_void, const ScoreReport& report) {
     const Powers powers = powers_of(block, group);
     if (!report.scores.empty()) write_edge_returns(block, group, powers, report.scores);
     const Csr& peers = group.steps_by_source();
@@ -46,8 +45,7 @@ Array<double> standings_of_edge_returns(const EdgeReturn& block, const Compariso
         return Array<double>(group.num_steps(), when_void);
     }
     if (relative && group.costs().empty() && !is_penalised && when_void == 0) {
-        report_sizes(peers, report.num_peers);
-        return compare_by_distance(group, powers, comparison.normaliser);
+        return compare_by_distance(group, powers, comparison.normaliser, report.num_peers);
     }
     Array<double> values;
     if (relative) {
@@ -117,14 +115,14 @@ Array<double> standings_of(const Comparison& comparison, Group& group, double wh
         return stand_in_batch(std::move(values), when_void, *in_batch, report.num_peers);
     }
     const bool by_trajectory = comparison.unit == Unit::trajectories;
-    compare_among(group.peers(comparison.peers), values,
-                  {.normaliser = &comparison.normaliser,
-                   .when_void = when_void,
-                   .tolerance = tolerance_of(comparison.score),
-                   .trajectories = by_trajectory ? std::span<const TrajectoryId>(
-                                                       group.rollouts().trajectory)
-                                                 : std::span<const TrajectoryId>(),
-                   .num_peers = report.num_peers});
+    compare_among(
+        group.peers(comparison.peers), values,
+        {.normaliser = &comparison.normaliser,
+         .when_void = when_void,
+         .tolerance = tolerance_of(comparison.score),
+         .trajectories = by_trajectory ? std::span<const TrajectoryId>(group.rollouts().trajectory)
+                                       : std::span<const TrajectoryId>(),
+         .num_peers = report.num_peers});
     return values;
 }
 

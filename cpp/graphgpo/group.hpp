@@ -85,7 +85,8 @@ class Group {
     [[nodiscard]] bool is_invalid(std::size_t step) const noexcept {
         return (*batch_->action_valid)[index(rollouts_.row[step])] == 0;
     }
-    // Whether a trajectory succeeded; without a column of successes, whether its outcome is above 0.
+    // Whether a trajectory succeeded; without a column of successes, whether its outcome is above
+    // 0.
     [[nodiscard]] bool won(TrajectoryId trajectory);
     [[nodiscard]] bool somebody_won();
 

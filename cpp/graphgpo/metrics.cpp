@@ -126,8 +126,8 @@ void tally_ends(Group& group, GraphTally& tally) {
     }
 }
 
-// Masked rows between two steps of a trajectory, if there is nothing else between them: without step
-// ids and next states an edge over them is taken that nobody took.
+// Masked rows between two steps of a trajectory, if there is nothing else between them: without
+// step ids and next states an edge over them is taken that nobody took.
 void tally_masked_inside(Group& group, GraphTally& tally) {
     const Batch& batch = group.batch();
     if (!batch.mask || batch.step_ids || batch.next_states) return;
@@ -138,7 +138,8 @@ void tally_masked_inside(Group& group, GraphTally& tally) {
         const std::size_t begin = index(rollouts.row[step]) + 1;
         const std::size_t end = index(rollouts.row[index(following)]);
         const auto between = batch.mask->subspan(begin, end - begin);
-        const bool are_masked = std::ranges::none_of(between, [](auto is_row) { return is_row != 0; });
+        const bool are_masked =
+            std::ranges::none_of(between, [](auto is_row) { return is_row != 0; });
         if (are_masked) tally.masked_inside += std::ssize(between);
     }
 }
@@ -179,7 +180,8 @@ void Moments::append(const Moments& other) {
 
 void GraphTally::append(const GraphTally& other) {
     const bool is_first = groups == 0;
-    smallest_group = is_first ? other.smallest_group : std::min(smallest_group, other.smallest_group);
+    smallest_group =
+        is_first ? other.smallest_group : std::min(smallest_group, other.smallest_group);
     largest_group = std::max(largest_group, other.largest_group);
     groups += other.groups;
     groups_without_success += other.groups_without_success;
@@ -243,9 +245,7 @@ CreditTally tally_credit(const CreditColumns& steps, bool has_step_terms) {
     const std::span<const float> credit =
         has_step_terms ? steps.step_advantages : steps.episode_advantages;
     const auto larger = [](float a, float b) { return a < b ? b : a; };
-    const auto size = [&](float largest, float value) {
-        return larger(largest, value < 0 ? -value : value);
-    };
+    const auto size = [&](float largest, float value) { return larger(largest, std::abs(value)); };
     return {.zero_steps = std::ranges::count(credit, 0),
             .largest_credit = fold(credit, 0.0F, size, larger),
             .advantages = Moments::of(steps.advantages)};

@@ -161,9 +161,7 @@ struct GroupTally {
     std::vector<CreditTally> credit;  // by plan
 };
 
-bool has_step_terms(const Plan& plan) {
-    return !std::ranges::all_of(plan.terms, is_episodic);
-}
+bool has_step_terms(const Plan& plan) { return !std::ranges::all_of(plan.terms, is_episodic); }
 
 // Node ids are those of the group.
 void describe_steps(Group& group, const GraphColumns& steps) {
@@ -177,8 +175,8 @@ void describe_steps(Group& group, const GraphColumns& steps) {
     }
 }
 
-// Calls work(columns) with columns for the group's steps, which end in those of the rows. Where steps
-// are rows without gaps, as trainers write them, these are one and the same memory.
+// Calls work(columns) with columns for the group's steps, which end in those of the rows. Where
+// steps are rows without gaps, as trainers write them, these are one and the same memory.
 template <typename Columns>
 void with_step_columns(const Group& group, std::span<const RowId> rows, const Columns& of_rows,
                        auto&& work) {
@@ -270,29 +268,38 @@ std::vector<Metrics> compute_advantages(const Batch& batch, std::span<const Plan
     return metrics_of_plans(tallies, plans.size(), masked_rows);
 }
 
+StepAdvantages::StepAdvantages(std::size_t rows)
+    : advantages(rows),
+      step_advantages(rows),
+      episode_advantages(rows),
+      scores(rows),
+      num_peers(rows),
+      distances(rows),
+      next_distances(rows),
+      state_ids(rows),
+      next_state_ids(rows) {}
+
+CreditColumns StepAdvantages::credit_columns() noexcept {
+    return {.advantages = advantages,
+            .step_advantages = step_advantages,
+            .episode_advantages = episode_advantages,
+            .scores = scores,
+            .num_peers = num_peers};
+}
+
+GraphColumns StepAdvantages::graph_columns() noexcept {
+    return {.distances = distances,
+            .next_distances = next_distances,
+            .state_ids = state_ids,
+            .next_state_ids = next_state_ids};
+}
+
 StepAdvantages compute_advantages(const Batch& batch, const Plan& plan, std::size_t num_threads) {
-    const std::size_t rows = num_rows(batch.states);
-    StepAdvantages result{.advantages = std::vector<float>(rows),
-                          .step_advantages = std::vector<float>(rows),
-                          .episode_advantages = std::vector<float>(rows),
-                          .scores = std::vector<double>(rows),
-                          .num_peers = std::vector<std::int32_t>(rows),
-                          .distances = std::vector<Distance>(rows),
-                          .next_distances = std::vector<Distance>(rows),
-                          .state_ids = std::vector<std::int64_t>(rows),
-                          .next_state_ids = std::vector<std::int64_t>(rows),
-                          .metrics = {}};
-    const PlanColumns credit{.plan = &plan,
-                             .columns = {.advantages = result.advantages,
-                                         .step_advantages = result.step_advantages,
-                                         .episode_advantages = result.episode_advantages,
-                                         .scores = result.scores,
-                                         .num_peers = result.num_peers}};
-    const GraphColumns graph{.distances = result.distances,
-                             .next_distances = result.next_distances,
-                             .state_ids = result.state_ids,
-                             .next_state_ids = result.next_state_ids};
-    result.metrics = compute_advantages(batch, std::span(&credit, 1), graph, num_threads).front();
+    StepAdvantages result(num_rows(batch.states));
+    const PlanColumns credit{.plan = &plan, .columns = result.credit_columns()};
+    result.metrics =
+        compute_advantages(batch, std::span(&credit, 1), result.graph_columns(), num_threads)
+            .front();
     return result;
 }
 

@@ -1,6 +1,7 @@
 // The method from end to end: a batch of rollouts in, credit for every step out.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -41,7 +42,14 @@ struct StepAdvantages {
     std::vector<Distance> next_distances;
     std::vector<std::int64_t> state_ids;
     std::vector<std::int64_t> next_state_ids;
-    Metrics metrics;
+    Metrics metrics{};
+
+    StepAdvantages() = default;
+    explicit StepAdvantages(std::size_t rows);
+
+    // Views: they live as long as this does.
+    [[nodiscard]] CreditColumns credit_columns() noexcept;
+    [[nodiscard]] GraphColumns graph_columns() noexcept;
 };
 
 [[nodiscard]] StepAdvantages compute_advantages(const Batch& batch, const Plan& plan,

@@ -19,7 +19,8 @@ bool is_one_of(const auto& variant) noexcept {
 
 void need(bool has_column, std::string_view block, std::string_view column) {
     if (has_column) return;
-    throw std::invalid_argument(std::string(column) + " is None; expected one value per step, which " +
+    throw std::invalid_argument(std::string(column) +
+                                " is None; expected one value per step, which " +
                                 std::string(block) + " needs");
 }
 
@@ -95,7 +96,9 @@ class Needs {
         rows(block.target);
     }
 
-    void success(std::string_view block) const { need(batch_->success.has_value(), block, "success"); }
+    void success(std::string_view block) const {
+        need(batch_->success.has_value(), block, "success");
+    }
     void rows(const GivenValues& given) const {
         const std::size_t expected = num_rows(batch_->states);
         if (given.values.size() == expected) return;
@@ -146,7 +149,8 @@ void check_plan(const Plan& plan, const Batch& batch) {
         }
         if (term.average) {
             if (std::holds_alternative<WholeBatch>(*term.average)) {
-                throw std::invalid_argument("a term is averaged over the batch; expected peers of a group");
+                throw std::invalid_argument(
+                    "a term is averaged over the batch; expected peers of a group");
             }
             check(*term.average);
             needs.of(*term.average);

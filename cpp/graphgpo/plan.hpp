@@ -29,12 +29,10 @@ struct Comparison {
     double weight;   // among the comparisons of its term
 
     static constexpr auto parameters() {
-        return std::tuple(Parameter{"score", &Comparison::score},
-                          Parameter{"peers", &Comparison::peers},
-                          Parameter{"normaliser", &Comparison::normaliser},
-                          Parameter{"unit", &Comparison::unit},
-                          Parameter{"penalty", &Comparison::penalty},
-                          Parameter{"weight", &Comparison::weight});
+        return std::tuple(
+            Parameter{"score", &Comparison::score}, Parameter{"peers", &Comparison::peers},
+            Parameter{"normaliser", &Comparison::normaliser}, Parameter{"unit", &Comparison::unit},
+            Parameter{"penalty", &Comparison::penalty}, Parameter{"weight", &Comparison::weight});
     }
 };
 
@@ -46,10 +44,9 @@ struct Term {
     double weight;
 
     static constexpr auto parameters() {
-        return std::tuple(Parameter{"comparisons", &Term::comparisons},
-                          Parameter{"average", &Term::average},
-                          Parameter{"modifiers", &Term::modifiers},
-                          Parameter{"weight", &Term::weight});
+        return std::tuple(
+            Parameter{"comparisons", &Term::comparisons}, Parameter{"average", &Term::average},
+            Parameter{"modifiers", &Term::modifiers}, Parameter{"weight", &Term::weight});
     }
 };
 

@@ -236,7 +236,12 @@ void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
         const auto steps = rollouts.steps.row(id_of(t));
         const std::uint8_t last_flag = flag_of(steps.back());
         rollouts.succeeded[t] = last_flag;
+        unsigned unlike_last = 0;
+        for (const StepId step : steps) {
+            unlike_last |= static_cast<unsigned>(flag_of(step) ^ last_flag);
+        }
         // A winning last step says all, but for rows that know nothing.
+        if (unlike_last == 0 || (unlike_last == 1 && last_flag == 1)) continue;
         for (const StepId step : steps) {
             const std::uint8_t flag = flag_of(step);
             if (flag == last_flag || (flag == 0 && last_flag == 1)) continue;
@@ -247,7 +252,8 @@ void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
                            " but row " + std::to_string(rollouts.row[index(steps.back())]) +
                            " of its trajectory has " +
                            (last_flag == no_verdict ? "None" : "a bool") +
-                           "; expected None on every row of a rollout without a verdict, or on none";
+                           "; expected None on every row of a rollout without a verdict, or on "
+                           "none";
                 });
                 continue;
             }

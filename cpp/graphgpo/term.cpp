@@ -101,64 +101,70 @@ TermValues evaluate(const Term& term, Group& group, const Standing* in_batch,
 // A sum of terms, block by block: of all steps at once, it would be 8 bytes more for each.
 class Sum {
   public:
+    static constexpr std::size_t block_size = 1024;
+
     explicit Sum(const Rollouts& rollouts) : trajectory_(rollouts.trajectory) {}
 
     void add(TermValues&& values) { terms_.push_back(std::move(values)); }
 
-    void write(std::size_t first, std::span<double> block) const {
-        if (terms_.empty()) std::ranges::fill(block, 0.0);
-        bool is_first = true;
-        for (const auto& [by_step, by_trajectory] : terms_) {
+    // Of `size` steps, at most `block_size`, from step `first` on. Valid until it is asked again.
+    [[nodiscard]] std::span<const double> block(std::size_t first, std::size_t size) {
+        const auto sums = std::span(memory_).first(size);
+        if (terms_.empty()) std::ranges::fill(sums, 0.0);
+        const auto values_of = [&](const TermValues& term) {
+            return std::span(term.by_step).subspan(first, size);
+        };
+        if (terms_.size() == 1 && terms_[0].by_trajectory.empty()) return values_of(terms_[0]);
+        for (const TermValues& term : terms_) {
             const auto put = [&](auto&& value_of) {
-                if (is_first) {
-                    for (std::size_t i = 0; i < block.size(); ++i) block[i] = value_of(first + i);
+                if (&term == terms_.data()) {
+                    for (std::size_t i = 0; i < size; ++i) sums[i] = value_of(i);
                 } else {
-                    for (std::size_t i = 0; i < block.size(); ++i) block[i] += value_of(first + i);
+                    for (std::size_t i = 0; i < size; ++i) sums[i] += value_of(i);
                 }
             };
-            if (by_trajectory.empty()) {
-                put([&](std::size_t step) { return by_step[step]; });
+            if (term.by_trajectory.empty()) {
+                put([values = values_of(term)](std::size_t i) { return values[i]; });
             } else {
-                put([&](std::size_t step) { return by_trajectory[index(trajectory_[step])]; });
+                put([&](std::size_t i) {
+                    return term.by_trajectory[index(trajectory_[first + i])];
+                });
             }
-            is_first = false;
         }
+        return sums;
     }
 
   private:
     std::span<const TrajectoryId> trajectory_;
     std::vector<TermValues> terms_;
+    std::array<double, block_size> memory_;
 };
 
-bool are_finite(std::span<const float> values) {
-    // On the bits, as wide as the values: the compiler then makes vectors of it.
+// 1 for infinity and NaN. On the bits, as wide as the value: the compiler then makes vectors of it.
+std::uint32_t is_not_finite(float value) {
     constexpr std::uint32_t exponent_bits = 0x7f800000;
-    std::uint32_t overflows = 0;
-    for (const float value : values) {
-        const auto bits = std::bit_cast<std::uint32_t>(value);
-        overflows |= (bits & exponent_bits) == exponent_bits ? 1U : 0U;
-    }
-    return overflows == 0;
+    return (std::bit_cast<std::uint32_t>(value) & exponent_bits) == exponent_bits ? 1U : 0U;
 }
 
-void combine(const Plan& plan, const Sum& step_terms, const Sum& episode_terms,
-             const CreditColumns& steps) {
-    std::array<double, 1024> of_steps;
-    std::array<double, 1024> of_episodes;
-    for (std::size_t first = 0; first < steps.advantages.size(); first += of_steps.size()) {
-        const std::size_t size = std::min(of_steps.size(), steps.advantages.size() - first);
-        step_terms.write(first, std::span(of_steps).first(size));
-        episode_terms.write(first, std::span(of_episodes).first(size));
+void combine(const Plan& plan, Sum& step_terms, Sum& episode_terms, const CreditColumns& steps) {
+    std::uint32_t overflows = 0;
+    for (std::size_t first = 0; first < steps.advantages.size(); first += Sum::block_size) {
+        const std::size_t size = std::min(Sum::block_size, steps.advantages.size() - first);
+        const auto of_steps = step_terms.block(first, size);
+        const auto of_episodes = episode_terms.block(first, size);
+        const CreditColumns credit = part_of(steps, first, size);
         for (std::size_t i = 0; i < size; ++i) {
-            const std::size_t step = first + i;
-            steps.advantages[step] = static_cast<float>(plan.step_weight * of_steps[i] +
-                                                        plan.episode_weight * of_episodes[i]);
-            steps.step_advantages[step] = static_cast<float>(of_steps[i]);
-            steps.episode_advantages[step] = static_cast<float>(of_episodes[i]);
+            const auto joint = static_cast<float>(plan.step_weight * of_steps[i] +
+                                                  plan.episode_weight * of_episodes[i]);
+            const auto step = static_cast<float>(of_steps[i]);
+            const auto episode = static_cast<float>(of_episodes[i]);
+            credit.advantages[i] = joint;
+            credit.step_advantages[i] = step;
+            credit.episode_advantages[i] = episode;
+            overflows |= is_not_finite(joint) | is_not_finite(step) | is_not_finite(episode);
         }
     }
-    for (const auto& values : {steps.advantages, steps.step_advantages, steps.episode_advantages}) {
-        if (are_finite(values)) continue;
+    if (overflows != 0) {
         throw std::invalid_argument(
             "an advantage is more than a float32 holds; expected smaller weights or returns");
     }

@@ -101,8 +101,8 @@ void require(bool is_valid, std::string_view option, double value, std::string_v
 
 void check_cost(RowId row, double cost) {
     if (std::isfinite(cost) && cost > 0) return;
-    throw RowError(row, cell("edge_costs", row) + " is " + describe(cost) +
-                            "; expected a finite number > 0");
+    throw RowError(
+        row, cell("edge_costs", row) + " is " + describe(cost) + "; expected a finite number > 0");
 }
 
 std::string describe(double value) {

@@ -1,5 +1,6 @@
 """The native core. Private: use the functions of graphgpo."""
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -26,25 +27,10 @@ class KeyColumn:
     def with_arrays_apart(self) -> KeyColumn: ...
 
 @final
-class Options:
-    """The options of calls, in the words of GraphGPOConfig. Opaque."""
+class Plan:
+    """An estimator as the core computes it. Opaque."""
 
-    def __init__(
-        self,
-        *,
-        estimator: str,
-        omega: float,
-        success_reward: float,
-        exponent: str,
-        normalization: str,
-        epsilon: float,
-        epsilon_scale: str,
-        step_weight: float,
-        episode_weight: float,
-        episode_weighting: str,
-        invalid_action_penalty: float,
-        gamma: float,
-    ) -> None: ...
+    def __init__(self, *, plan: dict[str, Any]) -> None: ...
 
 def stable_keys(*, column: KeyColumn, name: str) -> NDArray[np.int64]: ...
 def nullable_stable_keys(*, column: KeyColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]: ...
@@ -68,7 +54,11 @@ def number_objects(
     num_threads: int,
 ) -> tuple[KeyColumn, KeyColumn | None] | None: ...
 def reals_from_objects(
-    *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+    *,
+    values: list[Any] | tuple[Any, ...],
+    mask: NDArray[np.bool_] | None,
+    name: str,
+    nullable: bool,
 ) -> NDArray[np.float64]: ...
 def integers_from_objects(
     *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
@@ -76,6 +66,9 @@ def integers_from_objects(
 def flags_from_objects(
     *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
 ) -> NDArray[np.bool_]: ...
+def verdicts_from_objects(
+    *, values: list[Any] | tuple[Any, ...], mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.uint8]: ...
 def keys_from_rows(
     *, values: NDArray[Any], mask: NDArray[np.bool_] | None, name: str
 ) -> KeyColumn: ...
@@ -90,7 +83,7 @@ def keys_from_arrow(
     *, values: Any, mask: NDArray[np.bool_] | None, name: str, is_id: bool
 ) -> KeyColumn: ...
 def reals_from_arrow(
-    *, values: Any, mask: NDArray[np.bool_] | None, name: str
+    *, values: Any, mask: NDArray[np.bool_] | None, name: str, nullable: bool
 ) -> NDArray[np.float64]: ...
 def integers_from_arrow(
     *, values: Any, mask: NDArray[np.bool_] | None, name: str
@@ -98,37 +91,13 @@ def integers_from_arrow(
 def flags_from_arrow(
     *, values: Any, mask: NDArray[np.bool_] | None, name: str
 ) -> NDArray[np.bool_]: ...
+def verdicts_from_arrow(
+    *, values: Any, mask: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.uint8]: ...
 def compute_advantages(
-    *,
-    states: KeyColumn,
-    next_states: KeyColumn | None,
-    group_ids: KeyColumn,
-    trajectory_ids: KeyColumn,
-    success: NDArray[np.bool_] | None,
-    step_ids: NDArray[np.int64] | None,
-    rewards: NDArray[np.float64] | None,
-    episode_returns: NDArray[np.float64] | None,
-    edge_costs: NDArray[np.float64] | None,
-    action_valid: NDArray[np.bool_] | None,
-    mask: NDArray[np.bool_] | None,
-    options: Options,
-    num_threads: int,
-) -> dict[str, Any]: ...
-def build_graph(
-    *,
-    states: KeyColumn,
-    next_states: KeyColumn | None,
-    group_ids: KeyColumn,
-    trajectory_ids: KeyColumn,
-    success: NDArray[np.bool_] | None,
-    step_ids: NDArray[np.int64] | None,
-    rewards: NDArray[np.float64] | None,
-    episode_returns: NDArray[np.float64] | None,
-    edge_costs: NDArray[np.float64] | None,
-    action_valid: NDArray[np.bool_] | None,
-    mask: NDArray[np.bool_] | None,
-    num_threads: int,
-) -> dict[str, Any]: ...
+    *, columns: dict[str, Any], plans: Sequence[Plan], num_threads: int
+) -> list[dict[str, Any]]: ...
+def build_graph(*, columns: dict[str, Any], num_threads: int) -> dict[str, Any]: ...
 def normalise_texts(
     *,
     texts: list[str],

@@ -18,10 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, Union
-
-if TYPE_CHECKING:
-    from graphgpo.rollouts import Rollouts
+from typing import Any, ClassVar, Literal, TypeAlias, Union
 
 Needs: TypeAlias = "frozenset[tuple[str, ...]]"
 """Columns a block needs: of each tuple one, the first that is given."""
@@ -58,9 +55,9 @@ class Given(Block):
     """
 
     values: Any
-    """An array of floats, or a function of the `Rollouts` that makes one."""
+    """An array of floats, or a function of the `graphgpo.Rollouts` that makes one."""
 
-    def resolved(self, rollouts: Rollouts) -> Any:
+    def resolved(self, rollouts: Any) -> Any:
         """The array."""
         values: Any = self.values
         return values(rollouts) if isinstance(values, Callable) else values  # type: ignore[arg-type]
@@ -89,8 +86,8 @@ class MeanReturn(Block):
     `of` "rewards": the return-to-go sum_k gamma^(k-t) r_k; "outcome": gamma^(T-t) times the
     episode's return, so that the last step counts gamma. A step leads to what its trajectory's next
     step starts from; after the last one stands `end`: 0, the episode's "outcome", or success_reward
-    after a "success" and 0 after a failure. `penalty` is taken from the return of steps whose action
-    was invalid.
+    after a "success" and 0 after a failure. `penalty` is taken from the return of steps whose
+    action was invalid.
     """
 
     gamma: float
@@ -110,11 +107,11 @@ class MeanReturn(Block):
 class BellmanMean(Block):
     """V(u) = mean over the steps that leave u of gamma V(v); V(GOAL) = 1, 0 without a way on.
 
-    Repeated steps count each time, so this is the mean over actions of the mean over their outcomes:
-    the value of the policy that made the rollouts. Unique for 0 < gamma < 1 on any graph; exact to
-    1e-9. `failed_end` "leaf": a failed trajectory's last step leads nowhere (value 0); "state": to
-    its real next state. `boundary`: values in [0, 1], one a row, that stand after the last step of
-    each trajectory instead of 1 and 0; rows of one trajectory agree.
+    Repeated steps count each time, so this is the mean over actions of the mean over their
+    outcomes: the value of the policy that made the rollouts. Unique for 0 < gamma < 1 on any graph;
+    exact to 1e-9. `failed_end` "leaf": a failed trajectory's last step leads nowhere (value 0);
+    "state": to its real next state. `boundary`: values in [0, 1], one a row, that stand after the
+    last step of each trajectory instead of 1 and 0; rows of one trajectory agree.
     """
 
     gamma: float
@@ -162,7 +159,7 @@ class Target(Block):
 
 @dataclass(frozen=True)
 class Difference(Block):
-    """r + gamma V(v) - V(u), r only if `rewards`. Among peers of one state, `Target` gives the same."""
+    """r + gamma V(v) - V(u), r only if `rewards`. Among peers of a state, `Target` is the same."""
 
     potential: Potential
     gamma: float = 1.0
@@ -185,7 +182,7 @@ class Trace(Block):
 
 @dataclass(frozen=True)
 class ReturnToGo(Block):
-    """sum_{k >= t} gamma^(k-t) r_k; without rewards r is success_reward on the winning last step."""
+    """sum_{k >= t} gamma^(k-t) r_k; without rewards r is success_reward on a winning last step."""
 
     gamma: float
     success_reward: float
@@ -194,22 +191,22 @@ class ReturnToGo(Block):
 
 @dataclass(frozen=True)
 class Outcome(Block):
-    """The episode's return: `episode_returns`, else the sum of `rewards`, else success as 1 and 0."""
+    """The episode's return: `episode_returns`, else the sum of `rewards`, else success as 1, 0."""
 
     own_needs: ClassVar[Needs] = _OUTCOME
 
 
 @dataclass(frozen=True)
 class NewStates(Block):
-    """The share of a trajectory's steps that lead to a state new to it, its start counted as seen."""
+    """The share of a trajectory's steps that lead to a state new to it, its start being seen."""
 
 
 @dataclass(frozen=True)
 class ActionMean(Block):
-    """A score's mean q over the steps with the same state and action, (n q + kappa m) / (n + kappa).
+    """A score's mean q over the steps with one state and action, (n q + kappa m) / (n + kappa).
 
-    m is the mean over the state, n the number of such steps. `unknown` "target": without a column of
-    actions the target stands for the action; "refuse": that is an error.
+    m is the mean over the state, n the number of such steps. `unknown` "target": without a column
+    of actions the target stands for the action; "refuse": that is an error.
     """
 
     score: Score
@@ -271,7 +268,7 @@ class PeerKeys(Block):
 
 @dataclass(frozen=True)
 class SameTransition(Block):
-    """Steps with equal (state, action, target), and equal (action, target) of the `history` before."""
+    """Steps with equal (state, action, target), and (action, target) of the `history` before."""
 
     history: int = 0
     own_needs: ClassVar[Needs] = _ACTIONS
@@ -398,8 +395,8 @@ class Term(Block):
     """One summand of an estimator: a score, compared with peers, times modifiers and a weight.
 
     With several `peers` (levels) the weighted mean over them: of a step's levels those are left out
-    where it has no peer or all its peers score the same; no level left: 0. `base` is one more level,
-    before them.
+    where it has no peer or all its peers score the same; no level left: 0. `base` is one more
+    level, before them.
 
     A term that is one number per trajectory (an outcome, compared within the task, the batch or by
     key) is part of the episode advantage, all others of the step advantage.
@@ -425,6 +422,8 @@ class Term(Block):
             value = getattr(self, name)
             if isinstance(value, Sequence) and not isinstance(value, tuple):
                 object.__setattr__(self, name, tuple(value))
+        if not self.levels:
+            raise ValueError("peers is empty; expected at least one")
         if len(self.peer_weights) != len(self.levels) + (self.base is not None):
             raise ValueError(
                 f"peer_weights has {len(self.peer_weights)} entries; expected one for each of "
@@ -453,12 +452,30 @@ class Term(Block):
         """The peers, as a tuple."""
         return self.peers if isinstance(self.peers, tuple) else (self.peers,)
 
+    def check(self) -> None:
+        """Refuse levels that make no sense beside each other."""
+        if len(self.levels) > 1 and any(isinstance(peers, Batch) for peers in self.levels):
+            raise ValueError("a term with several peers has Batch among them; expected Batch alone")
+        base = self.base
+        if base is None:
+            return
+        if base.base or base.average or base.modifiers or len(base.levels) > 1 or base.weight != 1:
+            raise ValueError(
+                "the base of a term is more than a score compared with one kind of peers; expected "
+                "no base, average, modifiers or weight of its own"
+            )
+
     @property
     def is_episodic(self) -> bool:
         """Whether it is one number per trajectory."""
-        score = self.score.score if isinstance(self.score, Standing) else self.score
+        score: Score = self.score
+        levels = self.levels
+        if isinstance(score, Standing):
+            levels = (*levels, score.peers)
+            score = score.score
         return (
             isinstance(score, (Outcome, NewStates))
             and self.average is None
-            and all(isinstance(peers, (Task, Batch, PeerKeys)) for peers in self.levels)
+            and all(isinstance(peers, (Task, Batch, PeerKeys)) for peers in levels)
+            and not any(isinstance(m, (Seen, ActionEvidence)) for m in self.modifiers)
         )

@@ -30,8 +30,8 @@ COLUMNS: dict[str, Column] = {
         Column(
             "success",
             "verdict",
-            "Whether the rollout reached the goal, on its last step or on every step; null on every "
-            "row of a rollout without a verdict.",
+            "Whether the rollout reached the goal, on its last step or on every step; null on "
+            "every row of a rollout without a verdict.",
         ),
         Column("step_ids", "integer", "Order within the trajectory; None: row order."),
         Column("actions", "key", "What was done: for estimators that need it, and for people."),

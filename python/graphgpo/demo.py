@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import graphgpo
-from graphgpo.config import Estimator, GraphGPOConfig
+from graphgpo import estimators
 from graphgpo.result import StepAdvantages
 
 
-class Rollouts(TypedDict):
+class RolloutColumns(TypedDict):
     """Columns as `graphgpo.compute_advantages` takes them, one row per step."""
 
     states: list[str]
@@ -30,7 +30,7 @@ class Rollouts(TypedDict):
     success: NDArray[np.bool_]
 
 
-def load_rollouts(name: str = "textworld") -> Rollouts:
+def load_rollouts(name: str = "textworld") -> RolloutColumns:
     """Real rollouts that ship with the package: "textworld", "sokoban" or "minigrid".
 
     Four tasks (groups) of eight rollouts each by a random policy, some of which reach the goal.
@@ -60,7 +60,7 @@ def load_actions(name: str = "textworld") -> list[str]:
     """The action of every row of `load_rollouts(name)`: no estimator needs it, readers do.
 
     >>> load_actions("textworld")[:3]
-    ['look', 'go south', 'go east']
+    ['look', 'inventory', 'inventory']
     """
     arrays = _load_arrays(name)
     action_names = arrays["action_names"].tolist()
@@ -137,7 +137,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     ),
 }
 
-ESTIMATORS: dict[str, Estimator] = {"GRPO": "grpo", "GiGPO": "gigpo", "GraphGPO": "graphgpo"}
+ESTIMATORS = {estimators.load(name).__name__: name for name in ("grpo", "gigpo", "graphgpo")}
 """Title of a column and the estimator behind it, in the order they stand on the page."""
 
 
@@ -146,7 +146,7 @@ class CreditedGroup:
     """The rows of one group and what each estimator makes of them."""
 
     number: int
-    rollouts: Rollouts
+    rollouts: RolloutColumns
     actions: list[str]
     results: dict[str, StepAdvantages]
     """By title, see ESTIMATORS."""
@@ -197,7 +197,7 @@ def credit_group(environment: str, number: int, *, omega: float | None = None) -
     """Run the three estimators on one group, every option but omega at its default."""
     rollouts, actions = load_rollouts(environment), load_actions(environment)
     rows = np.flatnonzero(rollouts["group_ids"] == number)
-    group: Rollouts = {
+    group: RolloutColumns = {
         "states": [rollouts["states"][row] for row in rows],
         "next_states": [rollouts["next_states"][row] for row in rows],
         "group_ids": rollouts["group_ids"][rows],
@@ -205,15 +205,16 @@ def credit_group(environment: str, number: int, *, omega: float | None = None) -
         "step_ids": rollouts["step_ids"][rows],
         "success": rollouts["success"][rows],
     }
-    config = GraphGPOConfig() if omega is None else GraphGPOConfig(omega=omega)
+    chosen = [
+        {"estimator": name} if name != "graphgpo" or omega is None else {"omega": omega}
+        for name in ESTIMATORS.values()
+    ]
+    results = graphgpo.Rollouts(**group).compare(chosen)
     return CreditedGroup(
         number,
         group,
         [actions[row] for row in rows],
-        {
-            title: graphgpo.compute_advantages(**group, config=config, estimator=estimator)
-            for title, estimator in ESTIMATORS.items()
-        },
+        {title: results[name] for title, name in ESTIMATORS.items()},
     )
 
 

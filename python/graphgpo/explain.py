@@ -93,11 +93,13 @@ class Explanation:
 
     def __str__(self) -> str:
         lines = [
-            f"row {self.row}: turn {self.turn} of rollout {self.trajectory!r}, group {self.group!r}",
+            f"row {self.row}: turn {self.turn} of rollout {self.trajectory!r}, "
+            f"group {self.group!r}",
             f"  {_short(self.state)} --{_short(self.action)}--> {_short(self.next_state)}",
             f"  distance {self.distance:g} -> {self.next_distance:g}",
-            f"  {self.estimator}: advantage {self.advantage:+.4f} = step {self.step_advantage:+.4f}, "
-            f"episode {self.episode_advantage:+.4f} (each times its weight)",
+            f"  {self.estimator}: advantage {self.advantage:+.4f} = "
+            f"step {self.step_advantage:+.4f}, episode {self.episode_advantage:+.4f} "
+            "(each times its weight)",
         ]
         for term in self.terms:
             part = "episode" if term.is_episodic else "step"

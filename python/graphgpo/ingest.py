@@ -144,7 +144,7 @@ def key_column(
             return _core.keys_from_integers(values=own)
         _check_key_array(name, values, is_id)
         if not _is_read_by_element(values):
-            # Ids are read more than once, and index memory: never in the caller's, who may change it.
+            # Ids are read more than once, and index memory: never the caller's, who may change it.
             own = values.copy() if is_id else values
             return _keys_from_array(name, own, mask, in_place)
         values = values.tolist()
@@ -201,9 +201,7 @@ def _keys_from_array(
     if kind == "u":
         return _core.keys_from_integers(values=_plain_array(values, np.int64))
     if kind == "f":
-        return _core.keys_from_reals(
-            values=_plain_array(values, np.float64), mask=mask, name=name
-        )
+        return _core.keys_from_reals(values=_plain_array(values, np.float64), mask=mask, name=name)
     if kind == "b":
         return _core.keys_from_flags(values=_plain_array(values))
     if kind == "U":

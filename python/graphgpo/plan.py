@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphgpo import _core
 from graphgpo.blocks import BellmanMean, Block, Difference, Given, Log, Target, Term
@@ -20,11 +21,11 @@ def plan_of(estimator: Estimator, rollouts: Rollouts) -> _core.Plan:
     """The plan of an estimator, made once for each that holds no numbers of a batch."""
     try:
         return _cached_plan(estimator)
-    except _HoldsNumbers:
+    except _HoldsNumbersError:
         return _core.Plan(plan=_Lowering(rollouts).plan(estimator))
 
 
-class _HoldsNumbers(Exception):
+class _HoldsNumbersError(Exception):
     """A `Given` needs the rollouts it is for."""
 
 
@@ -47,6 +48,7 @@ class _Lowering:
         }
 
     def term(self, term: Term) -> dict[str, Any]:
+        term.check()
         weights = list(term.peer_weights)
         base = [] if term.base is None else [self.comparison(term.base, 0, weights.pop(0))]
         levels = [self.comparison(term, k, weight) for k, weight in enumerate(weights)]
@@ -68,6 +70,8 @@ class _Lowering:
         }
 
     def block(self, block: Block) -> dict[str, Any]:
+        if type(block).__module__ != Block.__module__:
+            raise TypeError(f"the core knows no block {type(block).__name__}")
         if isinstance(block, Given):
             return {"block": "Given", "values": self.rows(block)}
         lowered: dict[str, Any] = {"block": type(block).__name__}
@@ -76,35 +80,48 @@ class _Lowering:
             if isinstance(value, Given) and isinstance(block, (Target, Difference, Log)):
                 lowered[field.name] = self.nodes(value)
             elif isinstance(value, Given) and isinstance(block, BellmanMean):
-                lowered[field.name] = self.rows(value)
+                lowered[field.name] = self.boundary(value)
             elif isinstance(value, Block):
                 lowered[field.name] = self.block(value)
             else:
                 lowered[field.name] = value
         return lowered
 
-    def rows(self, given: Given) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def rows(self, given: Given) -> NDArray[np.float64]:
         """One number a row."""
-        return self._numbers(given)
+        rollouts = self._rollouts()
+        return _checked(given.resolved(rollouts), len(rollouts), "one per row")
 
     def nodes(self, given: Given) -> dict[str, Any]:
         """One number a node, as each row's step sees both its ends."""
-        values = self._numbers(given)
-        assert self.rollouts is not None
-        source, target = self.rollouts.node_ids()
-        known = np.append(values, np.nan)  # a masked row's nodes are -1
+        rollouts = self._rollouts()
+        source, target = rollouts.node_ids()
         num_nodes = int(max(source.max(initial=-1), target.max(initial=-1))) + 1
-        if len(values) != num_nodes:
-            raise ValueError(
-                f"a Given potential has {len(values)} values but the graph has {num_nodes} nodes; "
-                "expected one for each, in the order of Rollouts.graph()"
-            )
+        how_many = "one per node of Rollouts.graph()"
+        values = _checked(given.resolved(rollouts), num_nodes, how_many)
+        known = np.append(values, np.nan)  # a masked row's nodes are -1
         return {"block": "GivenNodes", "source": known[source], "target": known[target]}
 
-    def _numbers(self, given: Given) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def boundary(self, given: Given) -> NDArray[np.float64]:
+        """One number a row in [0, 1], of which masked rows may have any."""
+        values = self.rows(given)
+        is_wrong = ~((values >= 0) & (values <= 1))
+        if is_wrong.any():
+            is_masked = self._rollouts().node_ids()[0] < 0
+            for row in np.flatnonzero(is_wrong & ~is_masked):
+                raise ValueError(f"boundary[{row}] is {values[row]}; expected a number in [0, 1]")
+        return np.where(is_wrong, 0.0, values)
+
+    def _rollouts(self) -> Rollouts:
         if self.rollouts is None:
-            raise _HoldsNumbers
-        values = np.ascontiguousarray(given.resolved(self.rollouts), dtype=np.float64)
-        if values.ndim != 1:
-            raise ValueError(f"values of a Given have shape {values.shape}; expected one axis")
-        return values
+            raise _HoldsNumbersError
+        return self.rollouts
+
+
+def _checked(given: Any, length: int, how_many: str) -> NDArray[np.float64]:
+    values = np.ascontiguousarray(given, dtype=np.float64)
+    if values.shape != (length,):
+        raise ValueError(
+            f"values of a Given have shape {values.shape}; expected ({length},), {how_many}"
+        )
+    return values

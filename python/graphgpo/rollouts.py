@@ -161,8 +161,8 @@ class Rollouts:
         except ValueError:
             if not self._read["states"].is_numbered:
                 raise
-        # A message may quote states, and numbers do not know theirs: once more with keys. Not inside
-        # `except`, where the first message would be shown too.
+        # A message may quote states, and numbers do not know theirs: once more with keys. Not
+        # inside `except`, where the first message would be shown too.
         return function(columns=read_batch(self._plain, None), **arguments)
 
 

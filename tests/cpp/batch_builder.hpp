@@ -6,11 +6,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "graphgpo/batch_facts.hpp"
 #include "graphgpo/columns.hpp"
+#include "graphgpo/group.hpp"
 #include "graphgpo/memory.hpp"
-#include "graphgpo/options.hpp"
+#include "graphgpo/pipeline.hpp"
+#include "plans.hpp"
 
 namespace graphgpo {
 
@@ -37,6 +41,8 @@ struct BatchBuilder {
     std::optional<Array<double>> edge_costs = {};
     std::optional<Array<std::uint8_t>> action_valid = {};
     std::optional<Array<std::uint8_t>> mask = {};
+    std::optional<std::vector<const char*>> actions = {};
+    std::optional<std::vector<const char*>> peer_keys = {};
 
     // Views this object: keep it alive and unchanged.
     [[nodiscard]] Batch view() {
@@ -56,13 +62,56 @@ struct BatchBuilder {
             next_state_keys = text_keys(*next_states);
             batch.next_states = as_column(next_state_keys);
         }
+        if (actions) {
+            action_keys = text_keys(*actions);
+            batch.actions = as_column(action_keys);
+        }
+        if (peer_keys) {
+            peer_key_keys = text_keys(*peer_keys);
+            batch.peer_keys = as_column(peer_key_keys);
+        }
         return batch;
     }
 
     // What `view` needs beside the columns.
     std::vector<Key> state_keys = {};
     std::vector<Key> next_state_keys = {};
+    std::vector<Key> action_keys = {};
+    std::vector<Key> peer_key_keys = {};
 };
+
+// The first group of a batch, with all that it views.
+class OneGroup {
+  public:
+    explicit OneGroup(BatchBuilder builder)
+        : builder_(std::move(builder)),
+          batch_(builder_.view()),
+          groups_(group_rows(batch_)),
+          group_(batch_, groups_.rows.row(0), facts_) {}
+    OneGroup(const OneGroup&) = delete;
+    OneGroup& operator=(const OneGroup&) = delete;
+
+    [[nodiscard]] Group& operator*() noexcept { return group_; }
+    [[nodiscard]] Group* operator->() noexcept { return &group_; }
+
+  private:
+    BatchBuilder builder_;
+    Batch batch_;
+    Groups groups_;
+    BatchFacts facts_{.groups = 1, .groups_nobody_won = 1, .standings = {}};
+    Group group_;
+};
+
+// By step.
+inline Array<double> scores_of(const Score& score, Group& group) {
+    Array<double> scores(group.num_steps());
+    write_scores(score, group, scores);
+    return scores;
+}
+inline Array<double> scores_of(const Score& score, BatchBuilder builder) {
+    OneGroup group(std::move(builder));
+    return scores_of(score, *group);
+}
 
 // Three rollouts of one task: the first and the third put the mug in the sink, the second gives up.
 inline BatchBuilder mug_rollouts() {
@@ -79,20 +128,11 @@ inline BatchBuilder mug_rollouts() {
 }
 
 // omega 0.5 and success_reward 1, so returns are powers of one half.
-inline Options mug_options() {
-    return {.estimator = Estimator::graphgpo,
-            .omega = 0.5,
-            .success_reward = 1,
-            .exponent = Exponent::paper,
-            .normalization = Normalization::mean_std,
-            .epsilon = 1e-6,
-            .epsilon_scale = EpsilonScale::relative,
-            .step_weight = 1,
-            .episode_weight = 1,
-            .episode_weighting = EpisodeWeighting::trajectory,
-            .invalid_action_penalty = 0,
-            .gamma = 0.95,
-            .num_threads = 1};
+inline PlanOptions mug_options() { return {.omega = 0.5, .success_reward = 1}; }
+
+inline StepAdvantages credit_of(BatchBuilder builder, const Plan& plan,
+                                std::size_t num_threads = 1) {
+    return compute_advantages(builder.view(), plan, num_threads);
 }
 
 }  // namespace graphgpo

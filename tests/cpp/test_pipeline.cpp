@@ -11,6 +11,7 @@
 
 #include "batch_builder.hpp"
 #include "graphgpo/errors.hpp"
+#include "graphgpo/graph_export.hpp"
 #include "graphgpo/pipeline.hpp"
 
 namespace graphgpo {
@@ -33,13 +34,14 @@ std::string error_of(const std::invocable auto& call) {
     return "no error";
 }
 
-std::string error_of(BatchBuilder builder, const Options& options = mug_options()) {
-    return error_of([&] { (void)compute_advantages(builder.view(), options); });
+std::string error_of(BatchBuilder builder, const Plan& plan = graphgpo_plan(mug_options()),
+                     std::size_t num_threads = 1) {
+    return error_of([&] { (void)credit_of(builder, plan, num_threads); });
 }
 
 TEST(Pipeline, AnEmptyBatchIsAResultOfLengthZero) {
     BatchBuilder builder{.states = {}, .success = Array<std::uint8_t>{}};
-    const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
+    const StepAdvantages credit = credit_of(builder, graphgpo_plan(mug_options()));
     EXPECT_TRUE(credit.advantages.empty());
     for (const auto& [name, value] : credit.metrics) EXPECT_EQ(value, 0) << name;
 }
@@ -49,10 +51,10 @@ TEST(Pipeline, MaskedRowsDoNotExist) {
     builder.states[0] = nullptr;
     builder.mask = Array<std::uint8_t>(12, 1);
     for (std::size_t row = 0; row < 3; ++row) (*builder.mask)[row] = 0;
-    const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
+    const StepAdvantages credit = credit_of(builder, graphgpo_plan(mug_options()));
     EXPECT_EQ(credit.advantages[0], 0);
     EXPECT_TRUE(std::isnan(credit.distances[0]));
-    EXPECT_TRUE(std::isnan(credit.edge_returns[1]));
+    EXPECT_TRUE(std::isnan(credit.scores[1]));
     EXPECT_EQ(credit.state_ids[2], -1);
     EXPECT_EQ(credit.state_ids[3], 0);
     EXPECT_EQ(metric(credit, "masked_rows"), 3);
@@ -64,50 +66,73 @@ TEST(Pipeline, EveryRowOfTheCallersColumnsIsWritten) {
     BatchBuilder builder = mug_rollouts();
     builder.mask = Array<std::uint8_t>(rows, 1);
     for (std::size_t row = 3; row < 7; ++row) (*builder.mask)[row] = 0;
-    const StepAdvantages expected = compute_advantages(builder.view(), mug_options());
-    StepAdvantages other = expected;
-    for (std::size_t row = 0; row < rows; ++row) {
-        other.advantages[row] = other.step_advantages[row] = other.episode_advantages[row] = 99;
-        other.edge_returns[row] = other.distances[row] = other.next_distances[row] = 99;
-        other.state_ids[row] = other.next_state_ids[row] = 99;
-    }
-    AdvantageColumns columns{.advantages = other.advantages,
-                             .step_advantages = other.step_advantages,
-                             .episode_advantages = other.episode_advantages,
-                             .edge_returns = other.edge_returns,
-                             .distances = other.distances,
-                             .next_distances = other.next_distances,
-                             .state_ids = other.state_ids,
-                             .next_state_ids = other.next_state_ids};
-    EXPECT_EQ(compute_advantages(builder.view(), mug_options(), columns), expected.metrics);
+    const StepAdvantages expected = credit_of(builder, graphgpo_plan(mug_options()));
+    StepAdvantages other(rows);
+    std::ranges::fill(other.advantages, 99);
+    std::ranges::fill(other.step_advantages, 99);
+    std::ranges::fill(other.episode_advantages, 99);
+    std::ranges::fill(other.scores, 99);
+    std::ranges::fill(other.num_peers, 99);
+    std::ranges::fill(other.distances, 99);
+    std::ranges::fill(other.next_distances, 99);
+    std::ranges::fill(other.state_ids, 99);
+    std::ranges::fill(other.next_state_ids, 99);
+    const Plan plan = graphgpo_plan(mug_options());
+    const PlanColumns credit{.plan = &plan, .columns = other.credit_columns()};
+    GraphColumns graph = other.graph_columns();
+    const auto compute = [&] {
+        return compute_advantages(builder.view(), std::span(&credit, 1), graph, 1);
+    };
+    EXPECT_EQ(compute(), std::vector{expected.metrics});
     EXPECT_EQ(other.advantages, expected.advantages);
     EXPECT_EQ(other.step_advantages, expected.step_advantages);
     EXPECT_EQ(other.episode_advantages, expected.episode_advantages);
+    EXPECT_EQ(other.num_peers, expected.num_peers);
     EXPECT_EQ(other.state_ids, expected.state_ids);
     EXPECT_EQ(other.next_state_ids, expected.next_state_ids);
     const auto is_same = [](double a, double b) {
         return a == b || (std::isnan(a) && std::isnan(b));
     };
-    EXPECT_TRUE(std::ranges::equal(other.edge_returns, expected.edge_returns, is_same));
+    EXPECT_TRUE(std::ranges::equal(other.scores, expected.scores, is_same));
     EXPECT_TRUE(std::ranges::equal(other.distances, expected.distances, is_same));
     EXPECT_TRUE(std::ranges::equal(other.next_distances, expected.next_distances, is_same));
 
-    columns.distances = columns.distances.first(rows - 1);
-    EXPECT_EQ(error_of([&] { (void)compute_advantages(builder.view(), mug_options(), columns); }),
-              "states has 12 rows but a column for the result has 11");
+    graph.distances = graph.distances.first(rows - 1);
+    EXPECT_EQ(error_of(compute), "states has 12 rows but a column for the result has 11");
+}
+
+TEST(Pipeline, PlansTogetherHaveTheBitsOfEachAlone) {
+    BatchBuilder builder = mug_rollouts();
+    const std::vector<Plan> plans = {graft_plan(), graphgpo_plan(mug_options()), gigpo_plan(),
+                                     grpo_plan(), hgpo_plan()};
+    std::vector<StepAdvantages> together(plans.size(), StepAdvantages(12));
+    std::vector<PlanColumns> credit;
+    for (std::size_t p = 0; p < plans.size(); ++p) {
+        credit.push_back({.plan = &plans[p], .columns = together[p].credit_columns()});
+    }
+    const auto metrics =
+        compute_advantages(builder.view(), credit, together.front().graph_columns(), 1);
+    for (std::size_t p = 0; p < plans.size(); ++p) {
+        const StepAdvantages alone = credit_of(builder, plans[p]);
+        EXPECT_EQ(together[p].advantages, alone.advantages);
+        EXPECT_EQ(together[p].scores, alone.scores);
+        EXPECT_EQ(together[p].num_peers, alone.num_peers);
+        EXPECT_EQ(metrics[p], alone.metrics);
+    }
 }
 
 TEST(Pipeline, EveryCopyGetsTheAnswerOfItsStep) {
     BatchBuilder builder = mug_rollouts();
     builder.step_ids = {{0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4}};
-    const StepAdvantages expected = compute_advantages(builder.view(), mug_options());
+    builder.group_ids.assign(12, 0);
+    const StepAdvantages expected = credit_of(builder, graphgpo_plan(mug_options()));
     builder.states.push_back(builder.states[5]);
     builder.next_states->push_back(builder.next_states->at(5));
     builder.group_ids.push_back(0);
     builder.trajectory_ids.push_back(2);
     builder.success->push_back(0);
     builder.step_ids->push_back(2);
-    const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
+    const StepAdvantages credit = credit_of(builder, graphgpo_plan(mug_options()));
     EXPECT_EQ(credit.advantages[12], expected.advantages[5]);
     EXPECT_EQ(credit.state_ids[12], expected.state_ids[5]);
     EXPECT_EQ(credit.advantages[0], expected.advantages[0]);
@@ -116,7 +141,7 @@ TEST(Pipeline, EveryCopyGetsTheAnswerOfItsStep) {
 
 TEST(Pipeline, MetricsOfTheWorkedExample) {
     BatchBuilder builder = mug_rollouts();
-    const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
+    const StepAdvantages credit = credit_of(builder, graphgpo_plan(mug_options()));
     EXPECT_EQ(metric(credit, "num_steps"), 12);
     EXPECT_EQ(metric(credit, "num_states"), 6);
     EXPECT_EQ(metric(credit, "num_edges"), 7);
@@ -135,10 +160,10 @@ TEST(Pipeline, AGroupWithoutSuccessHasStepAdvantageZero) {
     BatchBuilder builder = mug_rollouts();
     builder.success = Array<std::uint8_t>(12, 0);
     builder.edge_costs = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3}};
-    Options options = mug_options();
-    for (const EpsilonScale scale : {EpsilonScale::relative, EpsilonScale::absolute}) {
-        options.epsilon_scale = scale;
-        const StepAdvantages credit = compute_advantages(builder.view(), options);
+    PlanOptions options = mug_options();
+    for (const Scale scale : {Scale::relative, Scale::absolute}) {
+        options.scale = scale;
+        const StepAdvantages credit = credit_of(builder, graphgpo_plan(options));
         EXPECT_EQ(credit.step_advantages, std::vector<float>(12, 0));
         EXPECT_EQ(metric(credit, "inert"), 1);
         EXPECT_EQ(metric(credit, "groups_without_success"), 1);
@@ -150,18 +175,18 @@ TEST(Pipeline, UnderAbsoluteScaleAPenaltyGivesCreditWithoutSuccess) {
     builder.success = Array<std::uint8_t>(12, 0);
     builder.action_valid = Array<std::uint8_t>(12, 1);
     (*builder.action_valid)[0] = 0;
-    Options options = mug_options();
-    options.invalid_action_penalty = 0.1;
-    EXPECT_EQ(compute_advantages(builder.view(), options).step_advantages[0], 0);
-    options.epsilon_scale = EpsilonScale::absolute;
-    const StepAdvantages credit = compute_advantages(builder.view(), options);
+    PlanOptions options = mug_options();
+    options.penalty = 0.1;
+    EXPECT_EQ(credit_of(builder, graphgpo_plan(options)).step_advantages[0], 0);
+    options.scale = Scale::absolute;
+    const StepAdvantages credit = credit_of(builder, graphgpo_plan(options));
     EXPECT_LT(credit.step_advantages[0], 0);
     EXPECT_GT(credit.step_advantages[3], 0);
 }
 
 TEST(Pipeline, GroupsAreApart) {
     BatchBuilder one = mug_rollouts();
-    const StepAdvantages alone = compute_advantages(one.view(), mug_options());
+    const StepAdvantages alone = credit_of(one, graphgpo_plan(mug_options()));
     BatchBuilder two = mug_rollouts();
     two.states.insert(two.states.end(), one.states.begin(), one.states.end());
     two.next_states->insert(two.next_states->end(), one.next_states->begin(),
@@ -171,7 +196,7 @@ TEST(Pipeline, GroupsAreApart) {
     two.success->insert(two.success->end(), one.success->begin(), one.success->end());
     two.group_ids.assign(24, 4);
     std::fill(two.group_ids.begin() + 12, two.group_ids.end(), 3);
-    const StepAdvantages both = compute_advantages(two.view(), mug_options());
+    const StepAdvantages both = credit_of(two, graphgpo_plan(mug_options()));
     for (std::size_t row = 0; row < 12; ++row) {
         EXPECT_EQ(both.advantages[row], alone.advantages[row]);
         EXPECT_EQ(both.advantages[row + 12], alone.advantages[row]);
@@ -205,36 +230,36 @@ TEST(Pipeline, NodesAreNumberedGroupAfterGroupAlsoWhereRowsOfGroupsAlternate) {
                          .group_ids = {7, 8, 7, 8},
                          .trajectory_ids = {1, 1, 1, 1},
                          .success = {{0, 0, 1, 0}}};
-    const StepAdvantages credit = compute_advantages(builder.view(), mug_options());
+    const StepAdvantages credit = credit_of(builder, graphgpo_plan(mug_options()));
     // Group 7: hall, kitchen, GOAL. Group 8: a hall of its own and cellar.
     EXPECT_EQ(credit.state_ids, (std::vector<std::int64_t>{0, 3, 1, 4}));
     EXPECT_EQ(credit.next_state_ids, (std::vector<std::int64_t>{1, 4, 2, 3}));
 }
 
 TEST(Pipeline, AnyNumberOfThreadsGivesTheSameBits) {
-    BatchBuilder builder = random_walks(40000);
-    Options options = mug_options();
-    const StepAdvantages alone = compute_advantages(builder.view(), options);
-    for (const std::size_t threads : {2u, 3u, 8u, 64u}) {
-        options.num_threads = threads;
-        const StepAdvantages together = compute_advantages(builder.view(), options);
-        EXPECT_EQ(together.advantages, alone.advantages);
-        EXPECT_EQ(together.distances, alone.distances);
-        EXPECT_EQ(together.edge_returns, alone.edge_returns);
-        EXPECT_EQ(together.state_ids, alone.state_ids);
-        EXPECT_EQ(together.next_state_ids, alone.next_state_ids);
-        EXPECT_EQ(together.metrics, alone.metrics);
+    const BatchBuilder builder = random_walks(40000);
+    for (const auto& plan : {graphgpo_plan(mug_options()), graft_plan(), hgpo_plan()}) {
+        const StepAdvantages alone = credit_of(builder, plan);
+        for (const std::size_t threads : {2u, 3u, 8u, 64u}) {
+            const StepAdvantages together = credit_of(builder, plan, threads);
+            EXPECT_EQ(together.advantages, alone.advantages);
+            EXPECT_EQ(together.scores, alone.scores);
+            EXPECT_EQ(together.num_peers, alone.num_peers);
+            EXPECT_EQ(together.distances, alone.distances);
+            EXPECT_EQ(together.state_ids, alone.state_ids);
+            EXPECT_EQ(together.next_state_ids, alone.next_state_ids);
+            EXPECT_EQ(together.metrics, alone.metrics);
+        }
     }
 }
 
 TEST(Pipeline, TheEarliestRowIsNamedWhicheverThreadFindsIt) {
     BatchBuilder builder = random_walks(40000);
-    Options options = mug_options();
-    options.num_threads = 8;
     for (std::size_t row = 1234; row < 40000; row += 1000) {
         (*builder.success)[row] ^= 1;
     }
-    EXPECT_EQ(error_of(builder, options).substr(0, 13), "success[2234]");
+    const std::string error = error_of(builder, graphgpo_plan(mug_options()), 8);
+    EXPECT_EQ(error.substr(0, 13), "success[2234]");
 }
 
 TEST(Validate, RowsThatCannotBeAreNamed) {
@@ -266,19 +291,20 @@ TEST(Validate, RowsThatCannotBeAreNamed) {
 }
 
 TEST(Validate, OptionsOutOfRangeAreNamed) {
-    Options options = mug_options();
+    PlanOptions options = mug_options();
     options.omega = 1;
-    EXPECT_EQ(error_of(mug_rollouts(), options), "omega is 1; expected 0 < omega < 1");
+    EXPECT_EQ(error_of(mug_rollouts(), graphgpo_plan(options)),
+              "omega is 1; expected 0 < omega < 1");
     options = mug_options();
     options.epsilon = 0;
-    EXPECT_EQ(error_of(mug_rollouts(), options), "epsilon is 0; expected a finite number > 0");
-    options = mug_options();
+    EXPECT_EQ(error_of(mug_rollouts(), graphgpo_plan(options)),
+              "epsilon is 0; expected a finite number > 0");
     BatchBuilder without_success = mug_rollouts();
     without_success.success.reset();
-    EXPECT_EQ(error_of(without_success, options).substr(0, 15), "success is None");
-    options.estimator = Estimator::grpo;
+    EXPECT_EQ(error_of(without_success),
+              "success is None; expected one value per step, which EdgeReturn needs");
     without_success.rewards = Array<double>(12, 1);
-    EXPECT_EQ(error_of(without_success, options), "no error");
+    EXPECT_EQ(error_of(without_success, grpo_plan()), "no error");
 }
 
 TEST(BuildGraph, HasANodePerStateAndAnEdgePerStep) {

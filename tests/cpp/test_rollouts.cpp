@@ -127,6 +127,39 @@ TEST(Rollouts, SuccessInTheMiddleIsAnError) {
         "flag on the last step or on every step: mask the rows after a win");
 }
 
+TEST(Rollouts, ARolloutMayHaveNoVerdict) {
+    BatchBuilder builder = abc();
+    builder.success = {{no_verdict, no_verdict, no_verdict}};
+    const Rollouts rollouts = arrange(builder);
+    EXPECT_FALSE(rollouts.has_verdict(0));
+    EXPECT_FALSE(rollouts.is_winning(2));
+    const double unknown = std::numeric_limits<double>::quiet_NaN();
+    builder.episode_returns = {{unknown, unknown, 3}};
+    EXPECT_EQ(error_of(builder), "no error");
+}
+
+TEST(Rollouts, AVerdictOnSomeRowsIsAnError) {
+    BatchBuilder builder = abc();
+    builder.success = {{no_verdict, no_verdict, 1}};
+    EXPECT_EQ(error_of(builder).substr(0, 10), "success[0]");
+    builder.success = {{1, no_verdict, 1}};
+    EXPECT_EQ(error_of(builder).substr(0, 10), "success[1]");
+    builder.success = {{0, no_verdict, no_verdict}};
+    EXPECT_EQ(error_of(builder).substr(0, 10), "success[0]");
+}
+
+TEST(Rollouts, CopiesMustAgreeInActionsAndPeerKeysToo) {
+    BatchBuilder builder = abc();
+    builder.states = {"a", "b", "b"};
+    builder.step_ids = {{0, 1, 1}};
+    builder.success = {{0, 1, 1}};
+    builder.actions = {{"x", "y", "z"}};
+    EXPECT_EQ(error_of(builder).substr(0, 36), "actions[2] is 'z' but row 1 has 'y';");
+    builder.actions.reset();
+    builder.peer_keys = {{"x", "y", nullptr}};
+    EXPECT_EQ(error_of(builder).substr(0, 39), "peer_keys[2] is None but row 1 has 'y';");
+}
+
 TEST(Rollouts, EpisodeReturnsAreConstantWithinATrajectory) {
     BatchBuilder builder = abc();
     builder.episode_returns = {{1, 1, 2}};

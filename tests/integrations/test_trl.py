@@ -107,7 +107,7 @@ def make_trainer(
     *,
     trainer: Callable[..., Any] = SeenTrainer,
     num_processes: int = 1,
-    graphgpo_config: Any = None,
+    estimator: Any = "graphgpo",
     reward_funcs: Any = reached,
     **options: Any,
 ) -> Any:
@@ -129,7 +129,7 @@ def make_trainer(
         args=grpo_config(folder, **{**args, **options}),
         train_dataset=Dataset.from_dict({"prompt": prompts}),
         rollout_func=rollout_func,
-        graphgpo_config=graphgpo_config,
+        estimator=estimator,
     )
 
 
@@ -208,13 +208,15 @@ def test_every_adapter_gives_the_same(tmp_path: Path, recorded: Recorded) -> Non
 def test_options_are_those_of_the_library(tmp_path: Path, recorded: Recorded) -> None:
     play = Playback(recorded)
     options = {"omega": 0.5, "invalid_action_penalty": 0.5}
-    result = advantages(tmp_path, play, graphgpo_config=options)
+    result = advantages(tmp_path, play, estimator=options)
     expected = graphgpo.compute_advantages(
-        **recorded.rollouts, action_valid=recorded.action_valid, config=options
+        **recorded.rollouts, action_valid=recorded.action_valid, estimator=options
     ).advantages
     np.testing.assert_array_equal(recorded.of_steps(result), expected)
-    with pytest.raises(TypeError, match="unknown option 'omgea'; did you mean 'omega'"):
-        make_trainer(tmp_path, play, graphgpo_config={"omgea": 0.5})
+    with pytest.raises(
+        TypeError, match="unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'"
+    ):
+        make_trainer(tmp_path, play, estimator={"omgea": 0.5})
 
 
 def test_a_truncated_completion_keeps_the_steps_it_still_has(
@@ -381,7 +383,7 @@ def test_states_that_never_meet_are_reported(
             fields.update(states=states[:-1], next_states=states[1:])
         return output
 
-    assert not (advantages(tmp_path, play, graphgpo_config={"episode_weight": 0.0})).any()
+    assert not (advantages(tmp_path, play, estimator={"episode_weight": 0.0})).any()
     assert "100% of the steps start in a state seen once" in caplog.text
 
 
@@ -405,7 +407,7 @@ def test_groups_of_one_rollout_are_reported_with_trls_words() -> None:
     alone = graphgpo.compute_advantages(
         ["a", "b"], group_ids=[0, 1], trajectory_ids=[0, 1], success=[True, False]
     )
-    problems = _wiring.wiring_problems(alone.metrics, ADVICE, graphgpo.GraphGPOConfig())
+    problems = _wiring.wiring_problems(alone.metrics, ADVICE, graphgpo.GraphGPO())
     assert "each of the 2 prompts has one rollout" in problems["single rollouts"]
     assert "Set num_generations to 4 or more" in problems["single rollouts"]
 

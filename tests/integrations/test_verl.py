@@ -27,7 +27,8 @@ from recorded import GAP, TOKENS, Recorded
 from tiny import byte_tokenizer
 
 import graphgpo
-from graphgpo import GraphGPOConfig
+from graphgpo import GraphGPO, estimators
+from graphgpo.blocks import BellmanMean, Target, Term
 from graphgpo.demo import load_rollouts
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as integration
@@ -234,7 +235,7 @@ def test_invalid_actions_are_penalised(
         penalty,
     )
     expected = graphgpo.compute_advantages(
-        **recorded.rollouts, action_valid=recorded.action_valid, config=penalty
+        **recorded.rollouts, action_valid=recorded.action_valid, estimator=penalty
     ).advantages
     assert not np.array_equal(expected, recorded.expected.advantages)
     np.testing.assert_array_equal(recorded.of_steps(result), expected)
@@ -324,7 +325,7 @@ def test_a_reward_free_failure_is_not_called_a_mistake() -> None:
     lost = graphgpo.compute_advantages(
         ["hall", "hall"], group_ids=[0, 0], trajectory_ids=[0, 1], success=[False, False]
     )
-    problems = _wiring.wiring_problems(lost.metrics, integration.ADVICE, GraphGPOConfig())
+    problems = _wiring.wiring_problems(lost.metrics, integration.ADVICE, GraphGPO())
     assert list(problems) == ["no success"]
     assert "If the policy does solve tasks" in problems["no success"]
 
@@ -337,8 +338,52 @@ def test_an_estimator_of_whole_rollouts_may_leave_steps_alone(
     compute_token_advantages(
         rows, tensors["token_level_rewards"], tensors["response_mask"], {"estimator": "grpo"}
     )
-    assert rows.metrics["graphgpo/inert"] == 1.0
+    assert rows.metrics["graphgpo/inert"] == 0.0
     assert caplog.text == ""
+
+
+class FromTheTarget(graphgpo.Estimator):
+    """An estimator of the user's own."""
+
+    def terms(self) -> list[Any]:
+        return [Term(Target(BellmanMean(0.9)))]
+
+
+@pytest.mark.parametrize("name", [*estimators.names(), "of the user's own"])
+def test_every_estimator_of_the_family_credits_what_was_recorded(name: str) -> None:
+    required = {"ecpo": {"tau": 2.0, "step_weight": 1.0}, "gagpo": {"gamma": 0.9, "lam": 0.9}}
+    chosen: Any = {"estimator": name, **required.get(name, {})}
+    if name not in estimators.names():
+        chosen = FromTheTarget()
+    rollouts = (("ab", "xy", True), ("aa", "yx", False), ("a", "x", False))
+    rows, columns = [], []
+    for trajectory, (states, actions, won) in enumerate(rollouts):
+        steps = StepRecorder()
+        for place, (state, action) in enumerate(zip(states, actions, strict=True)):
+            steps.add(state, start=place, stop=place + 1, action=action, peer_key=place)
+            columns.append((state, [*states[1:], "c"][place], trajectory, action, place, won))
+        fields = steps.rollout_fields(success=won, final_state="c")
+        rows.append(fields["graphgpo"])
+    tokens = compute_token_advantages(
+        RecordedRows(rows, ["task"] * 3),
+        torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]),
+        torch.tensor([[1, 1], [1, 1], [1, 0]]),
+        chosen,
+    )
+    states, next_states, trajectories, actions, places, success = zip(*columns, strict=True)
+    expected = graphgpo.compute_advantages(
+        states,
+        next_states,
+        group_ids=[0] * 5,
+        trajectory_ids=trajectories,
+        actions=actions,
+        peer_keys=places,
+        success=success,
+        episode_returns=[float(won) for won in success],
+        estimator=chosen,
+    )
+    np.testing.assert_array_equal(tokens[[0, 0, 1, 1, 2], [0, 1, 0, 1, 0]], expected.advantages)
+    assert expected.advantages.any()
 
 
 def test_the_verl_agent_functions_give_the_same(recorded: Recorded) -> None:
@@ -421,13 +466,15 @@ def test_permuted_and_repeated_rows_of_a_data_proto(
 def test_options_come_from_the_algorithm_node(ray_trainer: ModuleType, recorded: Recorded) -> None:
     rollouts = load_rollouts("textworld")
     options = {"estimator": "grpo", "episode_weight": 2.0}
-    values = graphgpo.compute_advantages(**rollouts, config=options).advantages
+    values = graphgpo.compute_advantages(**rollouts, estimator=options).advantages
     data, _ = data_proto(recorded)
     result = legacy_advantages(ray_trainer, data, options).batch["advantages"]
     np.testing.assert_array_equal(np.unique(result[result != 0]), np.unique(values[values != 0]))
 
     data, _ = data_proto(recorded)
-    with pytest.raises(TypeError, match="unknown option 'omgea'; did you mean 'omega'"):
+    with pytest.raises(
+        TypeError, match="unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'"
+    ):
         legacy_advantages(ray_trainer, data, {"omgea": 0.5})
 
 
@@ -576,7 +623,7 @@ def test_the_recipes_config_composes(ray_trainer: ModuleType, recipe_config: Any
     from verl.trainer.ppo.v1 import get_trainer_cls
 
     assert recipe_config.algorithm.adv_estimator == "graphgpo"
-    assert integration._options(recipe_config.algorithm) == graphgpo.GraphGPOConfig()
+    assert integration._options(recipe_config.algorithm) == graphgpo.GraphGPO()
     assert get_trainer_cls(recipe_config.trainer.v1.trainer_mode)
     assert recipe_config.actor_rollout_ref.rollout.n == 8
     assert (EXAMPLE / recipe_config.actor_rollout_ref.rollout.agent.agent_loop_config_path).exists()

@@ -173,8 +173,8 @@ def test_the_corrected_numbers_are_those_of_compute_advantages(golden: Golden) -
 
 def test_one_call_gives_the_recipes_numbers_too(golden: Golden) -> None:
     batch = golden.batch()
-    config = graphgpo.GraphGPOConfig.recipe(invalid_action_penalty=0.0)
-    verl_agent.compute_advantages(batch, config)
+    estimator = graphgpo.GraphGPO.recipe(invalid_action_penalty=0.0)
+    verl_agent.compute_advantages(batch, estimator)
     expected = golden.arrays["adv__omega0.1_goal_mean_std_norm_episode1"]
     is_right = ~has_equal_returns(batch, step_returns(batch, 0.1).numpy())
     np.testing.assert_allclose(
@@ -369,3 +369,23 @@ def test_a_success_whose_last_step_is_unknown_is_refused() -> None:
     batch = tiny_batch(HALL, np.array(["kitchen", "sink", "bedroom"], dtype=object))
     with pytest.raises(ValueError, match=r"row 0 .*'a'\), but no next_obs .* has no step_ids"):
         verl_agent.compute_advantages(batch)
+
+
+def test_rewards_of_steps_reach_the_estimators_that_use_them() -> None:
+    next_states = np.array(["kitchen", "success", "bedroom"], dtype=object)
+    for rewards in ([0.0, 0.0, 1.0], [1.0, 0.0, 0.0]):
+        batch = tiny_batch(HALL, next_states, rewards=np.array(rewards, dtype=object))
+        verl_agent.compute_advantages(batch, "gigpo", episode_weight=0.0)
+        sign = 1 if rewards[0] else -1
+        found = batch.batch["advantages"][:, 0]
+        np.testing.assert_allclose(found, [sign * 0.7071, 0.0, -sign * 0.7071], atol=1e-4)
+
+
+def test_actions_reach_the_estimators_that_compare_them() -> None:
+    next_states = np.array(["kitchen", "success", "bedroom"], dtype=object)
+    batch = tiny_batch(HALL, next_states)
+    with pytest.raises(ValueError, match="actions is None; estimator 'rtmc' needs it"):
+        verl_agent.compute_advantages(batch, "rtmc")
+    batch = tiny_batch(HALL, next_states, actions=np.array(["go", "take", "wait"], dtype=object))
+    verl_agent.compute_advantages(batch, "rtmc")
+    assert batch.batch["advantages"].any()

@@ -28,7 +28,8 @@ double share_of(Group& group, auto&& counts) {
 }
 
 void apply(const FailureRate& block, Group& group, std::span<double> standings) {
-    const double p = share_of(group, [&](TrajectoryId t) { return group.outcomes()[index(t)] > 0; });
+    const double p =
+        share_of(group, [&](TrajectoryId t) { return group.outcomes()[index(t)] > 0; });
     scale(standings, block.beta * std::pow(1 - p, block.alpha));
 }
 
@@ -114,8 +115,8 @@ void check(const Modifier& modifier) {
                 "a finite number >= 0");
         require_finite("beta", rate->beta);
     } else if (const auto* polarised = std::get_if<Polarised>(&modifier)) {
-        require(std::isfinite(polarised->alpha) && polarised->alpha >= 0, "alpha",
-                polarised->alpha, "a finite number >= 0");
+        require(std::isfinite(polarised->alpha) && polarised->alpha >= 0, "alpha", polarised->alpha,
+                "a finite number >= 0");
         require_finite("span", polarised->span);
     } else if (const auto* seen = std::get_if<Seen>(&modifier)) {
         require(seen->at_least >= 0, "at_least", static_cast<double>(seen->at_least),

@@ -41,11 +41,10 @@ struct MeanStd {
 
     static constexpr std::string_view name = "MeanStd";
     static constexpr auto parameters() {
-        return std::tuple(Parameter{"ddof", &MeanStd::ddof},
-                          Parameter{"epsilon", &MeanStd::epsilon},
-                          Parameter{"inside", &MeanStd::inside},
-                          Parameter{"scale", &MeanStd::scale},
-                          Parameter{"off_below", &MeanStd::off_below});
+        return std::tuple(
+            Parameter{"ddof", &MeanStd::ddof}, Parameter{"epsilon", &MeanStd::epsilon},
+            Parameter{"inside", &MeanStd::inside}, Parameter{"scale", &MeanStd::scale},
+            Parameter{"off_below", &MeanStd::off_below});
     }
     friend bool operator==(const MeanStd&, const MeanStd&) = default;
 };

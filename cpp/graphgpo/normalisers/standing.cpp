@@ -43,16 +43,18 @@ std::span<const WeightedValue> FoldedValues::sorted() {
 
 Standing::Standing(std::span<const WeightedValue> values, const Normaliser& normaliser,
                    double tolerance) {
-    for (const auto& entry : values) count_ += entry.count;
-    if (values.size() < 2) return;
+    if (values.empty()) return;
     largest_ = values.back().value;
     if (tolerance > 0) as_largest_ = largest_ - tolerance * std::abs(largest_);
-    if (values.front().value >= as_largest_) return;
     const auto taken = [&](double value) { return value >= as_largest_ ? largest_ : value; };
 
-    const auto count = static_cast<double>(count_);
     double sum = 0;
-    for (const auto& entry : values) sum += static_cast<double>(entry.count) * taken(entry.value);
+    for (const auto& entry : values) {
+        count_ += entry.count;
+        sum += static_cast<double>(entry.count) * taken(entry.value);
+    }
+    if (values.size() < 2 || values.front().value >= as_largest_) return;
+    const auto count = static_cast<double>(count_);
     mean_ = sum / count;
 
     double squares = 0;
@@ -64,8 +66,8 @@ Standing::Standing(std::span<const WeightedValue> values, const Normaliser& norm
         throw std::invalid_argument(
             "returns differ so much that their variance is more than a float64 holds");
     }
-    denominator_ = std::visit(
-        [&](const auto& how) { return denominator(how, squares, count); }, normaliser);
+    denominator_ =
+        std::visit([&](const auto& how) { return denominator(how, squares, count); }, normaliser);
     is_void_ = denominator_ == 0;
 }
 
@@ -73,7 +75,8 @@ void compare_among(const Csr& peers, std::span<double> values, const Comparing& 
     FoldedValues compared;
     const bool by_trajectory = !how.trajectories.empty();
     TrajectoryId num_trajectories = 0;
-    for (const TrajectoryId t : how.trajectories) num_trajectories = std::max(num_trajectories, t + 1);
+    for (const TrajectoryId t : how.trajectories)
+        num_trajectories = std::max(num_trajectories, t + 1);
     Array<std::int32_t> counted_in(index(num_trajectories), none);  // by trajectory: the last row
     const bool leaves_out = peers.items.size() < values.size();
     Array<std::uint8_t> is_listed(leaves_out ? values.size() : 0, 0);

@@ -95,10 +95,11 @@ void compare_among(const Csr& peers, std::span<double> values, const Comparing& 
 // The same where a value follows from a level, one of few whole numbers from 0 on, and is
 // `value_above(level - least level of its peers)`, the smaller the higher. Peers of a level are
 // counted, whoever they are, and a standing is computed once per level: no sort of the items and no
-// division for each.
+// division for each. `num_peers` as above, if asked for.
 [[nodiscard]] Array<double> compare_levels(const Csr& peers, std::span<const std::int32_t> levels,
                                            std::size_t num_levels, auto&& value_above,
-                                           const Normaliser& normaliser) {
+                                           const Normaliser& normaliser,
+                                           std::span<std::int32_t> num_peers = {}) {
     Array<double> standings(levels.size(), 0);
     Array<std::int32_t> count(num_levels, 0);  // by level, all 0 between rows
     Array<double> standing_of(num_levels);     // by level
@@ -108,6 +109,9 @@ void compare_among(const Csr& peers, std::span<double> values, const Comparing& 
     Array<WeightedValue> compared;
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         const auto items = peers.row(id_of(row));
+        if (!num_peers.empty()) {
+            for (const auto item : items) num_peers[index(item)] = id_of(items.size());
+        }
         if (items.size() < 2) continue;
         std::size_t num_seen = 0;
         for (const auto item : items) {

@@ -65,8 +65,7 @@ struct SameTransition {
     friend bool operator==(const SameTransition&, const SameTransition&) = default;
 };
 
-using Peers =
-    std::variant<SameState, LastStates, Task, Turn, WholeBatch, PeerKeys, SameTransition>;
+using Peers = std::variant<SameState, LastStates, Task, Turn, WholeBatch, PeerKeys, SameTransition>;
 
 // The steps of every key, in step order. Not of `SameState`, which the group has at hand, and not
 // of `WholeBatch`, which no group has.

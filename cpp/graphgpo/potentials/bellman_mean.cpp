@@ -23,7 +23,8 @@ namespace graphgpo {
 
 namespace {
 
-// The group's edges, parallel ones as one: how often u leads to each node, and what it earns at ends.
+// The group's edges, parallel ones as one: how often u leads to each node, and what it earns at
+// ends.
 struct Chances {
     struct Edge {
         StateId target;
@@ -178,10 +179,11 @@ class Solver {
     [[nodiscard]] Array<double> solve() {
         level_.assign(chances_->size(), none);
         components_.for_each([&](std::span<const StateId> nodes) {
-            if (nodes.size() == 1) {
-                values_[index(nodes.front())] = updated(nodes.front());
-            } else {
+            const StateId first = nodes.front();
+            if (nodes.size() > 1) {
                 iterate(nodes);
+            } else if (chances_->leaving[index(first)] > 0) {
+                values_[index(first)] = updated(first);
             }
         });
         return std::move(values_);
@@ -191,15 +193,14 @@ class Solver {
     // The node's value if all others were right.
     [[nodiscard]] double updated(StateId node) {
         const std::size_t at = index(node);
-        if (chances_->leaving[at] == 0) return 0;
         double sum = 0;
         const auto edges = chances_->of(node);
         if (edges.size() <= 2) {  // a sum of two does not depend on their order
             for (const auto& [target, count] : edges) sum += count * values_[index(target)];
         } else {
-            products_.clear();
-            for (const auto& [target, count] : edges) {
-                products_.push_back(count * values_[index(target)]);
+            products_.resize(edges.size());
+            for (std::size_t i = 0; i < edges.size(); ++i) {
+                products_[i] = edges[i].count * values_[index(edges[i].target)];
             }
             std::ranges::sort(products_);
             for (const double product : products_) sum += product;
@@ -214,26 +215,31 @@ class Solver {
         // After so many sweeps gamma alone has brought the error below 1e-12.
         const double most = std::ceil(std::log(1e-12) / std::log(gamma_));
         const double converged = (1 - gamma_) * 1e-11;
-        Array<double> next;
+        const Array<std::size_t> ends = ends_of_levels(sweep);
+        Array<double> next(sweep.size());
         for (double swept = 0; swept < most; ++swept) {
             bool grows = false;
-            for (std::size_t begin = 0; begin < sweep.size();) {
-                next.clear();
-                std::size_t end = begin;
-                for (; end < sweep.size() &&
-                       level_[index(sweep[end])] == level_[index(sweep[begin])];
-                     ++end) {
-                    next.push_back(updated(sweep[end]));
-                }
+            std::size_t begin = 0;
+            for (const std::size_t end : ends) {
+                for (std::size_t i = begin; i < end; ++i) next[i] = updated(sweep[i]);
                 for (std::size_t i = begin; i < end; ++i) {
                     double& value = values_[index(sweep[i])];
-                    grows |= next[i - begin] - value > converged * next[i - begin];
-                    value = next[i - begin];
+                    grows |= next[i] - value > converged * next[i];
+                    value = next[i];
                 }
                 begin = end;
             }
             if (!grows) return;
         }
+    }
+
+    [[nodiscard]] Array<std::size_t> ends_of_levels(std::span<const StateId> sweep) const {
+        Array<std::size_t> ends;
+        for (std::size_t i = 1; i < sweep.size(); ++i) {
+            if (level_[index(sweep[i])] != level_[index(sweep[i - 1])]) ends.push_back(i);
+        }
+        ends.push_back(sweep.size());
+        return ends;
     }
 
     // The nodes from which something is earned, by how many steps they are from where.

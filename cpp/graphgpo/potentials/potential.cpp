@@ -26,8 +26,7 @@ void check(const Potential& potential) {
         require(std::isfinite(mean->penalty) && mean->penalty >= 0, "penalty", mean->penalty,
                 "a finite number >= 0");
     } else if (const auto* bellman = std::get_if<BellmanMean>(&potential.block)) {
-        require(0 < bellman->gamma && bellman->gamma < 1, "gamma", bellman->gamma,
-                "0 < gamma < 1");
+        require(0 < bellman->gamma && bellman->gamma < 1, "gamma", bellman->gamma, "0 < gamma < 1");
         if (!bellman->boundary) return;
         for (const double value : bellman->boundary->values) {
             if (std::isnan(value)) continue;  // of a masked row, maybe

@@ -1,5 +1,5 @@
-// V(u) = success_reward gamma^d(u), the fixed point of V(u) = max over edges of gamma V(v): one more
-// reading of the distances.
+// V(u) = success_reward gamma^d(u), the fixed point of V(u) = max over edges of gamma V(v): one
+// more reading of the distances.
 #include <cmath>
 
 #include "graphgpo/group.hpp"

@@ -13,8 +13,7 @@ void write_scores(const Target& block, Group& group, std::span<double> scores) {
 void write_scores(const Difference& block, Group& group, std::span<double> scores) {
     const auto& [before, after] = group.potential(block.potential);
     for (std::size_t step = 0; step < scores.size(); ++step) {
-        const double reward =
-            block.rewards ? group.reward(id_of(step), block.success_reward) : 0;
+        const double reward = block.rewards ? group.reward(id_of(step), block.success_reward) : 0;
         scores[step] = reward + block.gamma * after[step] - before[step];
     }
 }

@@ -61,7 +61,7 @@ void write_edge_returns(const EdgeReturn& block, Group& group, const Powers& pow
     if (block.exponent == Exponent::progress) {
         for (std::size_t step = 0; step < returns.size(); ++step) {
             returns[step] = return_of(distances[graph.target[step]] - distances[graph.source[step]],
-                                     cost_of(costs, step));
+                                      cost_of(costs, step));
         }
     } else if (!costs.empty()) {
         for (std::size_t step = 0; step < returns.size(); ++step) {
@@ -98,12 +98,12 @@ Array<double> relative_edge_returns(Group& group, const Powers& powers) {
     return returns;
 }
 
-Array<double> compare_by_distance(Group& group, const Powers& powers,
-                                  const Normaliser& normaliser) {
+Array<double> compare_by_distance(Group& group, const Powers& powers, const Normaliser& normaliser,
+                                  std::span<std::int32_t> num_peers) {
     return compare_levels(
         group.steps_by_source(), whole_distances(group),
         static_cast<std::size_t>(group.distances().unreachable) + 1,
-        [&](std::int32_t further) { return powers(further); }, normaliser);
+        [&](std::int32_t further) { return powers(further); }, normaliser, num_peers);
 }
 
 }  // namespace graphgpo

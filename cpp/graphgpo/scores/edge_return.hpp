@@ -47,6 +47,7 @@ void write_edge_returns(const EdgeReturn& block, Group& group, const Powers& pow
 // Their standings among the steps from the same state, where every step costs 1: a return follows
 // from a distance, and peers are counted by it.
 [[nodiscard]] Array<double> compare_by_distance(Group& group, const Powers& powers,
-                                                const Normaliser& normaliser);
+                                                const Normaliser& normaliser,
+                                                std::span<std::int32_t> num_peers);
 
 }  // namespace graphgpo

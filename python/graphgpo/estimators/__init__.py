@@ -114,7 +114,7 @@ def _suggestion(name: object) -> str:
     return f"expected one of {', '.join(map(repr, names()))}"
 
 
-def __getattr__(name: str) -> type[Estimator]:
+def __getattr__(name: str) -> Any:
     """The class of that name: they are imported when they are asked for."""
     for module in names():
         if module.replace("_", "") == name.lower() and load(module).__name__ == name:

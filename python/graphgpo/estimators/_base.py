@@ -120,7 +120,7 @@ class Estimator:
 
 
 @functools.cache
-def _hints(cls: type[Estimator]) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     try:
         return get_type_hints(cls)
     except NameError:  # a class inside a function, with types of that function

@@ -53,8 +53,8 @@ episode_weight = partial(
 episode_weighting = partial(
     option,
     allowed=None,
-    meaning='Episode statistics count each "trajectory" once (GRPO\'s equation) or each "step" once '
-    "(what the recipes of verl-agent compute).",
+    meaning='Episode statistics count each "trajectory" once (GRPO\'s equation) or each "step" '
+    "once (what the recipes of verl-agent compute).",
 )
 invalid_action_penalty = partial(
     option,

@@ -23,7 +23,8 @@ EXTRA_FIELD = "graphgpo"
 
 UNTIL_END = np.iinfo(np.int64).max  # a stop of None: spans are clipped to the response
 
-_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops", "action_valid", "rewards")
+_OPTIONAL = ("actions", "peer_keys", "rewards")  # may be absent from fields filled in by hand
+_STEP_COLUMNS = ("step_ids", "states", "next_states", "starts", "stops", "action_valid", *_OPTIONAL)
 
 _NO_VERDICT = "no verdict: cut off, or the environment died"
 _NOT_KNOWN = "not known"
@@ -60,6 +61,8 @@ class StepRecorder:
         self._starts: list[int] = []
         self._stops: list[int | None] = []
         self._action_valid: list[bool | None] = []
+        self._actions: list[Any] = []
+        self._peer_keys: list[Any] = []
         self._rewards: list[float | None] = []
 
     def __len__(self) -> int:
@@ -71,27 +74,36 @@ class StepRecorder:
         *,
         start: int = 0,
         stop: int | None = None,
+        action: Any = None,
         action_valid: bool | None = None,
         reward: float | None = None,
+        peer_key: Any = None,
     ) -> None:
         """A step from `state`, written as response tokens start..stop-1 (None: all that follow).
 
         A state is anything `graphgpo.compute_advantages` takes as one, as the environment shows it
         before the step: what two rollouts must share to be in the same situation, so no step
-        counter and no history. `action_valid` False: the environment could not make sense of the
+        counter and no history. `action`: what was done, of any kind a state may be, for estimators
+        that compare actions; the action as the environment takes it, not the text around it.
+        `action_valid` False: the environment could not make sense of the
         action; it costs `invalid_action_penalty`. None, not known, counts as valid. `reward`: what
-        the environment gave for the step, on every step of a batch or on none.
+        the environment gave for the step, on every step of a batch or on none. `peer_key`: steps
+        with equal ones are compared, by estimators whose peers the user defines.
         """
         state = _fields.state("state", state)
         start = _fields.position("start", start)
         if stop is not None:
             stop = _fields.position("stop", stop, at_least=start)
         action_valid = _fields.flag("action_valid", action_valid, unknown=_NOT_KNOWN)
+        action = _fields.state("action", action, may_be_unknown=True)
         reward = _fields.reward("reward", reward)
+        peer_key = _fields.state("peer_key", peer_key, may_be_unknown=True)
         self._states.append(state)
         self._starts.append(start)
         self._stops.append(stop)
         self._action_valid.append(action_valid)
+        self._actions.append(action)
+        self._peer_keys.append(peer_key)
         self._rewards.append(reward)
 
     def rollout_fields(self, *, success: bool | None, final_state: Any = None) -> dict[str, Any]:
@@ -126,6 +138,8 @@ class StepRecorder:
             "starts": self._starts[first:stop],
             "stops": self._stops[first:stop],
             "action_valid": self._action_valid[first:stop],
+            "actions": self._actions[first:stop],
+            "peer_keys": self._peer_keys[first:stop],
             "rewards": self._rewards[first:stop],
         }
 
@@ -147,6 +161,12 @@ class RecordedSteps(NamedTuple):
     action_valid: Sequence[bool]
     knows_action_valid: bool
     """Whether any step says if its action was valid."""
+
+    actions: Sequence[Any] | None
+    """None: no step has one."""
+
+    peer_keys: Sequence[Any] | None
+    """None: no step has one."""
 
     rewards: NDArray[np.float64] | None
     """None: no step has one."""
@@ -187,14 +207,16 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
         stops=np.array(stops, dtype=np.int64),
         action_valid=[True if flag is None else flag for flag in action_valid],
         knows_action_valid=any(flag is not None for flag in action_valid),
+        actions=_any_or_none(columns["actions"]),
+        peer_keys=_any_or_none(columns["peer_keys"]),
         rewards=_all_or_none(columns["rewards"], columns["step_ids"], rows.tolist()),
     )
 
 
 def _checked_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> dict[str, Any]:
-    """The fields of a row, which anyone may have filled in; `rewards` may be absent."""
+    """The fields of a row, which anyone may have filled in; those that are optional may be absent."""
     count = len(steps["states"]) if "states" in steps else 0
-    steps = {"rewards": [None] * count, **steps}
+    steps = {**{name: [None] * count for name in _OPTIONAL}, **steps}
     absent = [name for name in (*_STEP_COLUMNS, "success") if name not in steps]
     if absent:
         raise ValueError(
@@ -239,12 +261,18 @@ def _checked_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> dict[s
         "starts": starts,
         "stops": stops,
         "action_valid": column("action_valid", functools.partial(_fields.flag, unknown=_NOT_KNOWN)),
+        "actions": column("actions", functools.partial(_fields.state, may_be_unknown=True)),
+        "peer_keys": column("peer_keys", functools.partial(_fields.state, may_be_unknown=True)),
         "rewards": column("rewards", _fields.reward),
     }
 
 
 def _stop(name: str, value: Any) -> int | None:
     return None if value is None else _fields.position(name, value)
+
+
+def _any_or_none(values: list[Any]) -> list[Any] | None:
+    return values if any(value is not None for value in values) else None
 
 
 def _all_or_none(

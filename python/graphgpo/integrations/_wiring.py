@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import graphgpo
-from graphgpo.config import GraphGPOConfig
+from graphgpo.estimators import Estimator
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +30,14 @@ class Advice:
 def wiring_problems(
     metrics: Mapping[str, float],
     advice: Advice,
-    config: GraphGPOConfig,
+    estimator: Estimator,
     *,
     num_rewarded: int = 0,
     knows_action_valid: bool = False,
 ) -> dict[str, str]:
     """What looks wrongly connected about a batch, in plain words by a short name.
 
-    `metrics` of `graphgpo.compute_advantages` with `config`; `num_rewarded`: rollouts with an
+    `metrics` of `graphgpo.compute_advantages` with `estimator`; `num_rewarded`: rollouts with an
     outcome above 0; `knows_action_valid`: steps say whether their action was valid.
     """
     problems = {}
@@ -49,9 +49,11 @@ def wiring_problems(
             f"each of the {num_groups:.0f} prompts has one rollout, so there is nothing to compare "
             f"and every advantage is 0. {advice.more_rollouts}"
         )
-    if config.estimator == "grpo":
+    is_inert = metrics["graphgpo/inert"] == 1.0
+    without_success = metrics["graphgpo/groups_without_success"]
+    if all(term.is_episodic for term in estimator.terms()):
         pass  # it credits whole rollouts, so no step advantage is right
-    elif num_groups and metrics["graphgpo/groups_without_success"] == num_groups:
+    elif is_inert and num_groups and without_success == num_groups and _reads_success(estimator):
         problems["no success"] = (
             f"none of the {num_rollouts:.0f} rollouts succeeded, so no step earns credit. "
             + (
@@ -66,18 +68,33 @@ def wiring_problems(
             "all steps of a prompt start in the same state, so there is no way to go: states are "
             f"probably empty or constant. {advice.record_steps}"
         )
-    elif metrics["graphgpo/inert"] == 1.0 and "single rollouts" not in problems:
+    elif is_inert and "single rollouts" not in problems:
         problems["no choice"] = (
-            "no step advantage differs from 0 although rollouts succeeded: "
+            "no step advantage differs from 0: "
             f"{metrics['graphgpo/singleton_share']:.0%} of the steps start in a state seen once. "
             "If that is most of them, states that should be equal probably differ, by a step "
             "counter, a timestamp or the history (see docs/state_key.md); if not, no state has a "
             "better and a worse way on, as when all rollouts are the same"
         )
-    if config.invalid_action_penalty > 0.0 and not knows_action_valid:
+    penalty = estimator.options().get("invalid_action_penalty", 0.0)
+    if penalty > 0.0 and not knows_action_valid:
         problems["no flags"] = (
-            f"invalid_action_penalty is {config.invalid_action_penalty:g}, but no step says "
-            f"whether its action was valid, so none is penalised. {advice.mark_invalid}"
+            f"invalid_action_penalty is {penalty:g}, but no step says whether its action was "
+            f"valid, so none is penalised. {advice.mark_invalid}"
+        )
+    if num_hidden := metrics["graphgpo/masked_inside"]:
+        problems["masked inside"] = (
+            f"{num_hidden:.0f} masked rows lie between unmasked rows of a trajectory. Without "
+            "next_states the step before them leads to the state after them, which nobody took: "
+            "leave them unmasked, or give next_states or step_ids"
+        )
+    num_restarted, num_failed = metrics["graphgpo/ends_at_a_start"], _num_failed(metrics)
+    if num_restarted >= 4 and num_restarted > 0.75 * num_failed:  # some walk back by themselves
+        problems["ends at a start"] = (
+            f"the last step of {num_restarted:.0f} of {num_failed:.0f} failed rollouts leads to a "
+            "state that rollouts of its prompt start from. An environment that resets itself shows "
+            "the next episode there: record what it showed before the reset (its final "
+            "observation), or None"
         )
     if metrics.get("graphgpo/tokens_without_step"):
         problems["tokens without step"] = (
@@ -85,6 +102,18 @@ def wiring_problems(
             "step's start..stop and get advantage 0; positions count from the first response token"
         )
     return problems
+
+
+def _num_failed(metrics: Mapping[str, float]) -> int:
+    with_verdict = (
+        metrics["graphgpo/num_trajectories"] - metrics["graphgpo/rollouts_without_verdict"]
+    )
+    return round(with_verdict * (1.0 - metrics["graphgpo/success_rate"]))
+
+
+def _reads_success(estimator: Estimator) -> bool:
+    """Whether success can be what steps get credit from: alone, or where no rewards are given."""
+    return any("success" in names for names in estimator.needs)
 
 
 _said: set[str] = set()

@@ -8,7 +8,7 @@ of all ranks are merged into graphs, and every token of a step gets the step's a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,9 +18,8 @@ from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from trl import GRPOTrainer
 
+from graphgpo import estimators
 from graphgpo.advantages import compute_advantages
-from graphgpo.config import GraphGPOConfig
-from graphgpo.distributed import compute_advantages_across_ranks
 from graphgpo.integrations import _fields
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
@@ -31,6 +30,7 @@ from graphgpo.integrations._recording import (
 )
 from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
 from graphgpo.keys import state_key
+from graphgpo.torch.distributed import compute_advantages_across_ranks
 
 __all__ = ["EXTRA_FIELD", "GraphGPOMixin", "GraphGPOTrainer", "StepRecorder"]
 
@@ -53,10 +53,10 @@ ADVICE = Advice(
 class GraphGPOMixin:
     """Put before a `GRPOTrainer` class: `class Mine(GraphGPOMixin, MyGRPOTrainer)`.
 
-    Takes one keyword more than that class, `graphgpo_config`: a `GraphGPOConfig` or a mapping of
-    its options. The rewards become the outcome of a rollout, summed with TRL's `reward_weights`;
-    every normalisation is GraphGPO's. All ranks compute the same from the steps of all ranks, and
-    each keeps its own rows.
+    Takes one keyword more than that class, `estimator`: a name, a mapping of options with the name
+    under "estimator", or an `Estimator`. The rewards become the outcome of a rollout, summed with
+    TRL's `reward_weights`; every normalisation is the estimator's. All ranks compute the same from
+    the steps of all ranks, and each keeps its own rows.
 
     Raises
     ------
@@ -77,13 +77,11 @@ class GraphGPOMixin:
     def __init__(
         self,
         *args: Any,
-        graphgpo_config: GraphGPOConfig | Mapping[str, Any] | None = None,
+        estimator: Any = "graphgpo",
         **kwargs: Any,
     ) -> None:
         check_version("trl", *TESTED_TRL)
-        if not isinstance(graphgpo_config, GraphGPOConfig):
-            graphgpo_config = GraphGPOConfig.from_mapping(graphgpo_config or {})
-        self.graphgpo_config = graphgpo_config
+        self.estimator = estimators.make(estimator)
         self._generation = _Generation()
         super().__init__(*args, **kwargs)
         _check_normalisation(self.args)
@@ -128,10 +126,12 @@ class GraphGPOMixin:
             success=steps.success,
             episode_returns=outcomes[rollouts],
             action_valid=steps.action_valid,
+            actions=steps.actions,
+            peer_keys=steps.peer_keys,
             rewards=steps.rewards,
             # A rollout that no reward function scored is left out, as TRL does.
             mask=~np.isnan(outcomes[rollouts]),
-            config=self.graphgpo_config,
+            estimator=self.estimator,
         )
         output["advantages"] = on_tokens(result, steps, response_mask)
 
@@ -144,7 +144,7 @@ class GraphGPOMixin:
                 wiring_problems(
                     metrics,
                     ADVICE,
-                    self.graphgpo_config,
+                    self.estimator,
                     num_rewarded=int((outcomes > 0).sum()),
                     knows_action_valid=steps.knows_action_valid,
                 )
@@ -300,8 +300,8 @@ def _check_normalisation(args: Any) -> None:
     if args.scale_rewards != "group":
         raise ValueError(
             f"scale_rewards is {args.scale_rewards!r}, which would have no effect: GraphGPO "
-            "normalises by itself. Leave it at 'group'; GraphGPOConfig(normalization='mean') "
-            "drops the standard deviation"
+            "normalises by itself. Leave it at 'group'; the estimator's option "
+            "normalization='mean' drops the standard deviation"
         )
     if args.multi_objective_aggregation != "sum_then_normalize":
         raise ValueError(

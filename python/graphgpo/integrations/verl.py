@@ -2,7 +2,8 @@
 
 An agent loop records the states it passes with a `StepRecorder` and puts them into the
 `extra_fields` of its output. When advantages are due they are merged into one graph per prompt,
-and every token of a step gets the step's advantage. Options are read from `algorithm.graphgpo`.
+and every token of a step gets the step's advantage. `algorithm.graphgpo` holds the name of any
+estimator of the family under "estimator", GraphGPO if it has none, and its options.
 `docs/integrations/verl.md` has a block to copy, `examples/verl_textworld` a complete recipe.
 
 verl loads `graphgpo.integrations.verl_plugin` in each of its processes, which calls `register`.
@@ -27,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import graphgpo
-from graphgpo.config import GraphGPOConfig
+from graphgpo import estimators
+from graphgpo.estimators import Estimator
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
     StepRecorder,
@@ -97,7 +99,7 @@ def compute_token_advantages(
     rows: RecordedRows,
     token_level_rewards: torch.Tensor,
     response_mask: torch.Tensor,
-    config: GraphGPOConfig | Mapping[str, Any] | None = None,
+    estimator: Any = "graphgpo",
 ) -> torch.Tensor:
     """Advantage of every response token, (B, T) float32, 0 where `response_mask` is.
 
@@ -109,8 +111,7 @@ def compute_token_advantages(
     ValueError
         If a row has no recorded steps, saying how to record them.
     """
-    if not isinstance(config, GraphGPOConfig):
-        config = GraphGPOConfig.from_mapping(config or {})
+    estimator = estimators.make(estimator)
     num_rows, _ = response_mask.shape
     is_padding = rows.is_padding or [False] * num_rows
     recorded = {
@@ -136,8 +137,10 @@ def compute_token_advantages(
         success=steps.success,
         episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
         action_valid=steps.action_valid,
+        actions=steps.actions,
+        peer_keys=steps.peer_keys,
         rewards=steps.rewards,
-        config=config,
+        estimator=estimator,
     )
     is_real = response_mask.new_zeros(num_rows)
     is_real[list(recorded)] = 1
@@ -148,7 +151,7 @@ def compute_token_advantages(
         wiring_problems(
             rows.metrics,
             ADVICE,
-            config,
+            estimator,
             num_rewarded=num_rewarded,
             knows_action_valid=steps.knows_action_valid,
         )
@@ -207,10 +210,10 @@ def graphgpo_advantage(
     return advantages, advantages
 
 
-def _options(algorithm: Any) -> GraphGPOConfig:
+def _options(algorithm: Any) -> Estimator:
     """`algorithm.graphgpo` of a Hydra node, a dict or a dataclass; without it the defaults."""
     options = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
-    return GraphGPOConfig() if options is None else GraphGPOConfig.from_mapping(options)
+    return estimators.make({} if options is None else options)
 
 
 class GraphGPOMixin:

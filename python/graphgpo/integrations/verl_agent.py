@@ -8,7 +8,7 @@ A trainer that imports them from `recipe.GraphGPO.core_graph` changes that one l
 
 and gets the recipe's numbers without its quadratic loops; `corrected=True` turns its deviations
 from the paper off (`docs/differences.md` lists them). `compute_advantages` is all of it in one
-call, with every option of `GraphGPOConfig`. Batches are verl-agent's `DataProto`s: one row per
+call, with every estimator of the family. Batches are verl-agent's `DataProto`s: one row per
 step, ids and observations in `non_tensor_batch`. Nothing of verl-agent is imported.
 """
 
@@ -16,14 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 import graphgpo
-from graphgpo.config import GraphGPOConfig, resolved_config
+from graphgpo import estimators
+from graphgpo.blocks import Given, Mean, MeanStd, SameState, Task, Term
+from graphgpo.estimators import Estimator
 from graphgpo.integrations._wiring import Advice, say_once, wiring_problems
 from graphgpo.torch import to_tokens
 
@@ -49,7 +51,6 @@ _ADVICE_BY_TEXT = replace(
         f"{GOAL_TEXT!r} into the last step of every success"
     ),
 )
-_NORMALIZATION = {"mean_std_norm": "mean_std", "mean_norm": "mean"}
 
 
 class ComplexGraph:
@@ -122,7 +123,8 @@ def compute_graph_path_returns(
     """
     _check_active(batch)
     is_goal = _goal_rows(batch)
-    config = GraphGPOConfig(omega=gamma, exponent="progress" if normalize_distance else "recipe")
+    exponent = "progress" if normalize_distance else "recipe"
+    estimator = estimators.make("graphgpo", {"omega": gamma, "exponent": exponent})
     # Every row a rollout of its own: with next_obs given the graph is the same, and neither the
     # order of the rows nor repeated ones can change it.
     result = graphgpo.compute_advantages(
@@ -130,10 +132,26 @@ def compute_graph_path_returns(
         group_ids=_column(batch, "uid"),
         trajectory_ids=np.arange(len(is_goal)),
         success=is_goal,
-        config=config,
+        estimator=estimator,
     )
-    _say_problems(batch, result.metrics, _ADVICE_BY_TEXT, config)
-    return torch.as_tensor(result.edge_returns, dtype=torch.float32, device=_device(batch))
+    # Every row is a rollout of its own here, so every step back to a start would count as an end.
+    metrics = {**result.metrics, "graphgpo/ends_at_a_start": 0.0}
+    _say_problems(batch, metrics, _ADVICE_BY_TEXT, estimator)
+    return torch.as_tensor(result.scores, dtype=torch.float32, device=_device(batch))
+
+
+class _GivenReturns(Estimator):
+    """Returns that are given, one a row, compared among peers: each step's, or each rollout's."""
+
+    returns: Any = None
+    peers: Any = None
+    how: Any = None
+    is_of_rollout: bool = False
+
+    def terms(self) -> list[Term]:
+        """The one term."""
+        unit: Any = "trajectories" if self.is_of_rollout else "steps"
+        return [Term(self.returns, peers=self.peers, normaliser=self.how, unit=unit)]
 
 
 def compute_graphgpo_outcome_advantage(
@@ -173,7 +191,7 @@ def compute_graphgpo_outcome_advantage(
     -------
     (advantages, advantages), (bs, T) float32, 0 outside `response_mask`.
     """
-    if mode not in _NORMALIZATION:
+    if mode not in get_args(Mode):
         raise ValueError(f"mode is {mode!r}; expected 'mean_std_norm' or 'mean_norm'")
     outcomes = token_level_rewards.detach().sum(-1).double().cpu().numpy()
     returns = step_rewards.detach().double().cpu().numpy()
@@ -182,46 +200,27 @@ def compute_graphgpo_outcome_advantage(
     if corrected:
         returns = returns / _largest_of_state(returns, states, index)
         outcomes = _largest_of_trajectory(outcomes, index, traj_index)
-    options: dict[str, Any] = {
-        "states": states,
-        "group_ids": index,
-        "normalization": _NORMALIZATION[mode],
-        "epsilon": epsilon,
-    }
-    # With gamma 0 the discounted return of a step is its reward: GiGPO's peers, our returns.
-    step = graphgpo.compute_advantages(
-        **options,
-        trajectory_ids=is_row,
-        success=np.zeros(len(returns), dtype=bool),
-        rewards=returns,
-        estimator="gigpo",
-        gamma=0.0,
-        step_weight=step_advantage_w,
-        episode_weight=0.0,
+    how = Mean() if mode == "mean_norm" else MeanStd(epsilon=epsilon)
+    rollouts = graphgpo.Rollouts(
+        states,
+        group_ids=index,
+        trajectory_ids=traj_index if corrected else is_row,
+        success=None,
     )
-    advantages = step.advantages.astype(np.float64)
-    if episode_advantage_w != 0.0:
-        episode = graphgpo.compute_advantages(
-            **options,
-            trajectory_ids=traj_index if corrected else is_row,
-            success=None,
-            episode_returns=outcomes,
-            estimator="grpo",
-            episode_weight=episode_advantage_w,
-        )
-        advantages += episode.advantages
+    step = _GivenReturns(returns=Given(returns), peers=SameState(), how=how)
+    advantages = step_advantage_w * rollouts.advantages(step).step_advantages.astype(np.float64)
+    episode = _GivenReturns(returns=Given(outcomes), peers=Task(), how=how, is_of_rollout=corrected)
+    advantages += episode_advantage_w * rollouts.advantages(episode).step_advantages
     tokens = to_tokens(advantages, response_mask)
     return tokens, tokens
 
 
-def compute_advantages(
-    batch: Any, config: GraphGPOConfig | Mapping[str, Any] | None = None, **options: Any
-) -> dict[str, float]:
+def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) -> dict[str, float]:
     """All of it in one call: fills `advantages` and `returns` of a batch, returns the metrics.
 
     Takes the place of graph construction, returns and advantages in the trainer. The numbers are
     those of `graphgpo.compute_advantages` with the same options, so there is no horizon.
-    `GraphGPOConfig.recipe()` gives the recipe's.
+    `graphgpo.GraphGPO.recipe()` as `estimator` gives the recipe's.
 
     Parameters
     ----------
@@ -230,12 +229,12 @@ def compute_advantages(
         `anchor_obs`, `next_obs` and `episode_rewards` (> 0: the rollout succeeded); `step_ids`, if
         there, makes rows repeated by the trainer count once, and is needed where no `next_obs` of a
         successful rollout is `GOAL_TEXT`; `is_action_valid` is read with an
-        `invalid_action_penalty`, `rewards` of the steps by the estimators that use them. `batch`
-        needs `response_mask`.
-    config, options
+        `invalid_action_penalty`, `rewards`, `actions` and `peer_keys` of the
+        steps by the estimators that use them. `batch` needs `response_mask`.
+    estimator, options
         As for `graphgpo.compute_advantages`.
     """
-    config = resolved_config(config, options)
+    estimator = estimators.make(estimator, options)
     _check_active(batch)
     is_goal = _goal_rows(batch)
     states, next_states = _states(batch, is_goal)
@@ -255,9 +254,11 @@ def compute_advantages(
         episode_returns=np.asarray(_column(batch, "episode_rewards"), dtype=np.float64),
         action_valid=batch.non_tensor_batch.get("is_action_valid"),
         rewards=batch.non_tensor_batch.get("rewards"),
-        config=config,
+        actions=batch.non_tensor_batch.get("actions"),
+        peer_keys=batch.non_tensor_batch.get("peer_keys"),
+        estimator=estimator,
     )
-    _say_problems(batch, result.metrics, _ADVICE, config)
+    _say_problems(batch, result.metrics, _ADVICE, estimator)
     tokens = to_tokens(result, batch.batch["response_mask"])
     batch.batch["advantages"] = tokens
     batch.batch["returns"] = tokens
@@ -293,7 +294,7 @@ def _goal_rows(batch: Any) -> NDArray[np.bool_]:
 
 
 def _say_problems(
-    batch: Any, metrics: Mapping[str, float], advice: Advice, config: GraphGPOConfig
+    batch: Any, metrics: Mapping[str, float], advice: Advice, estimator: Estimator
 ) -> None:
     rewards = batch.non_tensor_batch.get("episode_rewards", np.zeros(len(_column(batch, "uid"))))
     won = np.asarray(rewards, dtype=np.float64) > 0
@@ -301,7 +302,7 @@ def _say_problems(
     problems = wiring_problems(
         {**metrics, "graphgpo/num_trajectories": float(len(set(names)))},
         advice,
-        config,
+        estimator,
         num_rewarded=len({names[row] for row in np.flatnonzero(won)}),
         knows_action_valid="is_action_valid" in batch.non_tensor_batch,
     )

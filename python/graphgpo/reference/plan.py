@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphgpo.blocks import EdgeReturn, Raw, Term
+from graphgpo.blocks import EdgeReturn, Raw, SameState, Term
 from graphgpo.estimators import Estimator
 from graphgpo.reference.modifiers import factors
 from graphgpo.reference.normalisers import normal
@@ -111,6 +111,7 @@ class Compared:
 
 def levels_of(term: Term) -> list[Level]:
     """The base, if there is one, and one a peer rule."""
+    term.check()
     base = [] if term.base is None else levels_of(term.base)
     return base + [
         Level(term.score, peers, term.normaliser, term.unit, term.penalty) for peers in term.levels

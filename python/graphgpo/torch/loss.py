@@ -7,7 +7,13 @@ from typing import Literal, get_args
 
 import torch
 
-from graphgpo.config import _check_choice, _check_number
+from graphgpo.estimators._base import (
+    NOT_NEGATIVE,
+    UNIT,
+    Range,
+    _check_choice,
+    _checked_number,
+)
 from graphgpo.torch.arguments import one_or_nan, refuse_capture
 from graphgpo.torch.batch import read_batch
 from graphgpo.torch.objective import Objective
@@ -141,13 +147,12 @@ def policy_loss(
     >>> log_probs.grad
     tensor([[-0.2500, -0.2500,  0.0000]])
     """
-    clip_low = _check_number("clip_low", clip_low, lambda x: 0 <= x <= 1, "a number in [0, 1]")
-    clip_high = _check_number("clip_high", clip_high, _finite_non_negative, "a finite number >= 0")
-    kl_coef = _check_number("kl_coef", kl_coef, _finite_non_negative, "a finite number >= 0")
+    clip_low = _checked_number("clip_low", clip_low, UNIT)
+    clip_high = _checked_number("clip_high", clip_high, NOT_NEGATIVE)
+    kl_coef = _checked_number("kl_coef", kl_coef, NOT_NEGATIVE)
     if dual_clip is not None:
-        dual_clip = _check_number(
-            "dual_clip", dual_clip, lambda x: 1 < x < math.inf, "a finite number > 1, or None"
-        )
+        allowed = Range(lambda x: 1 < x < math.inf, "a finite number > 1, or None")
+        dual_clip = _checked_number("dual_clip", dual_clip, allowed)
     _check_choice("kl", kl, _KL_ESTIMATORS)
     _check_choice("ratio", ratio, _RATIOS)
     _check_choice("reduction", reduction, REDUCTIONS)
@@ -206,7 +211,3 @@ def _why_rows(ratio: Ratio, reduction: Reduction) -> str | None:
     if ratio == "sequence":
         return "ratio 'sequence'"
     return None if reduction == "token_mean" else f"reduction {reduction!r}"
-
-
-def _finite_non_negative(x: float) -> bool:
-    return 0 <= x < math.inf

@@ -21,20 +21,33 @@ int main() {
                       .group_ids = std::span<const std::int64_t>(group_ids),
                       .trajectory_ids = std::span<const std::int64_t>(trajectory_ids),
                       .success = success};
-    const Options options{.estimator = Estimator::graphgpo,
-                          .omega = 0.1,
-                          .success_reward = 10,
-                          .exponent = Exponent::paper,
-                          .normalization = Normalization::mean_std,
-                          .epsilon = 1e-6,
-                          .epsilon_scale = EpsilonScale::relative,
-                          .step_weight = 1,
-                          .episode_weight = 1,
-                          .episode_weighting = EpisodeWeighting::trajectory,
-                          .invalid_action_penalty = 0,
-                          .gamma = 0.95,
-                          .num_threads = 1};
-    const StepAdvantages credit = compute_advantages(batch, options);
+    // GraphGPO: how near a step leads to the goal, compared with the other steps from its state;
+    // and how its episode ended, compared with the other episodes of the task.
+    const auto mean_std = [](Scale scale) {
+        return MeanStd{.ddof = 1, .epsilon = 1e-6, .inside = false, .scale = scale, .off_below = 0};
+    };
+    const Score edge_return{
+        EdgeReturn{.omega = 0.1, .success_reward = 10, .exponent = Exponent::paper}};
+    const Term step{.comparisons = {{.score = edge_return,
+                                     .peers = SameState{},
+                                     .normaliser = mean_std(Scale::relative),
+                                     .unit = Unit::steps,
+                                     .penalty = 0,
+                                     .weight = 1}},
+                    .average = {},
+                    .modifiers = {},
+                    .weight = 1};
+    const Term episode{.comparisons = {{.score = {Outcome{}},
+                                        .peers = Task{},
+                                        .normaliser = mean_std(Scale::absolute),
+                                        .unit = Unit::trajectories,
+                                        .penalty = 0,
+                                        .weight = 1}},
+                       .average = {},
+                       .modifiers = {},
+                       .weight = 1};
+    const Plan plan{.terms = {step, episode}, .step_weight = 1, .episode_weight = 1};
+    const StepAdvantages credit = compute_advantages(batch, plan, 1);
 
     for (std::size_t row = 0; row < states.size(); ++row) {
         std::printf("row %zu: distance %.0f, step advantage %+.3f, advantage %+.3f\n", row,
