@@ -1,4 +1,4 @@
-"""Scores, potentials and modifiers by themselves: their equations on a few steps, and edge cases."""
+"""Scores, potentials and modifiers by themselves: their equations on a few steps, edge cases."""
 
 from __future__ import annotations
 

@@ -91,22 +91,25 @@ def _end(block: MeanReturn, last: Step) -> float:
 
 
 def rewards(rollouts: Rollouts, success_reward: float) -> list[float]:
-    """What every step receives: its reward, else success_reward on the winning last step."""
+    """What every step receives: its reward, else success_reward on the winning last step.
+
+    Unknown without either, where there is no verdict.
+    """
     if rollouts.has("rewards"):
         return [step.values["rewards"] for step in rollouts.steps]
-    return [success_reward if step.wins else 0.0 for step in rollouts.steps]
+    return [
+        (success_reward if step.wins else 0.0) if step.trajectory.has_verdict else math.nan
+        for step in rollouts.steps
+    ]
 
 
 def returns_to_go(rollouts: Rollouts, gamma: float, success_reward: float) -> list[float]:
-    """Sums r_t + gamma * the following step's; unknown where no rewards and no verdict are."""
-    received = rewards(rollouts, success_reward)
-    returns = [math.nan] * len(rollouts.steps)
+    """What a step receives, and gamma times the same of the following step."""
+    returns = rewards(rollouts, success_reward)
     for trajectory in rollouts.trajectories:
-        if not rollouts.has("rewards") and not trajectory.has_verdict:
-            continue
         to_go = 0.0
         for step in reversed(trajectory.steps):
-            to_go = received[step.index] + gamma * to_go
+            to_go = returns[step.index] + gamma * to_go
             returns[step.index] = to_go
     return returns
 
