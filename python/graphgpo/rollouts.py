@@ -93,6 +93,41 @@ class Rollouts:
         )
         self._read = read_batch(self._plain, self._num_threads)
 
+    @classmethod
+    def read(cls, paths: Any, *, num_threads: int | None = None, **reading: Any) -> Rollouts:
+        """Rollouts that lie on disk, or in a data frame: `graphgpo.files.read_rows`, all at once.
+
+        Parameters
+        ----------
+        paths
+            Files, folders, globs, or a polars, pandas or Arrow table.
+        **reading
+            As `graphgpo.files.read_rows` takes them: format, columns, success_at, extract, score.
+
+        Needs the extra `graphgpo[files]`. Raises `graphgpo.files.FileError` for what cannot be read.
+        """
+        from graphgpo.files import read_rows
+
+        table = read_rows(paths, **reading).table()
+        given = {
+            "states": "state",
+            "next_states": "next_state",
+            "group_ids": "group_id",
+            "trajectory_ids": "trajectory_id",
+            "step_ids": "step_id",
+            "actions": "action",
+            "success": "success",
+            "episode_returns": "outcome",
+            "rewards": "reward",
+        }
+        columns = {
+            name: table[source]
+            for name, source in given.items()
+            if name in ("states", "group_ids", "trajectory_ids", "success", "next_states")
+            or table[source].null_count == 0
+        }
+        return cls(**columns, num_threads=num_threads)
+
     @property
     def columns(self) -> Mapping[str, Any]:
         """The columns that were given, by name, in the containers they are read from."""
