@@ -108,10 +108,13 @@ void compare_among(const Csr& peers, std::span<double> values, const Comparing& 
             double& value = values[index(item)];
             const bool is_void = standing.is_void() || std::isnan(value);
             value = is_void ? how.when_void : standing(value);
-            if (!how.num_peers.empty()) {
-                how.num_peers[index(item)] = static_cast<std::int32_t>(standing.count());
-            }
-            if (leaves_out) is_listed[index(item)] = 1;
+        }
+        if (!how.num_peers.empty()) {
+            const auto count = static_cast<std::int32_t>(standing.count());
+            for (const auto item : items) how.num_peers[index(item)] = count;
+        }
+        if (leaves_out) {
+            for (const auto item : items) is_listed[index(item)] = 1;
         }
     }
     for (std::size_t item = 0; item < is_listed.size(); ++item) {
