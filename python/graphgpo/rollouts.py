@@ -104,7 +104,8 @@ class Rollouts:
         **reading
             As `graphgpo.files.read_rows` takes them: format, columns, success_at, extract, score.
 
-        Needs the extra `graphgpo[files]`. Raises `graphgpo.files.FileError` for what cannot be read.
+        Needs the extra `graphgpo[files]`. Raises `graphgpo.files.FileError` for what cannot be
+        read.
         """
         from graphgpo.files import read_rows
 
