@@ -370,10 +370,10 @@ def test_every_estimator_of_the_family_credits_what_was_recorded(name: str) -> N
         torch.tensor([[1, 1], [1, 1], [1, 0]]),
         chosen,
     )
-    states, next_states, trajectories, actions, places, success = zip(*columns, strict=True)
+    before, after, trajectories, actions, places, success = zip(*columns, strict=True)
     expected = graphgpo.compute_advantages(
-        states,
-        next_states,
+        before,
+        after,
         group_ids=[0] * 5,
         trajectory_ids=trajectories,
         actions=actions,
