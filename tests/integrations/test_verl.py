@@ -370,13 +370,13 @@ def test_every_estimator_of_the_family_credits_what_was_recorded(name: str) -> N
         torch.tensor([[1, 1], [1, 1], [1, 0]]),
         chosen,
     )
-    before, after, trajectories, actions, places, success = zip(*columns, strict=True)
+    before, after, trajectories, done, places, success = zip(*columns, strict=True)
     expected = graphgpo.compute_advantages(
         before,
         after,
         group_ids=[0] * 5,
         trajectory_ids=trajectories,
-        actions=actions,
+        actions=done,
         peer_keys=places,
         success=success,
         episode_returns=[float(won) for won in success],
