@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphgpo.blocks import EdgeReturn, Raw, SameState, Term
+from graphgpo.blocks import EdgeReturn, Raw, Term
 from graphgpo.estimators import Estimator
 from graphgpo.reference.modifiers import factors
 from graphgpo.reference.normalisers import normal
