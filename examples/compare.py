@@ -20,7 +20,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -213,11 +213,14 @@ def jobs(experiments: list[str], settings: list[str] | None, seeds: int | None) 
 def play(job: Job, folder: Path) -> None:
     """One run, in a process of the pool; its result is one JSON file."""
     where = setting(job.setting, job.seed)
+    given = dict(job.arm.options)
+    of_run = {field.name for field in fields(ppo.Options)} & given.keys()
     options = ppo.Options(
         estimator=job.arm.estimator,
+        estimator_options={name: value for name, value in given.items() if name not in of_run},
         seed=job.seed,
         max_steps=where.max_steps,
-        **dict(job.arm.options),
+        **{name: given[name] for name in of_run},
     )
     start = time.perf_counter()
     run = ppo.Run(where.problem, options)

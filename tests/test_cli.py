@@ -206,8 +206,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["crdit"], "invalid choice: 'crdit'"),
-        (["estimators", "grop"], "invalid choice: 'grop'"),
+        (["demos"], "invalid choice: 'demos'"),
+        (["estimators", "demos"], "invalid choice: 'demos'"),
         (["demo", "--environment", "chess"], "invalid choice: 'chess'"),
         (["demo", "--group", "9"], "9"),
         (["demo", "--trajectory", "9"], "9"),

@@ -62,7 +62,7 @@ def assert_agree(columns: Columns, chosen: dict[str, Any]) -> None:
 # --- fast and plain -------------------------------------------------------------------------------
 
 
-@settings(max_examples=8 * settings.default.max_examples)  # type: ignore[union-attr]
+@settings(max_examples=2 * settings.default.max_examples)  # type: ignore[union-attr]
 @given(data=st.data(), batch=batches())
 def test_fast_and_plain_agree_under_every_option(
     data: st.DataObject, batch: tuple[Columns, Columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+import graphgpo
 import ppo
 from ppo import Options, Problem, Run, Scene
 
@@ -92,11 +94,43 @@ def test_a_run_that_goes_on_from_its_checkpoint_is_the_run_that_never_stopped(
 
 def test_a_checkpoint_of_other_options_and_a_file_that_is_none_are_refused(tmp_path: Path) -> None:
     trained(1).save(tmp_path / "checkpoint.pt")
-    with pytest.raises(ppo.Stop, match=r"other options, \{'omega': None\}; choose another --log"):
-        Run(CORRIDORS, Options(max_steps=12, omega=0.5)).load(tmp_path / "checkpoint.pt")
+    with pytest.raises(ppo.Stop, match=r"\{'estimator_options': \{\}\}; choose another --log"):
+        Run(CORRIDORS, Options(max_steps=12, estimator_options={"omega": 0.5})).load(
+            tmp_path / "checkpoint.pt"
+        )
     (tmp_path / "half.pt").write_bytes((tmp_path / "checkpoint.pt").read_bytes()[:1000])
     with pytest.raises(ppo.Stop, match=r"half.pt is not a checkpoint"):
         Run(CORRIDORS, Options()).load(tmp_path / "half.pt")
+
+
+def test_estimators_and_their_options_are_the_library_s() -> None:
+    parser = argparse.ArgumentParser()
+    ppo.add_arguments(parser, max_steps=12, iterations=1)
+    for name in graphgpo.estimators.names():
+        assert parser.parse_args(["--estimator", name]).estimator == name
+    given = parser.parse_args(
+        ["--option", "omega=0.5", "--option", "epsilon-scale=absolute"]
+    ).estimator_options
+    assert given == {"omega": 0.5, "epsilon_scale": "absolute"}
+    assert Options(estimator_options=given).credit() == graphgpo.estimators.make("graphgpo", given)
+    assert parser.parse_args([]).estimator_options == {}
+
+
+def test_an_option_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    ppo.add_arguments(parser, max_steps=12, iterations=1)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--option", "omega"])
+    assert "--option is 'omega'; expected NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_wrong_or_missing_option_and_a_column_no_game_has_stop_the_program() -> None:
+    with pytest.raises(ppo.Stop, match="did you mean 'omega'"):
+        Options(estimator_options={"omgea": 0.5}).credit()
+    with pytest.raises(ppo.Stop, match=r"estimator 'ecpo' needs .*pass it as an option"):
+        Options(estimator="ecpo").credit()
+    with pytest.raises(ppo.Stop, match="peer_keys is None; estimator 'tree_grpo'"):
+        Options(estimator="tree_grpo").credit()
 
 
 def test_games_play_the_same_in_processes_as_from_their_transitions() -> None:

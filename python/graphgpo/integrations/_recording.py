@@ -214,7 +214,7 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
 
 
 def _checked_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> dict[str, Any]:
-    """The fields of a row, which anyone may have filled in; those that are optional may be absent."""
+    """The fields of a row, which anyone may have filled in; optional ones may be absent."""
     count = len(steps["states"]) if "states" in steps else 0
     steps = {**{name: [None] * count for name in _OPTIONAL}, **steps}
     absent = [name for name in (*_STEP_COLUMNS, "success") if name not in steps]

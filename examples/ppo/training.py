@@ -1,0 +1,76 @@
+"""Iterations of a run on its games, and its record on held-out ones."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+import graphgpo
+from ppo.environments import Environments, LocalEnvironments, Task, WorkerEnvironments
+from ppo.exploration import CachedEnvironment, cached_transitions
+from ppo.policy import Policy
+from ppo.rollouts import Rollouts, collect
+from ppo.run import Options, Run
+
+EVALUATION = 2**32 - 1  # in place of an iteration where a generator is made
+
+
+def environments_of(
+    tasks: Sequence[Task], group_size: int, *, cache: bool, max_steps: int, workers: int
+) -> Environments:
+    """`group_size` environments of every task, next to each other."""
+    if not cache:
+        return WorkerEnvironments([task for task in tasks for _ in range(group_size)], workers)
+    known = [cached_transitions(task, max_steps) for task in tasks]
+    return LocalEnvironments([CachedEnvironment(t) for t in known for _ in range(group_size)])
+
+
+def evaluate(policy: Policy, environments: Environments, options: Options) -> dict[str, float]:
+    """Success and solution length of the policy as it is, drawing its actions."""
+    generator = np.random.default_rng([options.seed, EVALUATION])
+    rollouts = collect(policy, environments, options.group_size, options.max_steps, generator)
+    return {"success": rollouts.success(), "solution_length": rollouts.solution_length()}
+
+
+def train(
+    run: Run,
+    iterations: int,
+    *,
+    cache: bool = False,
+    workers: int = 1,
+    after: Callable[[Run, Rollouts, graphgpo.StepAdvantages], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> dict[str, dict[str, float]]:
+    """Iterate until `iterations` are done or `stopped()`; then how it does on held-out games.
+
+    "held_out" is the trained policy's record, "untrained" that of the policy it started as; both
+    are absent if the run was stopped.
+    """
+
+    def opened(tasks: Sequence[Task]) -> contextlib.closing[Environments]:
+        options = run.options
+        return contextlib.closing(
+            environments_of(
+                tasks,
+                options.group_size,
+                cache=cache,
+                max_steps=options.max_steps,
+                workers=workers,
+            )
+        )
+
+    if len(run.curve) < iterations:
+        with opened(run.problem.tasks) as environments:
+            while len(run.curve) < iterations and not stopped():
+                rollouts, result = run.iterate(environments)
+                if after:
+                    after(run, rollouts, result)
+    if len(run.curve) < iterations or not run.problem.held_out:
+        return {}
+    with opened(run.problem.held_out) as environments:
+        return {
+            "held_out": evaluate(run.policy, environments, run.options),
+            "untrained": evaluate(run.start, environments, run.options),
+        }
