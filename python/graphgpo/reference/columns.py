@@ -144,6 +144,8 @@ def _integer(name: str, column: Any, row: int) -> int:
 
 def _real(name: str, column: Any, row: int) -> float:
     value = plain(column[row])
+    if value is None:
+        raise _misfit(ValueError, name, row, value, "a finite number")
     if not isinstance(value, (int, float)):
         raise _misfit(TypeError, name, row, value, "a number")
     if not abs(value) <= sys.float_info.max:

@@ -15,7 +15,7 @@ from graphgpo.reference.scores import means, same_action, score
 @functools.singledispatch
 def factors(block: object, rollouts: Rollouts) -> list[float]:
     """The factor of every step."""
-    raise ValueError(f"the reference knows no modifier {type(block).__name__}")
+    raise TypeError(f"the reference knows no modifier {type(block).__name__}")
 
 
 @factors.register

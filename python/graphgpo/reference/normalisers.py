@@ -27,7 +27,7 @@ def normal(block: object, values: Sequence[float]) -> Normal | None:
 @functools.singledispatch
 def among(block: object, values: Sequence[float]) -> Normal | None:
     """The same, for values that differ."""
-    raise ValueError(f"the reference knows no normaliser {type(block).__name__}")
+    raise TypeError(f"the reference knows no normaliser {type(block).__name__}")
 
 
 @among.register

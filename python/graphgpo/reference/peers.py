@@ -23,7 +23,7 @@ Keys: TypeAlias = list["Hashable | None"]
 @functools.singledispatch
 def peer_keys(block: object, rollouts: Rollouts) -> Keys:
     """The key of every step."""
-    raise ValueError(f"the reference knows no peers {type(block).__name__}")
+    raise TypeError(f"the reference knows no peers {type(block).__name__}")
 
 
 @peer_keys.register

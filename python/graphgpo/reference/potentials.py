@@ -25,12 +25,13 @@ EXACT_UP_TO = 30
 @functools.singledispatch
 def potential(block: object, rollouts: Rollouts) -> BeforeAndAfter:
     """The potential V before and after every step."""
-    raise ValueError(f"the reference knows no potential {type(block).__name__}")
+    raise TypeError(f"the reference knows no potential {type(block).__name__}")
 
 
 @potential.register
 def _given(block: Given, rollouts: Rollouts) -> BeforeAndAfter:
-    return _at_nodes(_node_numbers(block, rollouts), rollouts)
+    how_many = "one per node of Rollouts.graph()"
+    return _at_nodes(_numbers(block, rollouts, rollouts.num_nodes, how_many), rollouts)
 
 
 @potential.register
@@ -212,28 +213,16 @@ def _solved_in_floats(
 
 def step_numbers(given: Given, rollouts: Rollouts) -> list[float]:
     """The values of a `Given` that has one a row, by step: of copies the first row's."""
-    values = _numbers(given, rollouts)
-    if len(values) != rollouts.num_rows:
-        raise ValueError(
-            f"states has {rollouts.num_rows} rows but the values of a Given block {len(values)}"
-        )
+    values = _numbers(given, rollouts, rollouts.num_rows, "one per row")
     return [values[step.row] for step in rollouts.steps]
 
 
-def _node_numbers(given: Given, rollouts: Rollouts) -> list[float]:
-    values = _numbers(given, rollouts)
-    if len(values) != rollouts.num_nodes:
-        raise ValueError(
-            f"a Given potential has {len(values)} values but the graph has {rollouts.num_nodes} "
-            "nodes; expected one for each, in the order of Rollouts.graph()"
-        )
-    return values
-
-
-def _numbers(given: Given, rollouts: Rollouts) -> list[float]:
+def _numbers(given: Given, rollouts: Rollouts, length: int, how_many: str) -> list[float]:
     here: Any = rollouts  # stands for a graphgpo.Rollouts
     values: Any = np.asarray(given.resolved(here), np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"values of a Given have shape {values.shape}; expected one axis")
+    if values.shape != (length,):
+        raise ValueError(
+            f"values of a Given have shape {values.shape}; expected ({length},), {how_many}"
+        )
     result: list[float] = values.tolist()
     return result

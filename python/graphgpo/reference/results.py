@@ -175,8 +175,8 @@ def _starts(group: Group) -> set[int]:
 
 
 def _ends_at_a_start(group: Group) -> int:
-    """Rollouts that did not win and end in a state that a rollout of the task starts from."""
-    lasts = [t.steps[-1] for t in group.trajectories.values() if not t.succeeded]
+    """Failed rollouts whose last next state is one that a rollout of the task starts from."""
+    lasts = [t.steps[-1] for t in group.trajectories.values() if t.has_verdict and not t.succeeded]
     return sum(last.target in _starts(group) for last in lasts)
 
 

@@ -234,17 +234,18 @@ def _arrange(trajectory: Trajectory, columns: Mapping[str, Any]) -> None:
 def _judge(trajectory: Trajectory) -> None:
     """Success, failure or no verdict."""
     last = trajectory.steps[-1]
-    verdicts = [step.values["success"] for step in trajectory.steps]
-    if any(verdict is None for verdict in verdicts):
-        for step in trajectory.steps:
-            if step.values["success"] is not None:
-                null = next(s for s in trajectory.steps if s.values["success"] is None)
-                raise ValueError(
-                    f"success[{null.row}] is null but row {step.row} of its trajectory is "
-                    f"{step.values['success']}; expected null on every row of a rollout without "
-                    "a verdict"
-                )
-        trajectory.has_verdict = False
+    for step in trajectory.steps:
+        here, at_the_end = (
+            "None" if s.values["success"] is None else "a bool" for s in (step, last)
+        )
+        if here != at_the_end:
+            raise ValueError(
+                f"success[{step.row}] is {here} but row {last.row} of its trajectory has "
+                f"{at_the_end}; expected None on every row of a rollout without a verdict, or on "
+                "none"
+            )
+    trajectory.has_verdict = last.values["success"] is not None
+    if not trajectory.has_verdict:
         return
     for step in trajectory.steps:
         if step.values["success"] and not last.values["success"]:

@@ -29,7 +29,7 @@ from graphgpo.reference.sums import mean
 @functools.singledispatch
 def score(block: object, rollouts: Rollouts) -> list[float]:
     """The score of every step."""
-    raise ValueError(f"the reference knows no score {type(block).__name__}")
+    raise TypeError(f"the reference knows no score {type(block).__name__}")
 
 
 @score.register
