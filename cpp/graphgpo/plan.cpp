@@ -119,10 +119,15 @@ void require_finite(std::string_view option, double value) {
 }  // namespace
 
 bool is_episodic(const Term& term) noexcept {
-    return !term.average && std::ranges::all_of(term.comparisons, [](const Comparison& compared) {
-        return is_constant_on_trajectories(compared.score) &&
-               is_one_of<Task, WholeBatch, PeerKeys>(compared.peers);
+    // Those look at where a step starts.
+    const bool differs_by_state = std::ranges::any_of(term.modifiers, [](const Modifier& modifier) {
+        return is_one_of<Seen, ActionEvidence>(modifier);
     });
+    return !term.average && !differs_by_state &&
+           std::ranges::all_of(term.comparisons, [](const Comparison& compared) {
+               return is_constant_on_trajectories(compared.score) &&
+                      is_one_of<Task, WholeBatch, PeerKeys>(compared.peers);
+           });
 }
 
 void check_plan(const Plan& plan, const Batch& batch) {

@@ -158,10 +158,8 @@ void check_batch(const Batch& batch) {
     check_no_null(batch, "trajectory_ids", batch.trajectory_ids);
 
     const auto is_finite = [](double value) { return std::isfinite(value); };
-    const auto is_cost = [](double value) { return std::isfinite(value) && value > 0; };
     check_values(batch, "rewards", batch.rewards, is_finite, "a finite number");
     check_episode_returns(batch);
-    check_values(batch, "edge_costs", batch.edge_costs, is_cost, "a finite number > 0");
 }
 
 }  // namespace graphgpo

@@ -12,7 +12,7 @@ namespace graphgpo {
 // Throws `std::invalid_argument`, or `RowError` where a row is to blame, naming column and value:
 // columns of one length, at most `max_rows`; group and trajectory ids present; states present;
 // rewards and episode returns finite (of a rollout without a verdict an episode return may be NaN);
-// edge costs finite and > 0. Masked rows are not looked at.
+// Masked rows are not looked at. Edge costs are checked where they are copied (`step_costs`).
 void check_batch(const Batch& batch);
 
 // Throws `std::invalid_argument` for an option out of range, saying what was expected.

@@ -72,7 +72,9 @@ void write_scores(const Score& score, Group& group, std::span<double> scores) {
 
 bool is_constant_on_trajectories(const Score& score) noexcept {
     if (const auto* standing = std::get_if<StandingScore>(&score.block)) {
-        return is_constant_on_trajectories(*standing->score);
+        const bool is_of_trajectory = std::holds_alternative<Task>(standing->peers) ||
+                                      std::holds_alternative<PeerKeys>(standing->peers);
+        return is_of_trajectory && is_constant_on_trajectories(*standing->score);
     }
     return std::holds_alternative<Outcome>(score.block) ||
            std::holds_alternative<NewStates>(score.block);
