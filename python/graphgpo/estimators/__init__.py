@@ -72,10 +72,16 @@ def make(estimator: Any, options: Mapping[str, Any] | None = None) -> Estimator:
     if isinstance(estimator, type) and issubclass(estimator, Estimator):
         return _made(estimator, options)
     if isinstance(estimator, str):
-        return _made(load(estimator), options)
+        return _made(load(estimator), options) if options else _default(estimator)
     given = _as_mapping(estimator)
     name = given.pop("estimator", "graphgpo")
     return make(name, {**given, **options})
+
+
+@functools.lru_cache(maxsize=64)
+def _default(name: str) -> Estimator:
+    """Without options, made and checked once."""
+    return _made(load(name), {})
 
 
 def _made(cls: type[Estimator], options: Mapping[str, Any]) -> Estimator:

@@ -144,9 +144,19 @@ def check_options(cls: type[Estimator], options: Mapping[str, Any]) -> None:
             )
 
 
+@functools.lru_cache(maxsize=64)
+def _needs_in_order(estimator: Estimator) -> list[tuple[str, ...]]:
+    """Kept: naming the terms anew is a third of a tiny call."""
+    return sorted(estimator.needs, key=lambda names: (len(names), names))
+
+
 def check_needs(estimator: Estimator, columns: Mapping[str, Any]) -> None:
     """Refuse an estimator whose columns are not given."""
-    for names in sorted(estimator.needs, key=lambda names: (len(names), names)):
+    try:
+        alternatives = _needs_in_order(estimator)
+    except TypeError:  # an option that has no hash
+        alternatives = _needs_in_order.__wrapped__(estimator)
+    for names in alternatives:
         if all(columns.get(name) is None for name in names):
             is_one = len(names) == 1
             raise ValueError(
