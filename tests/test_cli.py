@@ -193,13 +193,13 @@ def test_output_that_goes_nowhere_is_said_in_a_line(
     if redirection == ">/dev/full" and not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     shell = f'"{sys.executable}" -m graphgpo {command} {redirection}'
-    ended = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    ended = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (1, f"graphgpo {command}: {told}\n")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     shell = f'"{sys.executable}" -m graphgpo demo | true'
-    ended = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    ended = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
