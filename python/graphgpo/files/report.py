@@ -31,13 +31,13 @@ class Tally:
         self._packed: list[np.ndarray[Any, np.dtype[np.void]]] = []
         self._num_packed = 0
         self._new: list[tuple[int, int, int]] = []
-        self._last_group = ("", _digest(""))
+        self._last_group = ("", digest(""))
 
     def add(self, group_id: str, trajectory_id: str, verdict: int) -> None:
         """Count a rollout, once."""
         if group_id != self._last_group[0]:  # rollouts of a group come together, mostly
-            self._last_group = (group_id, _digest(group_id))
-        rollout = _digest(f"{group_id}\0{trajectory_id}")
+            self._last_group = (group_id, digest(group_id))
+        rollout = digest(f"{group_id}\0{trajectory_id}")
         self._new.append((rollout, self._last_group[1], verdict))
         if len(self._new) >= _PACK_EVERY:
             self._pack(np.array(self._new, _TALLY))
@@ -69,7 +69,8 @@ class Tally:
         self._packed, self._num_packed = [], 0
 
 
-def _digest(text: str) -> int:
+def digest(text: str) -> int:
+    """64 bits of a text, equal in every process and on every machine."""
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
 
@@ -92,6 +93,9 @@ class Report:
 
     counts: Counter[str] = field(default_factory=Counter)
     """What else a format counts, such as side branches."""
+
+    lacks_next_states: bool = False
+    """Whether a file had no next states, so that they are those of the following steps."""
 
     warnings: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally, repr=False)
@@ -177,6 +181,7 @@ class Report:
         self.num_rows += other.num_rows
         self.left_out.update(other.left_out)
         self.counts.update(other.counts)
+        self.lacks_next_states |= other.lacks_next_states
         for sentence in other.warnings:
             self.warn(sentence)
         self.tally.update(other.tally)

@@ -88,7 +88,7 @@ def write_rows(
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
         raise ValueError(f"path ends in {suffix!r}, expected one of {listed(_WRITERS)}")
-    if metadata is not None and suffix not in (".parquet", ".arrow"):
+    if metadata is not None and suffix not in WITH_METADATA:
         raise ValueError(f"{suffix} files have no room for metadata; write .parquet or .arrow")
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{os.fspath(path)} is there already; overwrite=True replaces it")
@@ -107,8 +107,13 @@ def write_rows(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The metadata that `write_rows` kept in a Parquet file; None: it has none."""
-    packed = (pq.read_schema(path).metadata or {}).get(_METADATA_KEY)
+    """The metadata that `write_rows` kept in a Parquet or Arrow file; None: it has none."""
+    if Path(path).suffix == ".arrow":
+        with pa.ipc.open_file(os.fspath(path)) as reader:
+            schema = reader.schema
+    else:
+        schema = pq.read_schema(path)
+    packed = (schema.metadata or {}).get(_METADATA_KEY)
     return None if packed is None else dict(json.loads(packed))
 
 
@@ -220,4 +225,6 @@ def _jsonl(path: Path, schema: pa.Schema) -> Iterator[Any]:
         yield write
 
 
+WITH_METADATA = (".parquet", ".arrow")
 _WRITERS = {".parquet": _parquet, ".arrow": _arrow, ".csv": _csv, ".jsonl": _jsonl}
+SUFFIXES = tuple(_WRITERS)
