@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.ipc
 from numpy.typing import NDArray
 
-from graphgpo.files.report import digest
 from graphgpo.files.rows import ROW_SCHEMA
+from graphgpo.keys import state_keys
 
 MOST_PARTITIONS = 4096
 """Each takes a file a worker writes; numbers are kept in 16 bits."""
@@ -26,15 +26,10 @@ def partition_numbers(group_ids: Any, count: int) -> NDArray[np.uint16]:
     """The partition of each row: the same for all rows of a group, in every process.
 
     >>> partition_numbers(pa.chunked_array([["a", "b", "a"]]), 7).tolist()
-    [4, 0, 4]
+    [2, 4, 2]
     """
-    encoded = group_ids.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    numbers = np.array([digest(group) % count for group in encoded.dictionary.to_pylist()])
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    of_rows: NDArray[np.uint16] = numbers.astype(np.uint16)[codes]
-    return of_rows
+    keys = state_keys(group_ids).astype(np.uint64)
+    return (keys % np.uint64(count)).astype(np.uint16)
 
 
 class Spill:
