@@ -24,7 +24,7 @@ from graphgpo.reference.rollouts import Rollouts, read_rollouts
 from graphgpo.reference.states import canonical
 from graphgpo.result import StepAdvantages
 
-__all__ = ["Rollouts", "canonical", "compute_advantages"]
+__all__ = ["Rollouts", "canonical", "compute_advantages", "credit", "read"]
 
 
 def compute_advantages(
@@ -49,10 +49,15 @@ def compute_advantages(
     given = {"states": states, "next_states": next_states, **columns_and_options}
     columns = {name: given.pop(name, None) for name in COLUMNS}
     chosen = estimators.make(estimator, given)
+    return credit(chosen, read(columns))
+
+
+def read(columns: dict[str, Any]) -> Rollouts:
+    """The rollouts of a batch, their states merged and measured, for any number of estimators."""
     rollouts = read_rollouts(columns)
     merge_states(rollouts)
     measure_distances(rollouts)
-    return credit(chosen, rollouts)
+    return rollouts
 
 
 def credit(estimator: Estimator, rollouts: Rollouts) -> StepAdvantages:
