@@ -110,7 +110,7 @@ def test_the_metrics(compute: Compute) -> None:
             "ends_at_a_start": 0,
             "masked_inside": 0,
             "rollouts_without_verdict": 0,
-            "revisited_positions": 1,  # hall first and third, kitchen second and fourth, mug third and fifth
+            "revisited_positions": 1,  # hall, kitchen and mug, of those seen twice
             "lone_state_share": 2 / 5,  # bedroom, fridge open
             "ambiguous_actions": 0,  # no actions given
             "merge_conflicts": 0,
