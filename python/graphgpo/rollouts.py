@@ -110,24 +110,7 @@ class Rollouts:
         from graphgpo.files import read_rows
 
         table = read_rows(paths, **reading).table()
-        given = {
-            "states": "state",
-            "next_states": "next_state",
-            "group_ids": "group_id",
-            "trajectory_ids": "trajectory_id",
-            "step_ids": "step_id",
-            "actions": "action",
-            "success": "success",
-            "episode_returns": "outcome",
-            "rewards": "reward",
-        }
-        columns = {
-            name: table[source]
-            for name, source in given.items()
-            if name in ("states", "group_ids", "trajectory_ids", "success", "next_states")
-            or table[source].null_count == 0
-        }
-        return cls(**columns, num_threads=num_threads)
+        return cls(**columns_of_rows(table), num_threads=num_threads)
 
     @property
     def columns(self) -> Mapping[str, Any]:
@@ -200,6 +183,27 @@ class Rollouts:
         # A message may quote states, and numbers do not know theirs: once more with keys. Not
         # inside `except`, where the first message would be shown too.
         return function(columns=read_batch(self._plain, None), **arguments)
+
+
+def columns_of_rows(table: Any) -> dict[str, Any]:
+    """Arguments of `Rollouts` for a table of `graphgpo.files.ROW_SCHEMA`."""
+    given = {
+        "states": "state",
+        "next_states": "next_state",
+        "group_ids": "group_id",
+        "trajectory_ids": "trajectory_id",
+        "step_ids": "step_id",
+        "actions": "action",
+        "success": "success",
+        "episode_returns": "outcome",
+        "rewards": "reward",
+    }
+    return {
+        name: table[source]
+        for name, source in given.items()
+        if name in ("states", "group_ids", "trajectory_ids", "success", "next_states")
+        or table[source].null_count == 0
+    }
 
 
 class _GraphAlone(Estimator):
