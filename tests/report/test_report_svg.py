@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -160,3 +162,11 @@ def test_a_state_may_be_an_array() -> None:
         np.arange(6).reshape(3, 2), group_ids=[0] * 3, trajectory_ids=[0] * 3, success=[True] * 3
     )
     assert draw(rollouts.graph(), rollouts.advantages("grpo")).count("data-node") == 4
+
+
+def test_the_figures_of_the_documents_are_what_the_product_draws() -> None:
+    images = Path(__file__).resolve().parents[2] / "docs" / "images"
+    namespace = runpy.run_path(str(images / "make_report_svg.py"))
+    for environment in namespace["FIGURES"]:
+        drawn = (images / f"report_{environment}.svg").read_text(encoding="utf-8")
+        assert drawn == namespace["figure"](environment)

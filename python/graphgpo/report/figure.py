@@ -8,10 +8,10 @@ import numpy as np
 
 from graphgpo.graph import StateGraph
 from graphgpo.report import style
-from graphgpo.report.labels import are_telling, as_text, names
+from graphgpo.report.labels import are_telling, as_text, names, shortened
 from graphgpo.report.layout import place
 from graphgpo.report.svg import graph_svg
-from graphgpo.report.traffic import Traffic, most_visited, traffic_of
+from graphgpo.report.traffic import Kind, Traffic, most_visited, traffic_of
 
 MOST_STATES = 500
 """Of a picture; of larger graphs it shows the most visited."""
@@ -80,8 +80,7 @@ def draw(
                 f"{needed} rows or more"
             )
         credit = traffic.mean_per_edge(per_row)
-    texts = [as_text(state) for state in traffic.states]
-    short = names(texts) if labels is None else [labels(state) for state in traffic.states]
+    short = node_names(traffic, labels)
     colours = style.DARK if theme == "dark" else style.LIGHT
     return graph_svg(
         traffic,
@@ -91,6 +90,24 @@ def draw(
         title=title_of(traffic),
         style=style.resolved(style.graph_rules(), colours),
     )
+
+
+def node_names(traffic: Traffic, label: Any = None, most: int = 18) -> list[str]:
+    """A short name for every node; `label` makes one of a state."""
+    short = [_NAMES.get(kind, "") for kind in traffic.kinds]
+    own = [i for i, kind in enumerate(traffic.kinds) if kind is Kind.STATE]
+    states = [traffic.states[i] for i in own]
+    found = (
+        names([as_text(state) for state in states], most)
+        if label is None
+        else [shortened(label(state), most) for state in states]
+    )
+    for i, name in zip(own, found, strict=True):
+        short[i] = name or "(empty)"
+    return short
+
+
+_NAMES = {Kind.GOAL: "goal", Kind.LEAF: "end"}
 
 
 def title_of(traffic: Traffic) -> str:

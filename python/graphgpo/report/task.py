@@ -10,8 +10,8 @@ import numpy as np
 
 from graphgpo.graph import value_at
 from graphgpo.report.batch import Batch, outcome, task_name, trajectories
-from graphgpo.report.figure import MOST_STATES, title_of
-from graphgpo.report.labels import MOST_TEXT, are_telling, as_text, names, shortened
+from graphgpo.report.figure import MOST_STATES, node_names, title_of
+from graphgpo.report.labels import MOST_TEXT, are_telling, as_text, shortened
 from graphgpo.report.layout import place
 from graphgpo.report.svg import graph_svg
 from graphgpo.report.traffic import Ints, Kind, Traffic, most_visited, traffic_at
@@ -76,7 +76,8 @@ def task_of(batch: Batch, position: int, reader: Reader, label: Any = None) -> T
         notes.append("Too many steps to explain each: the peers of a step are left out.")
 
     position_of = dict(zip(traffic.nodes.tolist(), range(len(traffic.nodes)), strict=True))
-    state_names, texts = _texts(traffic, label)
+    state_names = node_names(traffic, label, 40)
+    texts = [as_text(state) for state in traffic.states]
     drawn_names = [state_names[position_of[node]] for node in drawn.nodes.tolist()]
     layout = place(drawn, names=are_telling(drawn_names))
     credit = {
@@ -139,22 +140,6 @@ def _chosen(batch: Batch, by_rollout: dict[Any, Ints]) -> list[Any]:
     counts = [int(batch.disagrees[by_rollout[key]].sum()) for key in keys]
     best = sorted(range(len(keys)), key=lambda i: (-counts[i], i))[:MOST_ROLLOUTS]
     return [keys[i] for i in sorted(best)]
-
-
-def _texts(traffic: Traffic, label: Any) -> tuple[list[str], list[str]]:
-    """Of every node a name and its text, both empty of what Python would call it."""
-    texts = [as_text(state) for state in traffic.states]
-    own = [i for i, kind in enumerate(traffic.kinds) if kind is Kind.STATE]
-    found = (
-        names([texts[i] for i in own], 40)
-        if label is None
-        else [shortened(label(traffic.states[i]), 40) for i in own]
-    )
-    named = {Kind.GOAL: "goal", Kind.LEAF: "end", Kind.STATE: ""}
-    short = [named[kind] for kind in traffic.kinds]
-    for i, name in zip(own, found, strict=True):
-        short[i] = name or "(empty)"
-    return short, texts
 
 
 def _nodes(traffic: Traffic, short: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
