@@ -15,7 +15,8 @@ from graphgpo import _core, estimators
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
-from graphgpo.result import StepAdvantages
+from graphgpo.problems.warning import warn_of_lost_credit
+from graphgpo.result import Asked, StepAdvantages
 from graphgpo.states.merging import Merging, merged, with_history
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Rollouts:
             }
         )
         self._merged = merged(self._plain, self._merging)
+        self._coarse = self._merged.columns
         self._read = self._read_batch(self._num_threads)
         if self._merging.node_history > 1:
             columns = with_history(
@@ -188,6 +190,11 @@ class Rollouts:
         return self._merged.columns
 
     @property
+    def coarse_columns(self) -> Mapping[str, Any]:
+        """The same before histories take the place of states."""
+        return self._coarse
+
+    @property
     def merging(self) -> Merging:
         """What counts as one state."""
         return self._merging
@@ -247,7 +254,13 @@ class Rollouts:
         answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
         for answer in answers:
             answer["metrics"].update(self._merged.metrics)
-        return [StepAdvantages(**answer) for answer in answers]
+        results = [
+            StepAdvantages(**answer, asked=Asked(self, estimator))
+            for answer, estimator in zip(answers, chosen, strict=True)
+        ]
+        for result, estimator in zip(results, chosen, strict=True):
+            warn_of_lost_credit(result.metrics, estimator, self)
+        return results
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:
         """A function of the core on these columns."""

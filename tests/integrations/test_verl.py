@@ -33,6 +33,7 @@ from graphgpo.demo import load_rollouts
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as integration
 from graphgpo.integrations.verl import RecordedRows, StepRecorder, compute_token_advantages
+from graphgpo.problems import problems_of
 
 needs_verl = pytest.mark.skipif(
     importlib.util.find_spec("verl") is None, reason="verl is not installed: pip install verl"
@@ -325,9 +326,9 @@ def test_a_reward_free_failure_is_not_called_a_mistake() -> None:
     lost = graphgpo.compute_advantages(
         ["hall", "hall"], group_ids=[0, 0], trajectory_ids=[0, 1], success=[False, False]
     )
-    problems = _wiring.wiring_problems(lost.metrics, integration.ADVICE, GraphGPO())
-    assert list(problems) == ["no success"]
-    assert "If the policy does solve tasks" in problems["no success"]
+    problems = problems_of(lost.metrics, GraphGPO(), advice=integration.ADVICE)
+    assert problems.names == ["no success"]
+    assert "If the policy does solve tasks" in problems[0].words
 
 
 def test_an_estimator_of_whole_rollouts_may_leave_steps_alone(

@@ -3,7 +3,8 @@
 An agent loop records the states it passes with a `StepRecorder` and puts them into the
 `extra_fields` of its output. When advantages are due they are merged into one graph per prompt,
 and every token of a step gets the step's advantage. `algorithm.graphgpo` holds the name of any
-estimator of the family under "estimator", GraphGPO if it has none, and its options.
+estimator of the family under "estimator", GraphGPO if it has none, and its options, with
+`normalise`, `similar` and `node_history` beside them.
 `docs/integrations/verl.md` has a block to copy, `examples/verl_textworld` a complete recipe.
 
 verl loads `graphgpo.integrations.verl_plugin` in each of its processes, which calls `register`.
@@ -37,7 +38,13 @@ from graphgpo.integrations._recording import (
     on_tokens,
     recorded_steps,
 )
-from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
+from graphgpo.integrations._wiring import (
+    Advice,
+    check_version,
+    merging_apart,
+    say_problems,
+    told_elsewhere,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -100,11 +107,13 @@ def compute_token_advantages(
     token_level_rewards: torch.Tensor,
     response_mask: torch.Tensor,
     estimator: Any = "graphgpo",
+    **merging: Any,
 ) -> torch.Tensor:
     """Advantage of every response token, (B, T) float32, 0 where `response_mask` is.
 
     A rollout's outcome is the summed reward of the row with its last step. Rows that record the
-    same steps of the same rollout are copies and count once.
+    same steps of the same rollout are copies and count once. `merging`: normalise, similar and
+    node_history, as `graphgpo.Rollouts` takes them.
 
     Raises
     ------
@@ -128,33 +137,33 @@ def compute_token_advantages(
         last = (max(fields["step_ids"], default=-1), outcomes[row])
         last_steps[ids[row]] = max(last, last_steps.get(ids[row], last), key=lambda step: step[0])
 
-    result = graphgpo.compute_advantages(
-        steps.states,
-        steps.next_states,
-        group_ids=[ids[row][0] for row in step_rows],
-        trajectory_ids=[ids[row][1] for row in step_rows],
-        step_ids=steps.step_ids,
-        success=steps.success,
-        episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
-        action_valid=steps.action_valid,
-        actions=steps.actions,
-        peer_keys=steps.peer_keys,
-        rewards=steps.rewards,
-        estimator=estimator,
-    )
+    with told_elsewhere():
+        result = graphgpo.compute_advantages(
+            steps.states,
+            steps.next_states,
+            group_ids=[ids[row][0] for row in step_rows],
+            trajectory_ids=[ids[row][1] for row in step_rows],
+            step_ids=steps.step_ids,
+            success=steps.success,
+            episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
+            action_valid=steps.action_valid,
+            actions=steps.actions,
+            peer_keys=steps.peer_keys,
+            rewards=steps.rewards,
+            estimator=estimator,
+            **merging,
+        )
     is_real = response_mask.new_zeros(num_rows)
     is_real[list(recorded)] = 1
     without_step = num_tokens_without_step(steps, response_mask * is_real[:, None])
     rows.metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
-    num_rewarded = sum(outcome > 0 for _, outcome in last_steps.values())
-    say_once(
-        wiring_problems(
-            rows.metrics,
-            ADVICE,
-            estimator,
-            num_rewarded=num_rewarded,
-            knows_action_valid=steps.knows_action_valid,
-        )
+    say_problems(
+        result,
+        rows.metrics,
+        ADVICE,
+        estimator,
+        num_rewarded=sum(outcome > 0 for _, outcome in last_steps.values()),
+        knows_action_valid=steps.knows_action_valid,
     )
     return on_tokens(result, steps, response_mask)
 
@@ -204,16 +213,21 @@ def graphgpo_advantage(
             f"Use trainer.v1.trainer_mode={TRAINER_MODE}, or the legacy trainer "
             "(trainer.use_v1=False); other trainers need graphgpo.integrations.verl.GraphGPOMixin"
         )
+    estimator, merging = _options(config)
     advantages = compute_token_advantages(
-        rows, token_level_rewards, response_mask, _options(config)
+        rows, token_level_rewards, response_mask, estimator, **merging
     )
     return advantages, advantages
 
 
-def _options(algorithm: Any) -> Estimator:
-    """`algorithm.graphgpo` of a Hydra node, a dict or a dataclass; without it the defaults."""
-    options = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
-    return estimators.make({} if options is None else options)
+def _options(algorithm: Any) -> tuple[Estimator, dict[str, Any]]:
+    """`algorithm.graphgpo` of a Hydra node, a dict or a dataclass; without it the defaults.
+
+    The estimator, and what counts as one state.
+    """
+    given = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
+    options, merging = merging_apart({} if given is None else given)
+    return estimators.make(options), merging
 
 
 class GraphGPOMixin:
