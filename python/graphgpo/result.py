@@ -78,7 +78,7 @@ class StepAdvantages:
         ...     trajectory_ids=[i // 6 for i in range(48)],
         ...     success=[i // 6 % 2 == 0 for i in range(48)],
         ... )
-        >>> result.problems()[0].remedy
+        >>> result.problems().named("noise").remedy
         "normalise={'timestamps': True}"
         """
         from graphgpo.problems import problems_of

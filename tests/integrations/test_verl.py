@@ -298,6 +298,23 @@ def test_states_that_are_all_the_same_are_reported(
     assert "all steps of a prompt start in the same state" in caplog.text
 
 
+def test_what_counts_as_one_state_stands_beside_the_estimator() -> None:
+    noisy = Recorded()
+    for number, recorder in enumerate(noisy.recorders):
+        recorder._states = [f"{number}.{s} {x}" for s, x in enumerate(recorder._states)]
+        recorder._states = [f"turn {text}" for text in recorder._states]
+    tensors, (columns, _) = noisy.batch()
+    rows = RecordedRows(columns["graphgpo"].tolist(), columns["uid"].tolist())
+    arguments = rows, tensors["token_level_rewards"], tensors["response_mask"]
+    compute_token_advantages(*arguments)
+    assert rows.metrics["graphgpo/singleton_share"] == 1
+    merging = {"normalise": {"ignore": [r"turn \d+\.\d+ "]}, "node_history": 2}
+    _, asked = integration._options({"graphgpo": {"omega": 0.5, **merging}})
+    assert asked == merging
+    compute_token_advantages(*arguments, **asked)
+    assert rows.metrics["graphgpo/singleton_share"] < 0.5
+
+
 def test_groups_of_one_rollout_are_reported(
     recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
