@@ -115,6 +115,7 @@ def test_nothing_is_said_of_states_that_are_right(name: str) -> None:
         ("rooms", {"normalise": {"numbers": True, "urls": True}}, "normalise={'urls': True}"),
         ("rooms", {"normalise": {"ignore": [r"room \d"]}}, "normalise=True"),
         ("trains", {"similar": 0.9}, "similar=None"),
+        ("trains", {"similar": 0.9, "normalise": {"ignore": [r"Platform \d"]}}, "similar=None"),
         ("board game", {"similar": 0.9}, "similar=None"),
     ],
 )

@@ -180,7 +180,7 @@ def _blame(rollouts: Rollouts, differing: list[Pair]) -> tuple[str, str, dict[st
     """What makes them one: its words, and what to write instead."""
     merging, normaliser = rollouts.merging, rollouts.merging.normaliser
     similar = f"similar={merging.similar}", "similar=None", {"similar": None}
-    if normaliser is None:
+    if normaliser is None or (merging.similar is not None and _differ_still(normaliser, differing)):
         return similar
     switches = [
         *(Switch("ignore", expression_of(one), 1) for one in normaliser.ignore),
@@ -207,6 +207,19 @@ def _blame(rollouts: Rollouts, differing: list[Pair]) -> tuple[str, str, dict[st
     switch = different_switches(_without_switch(normaliser, guilty))
     remedy = f"normalise={written(switch)}" if switch else "normalise=True"
     return guilty.words, remedy, {"normalise": switch or True}
+
+
+def _differ_still(normaliser: Normaliser, differing: list[Pair]) -> bool:
+    """Whether most of those that part, or of all if none does, differ without their noise too."""
+    pairs = [pair for pair in differing if pair[2]] or differing
+    texts = list(
+        {step.state for a, b, _ in pairs for step in (a, b) if isinstance(step.state, str)}
+    )
+    clean = dict(zip(texts, normaliser.texts(texts), strict=True))
+    num_differing = sum(
+        clean.get(a.state, a.state) != clean.get(b.state, b.state) for a, b, _ in pairs
+    )
+    return 2 * num_differing >= len(pairs)
 
 
 def _values(state: Any, switches: Sequence[Switch]) -> list[tuple[str, ...]]:
