@@ -11,7 +11,7 @@ import pytest
 import graphgpo
 from batches import Columns, num_rows, random_walks
 from graphgpo import estimators
-from graphgpo.integrations._wiring import Advice, wiring_problems
+from graphgpo.problems import Advice, problems_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "limits.md"
 
@@ -124,7 +124,8 @@ ADVICE = Advice(
 def told(columns: Columns, estimator: str = "graphgpo", **options: Any) -> dict[str, str]:
     chosen = estimators.make(estimator, options)
     result = graphgpo.compute_advantages(**columns, estimator=chosen)
-    return wiring_problems(result.metrics, ADVICE, chosen)
+    problems = problems_of(result.metrics, chosen, advice=ADVICE)
+    return {problem.name: problem.words for problem in problems}
 
 
 NEVER_WON: Columns = {

@@ -6,6 +6,7 @@ import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from graphgpo import _core, estimators
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
-from graphgpo.result import StepAdvantages
+from graphgpo.problems.problem import counted
+from graphgpo.problems.warning import warn_of_lost_credit
+from graphgpo.result import Asked, StepAdvantages
 from graphgpo.states.merging import Merging, merged, with_history
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class Rollouts:
     ...     success=[False, True, False],
     ... )
     >>> rollouts
-    Rollouts(3 steps; next_states, success)
+    Rollouts(3 steps, 2 rollouts, 1 group, merge_ratio 0.33; next_states, success)
     >>> rollouts.advantages("graphgpo", omega=0.5).step_advantages.round(2).tolist()
     [0.7099999785423279, 0.0, -0.7099999785423279]
     >>> {name: len(credit) for name, credit in rollouts.compare(["grpo", "gigpo"]).items()}
@@ -108,6 +111,7 @@ class Rollouts:
             }
         )
         self._merged = merged(self._plain, self._merging)
+        self._coarse = self._merged.columns
         self._read = self._read_batch(self._num_threads)
         if self._merging.node_history > 1:
             columns = with_history(
@@ -171,6 +175,11 @@ class Rollouts:
         return self._merged.columns
 
     @property
+    def coarse_columns(self) -> Mapping[str, Any]:
+        """The same before histories take the place of states."""
+        return self._coarse
+
+    @property
     def merging(self) -> Merging:
         """What counts as one state."""
         return self._merging
@@ -179,10 +188,32 @@ class Rollouts:
         return len(self._read["states"])
 
     def __repr__(self) -> str:
-        optional = [
-            name for name in self._plain if name not in ("states", "group_ids", "trajectory_ids")
-        ]
-        return f"Rollouts({len(self)} steps; {', '.join(optional) or 'no further columns'})"
+        return f"Rollouts({self._in_short()})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>Rollouts</code> {escape(self._in_short())}"
+
+    def _in_short(self) -> str:
+        try:
+            m = self._credit([_GraphAlone()], None)[0].metrics
+        except (TypeError, ValueError) as problem:
+            sizes = f"{counted(len(self), 'row')}, which no estimator takes: {problem}"
+        else:
+            sizes = (
+                f"{counted(m['graphgpo/num_steps'], 'step')}, "
+                f"{counted(m['graphgpo/num_trajectories'], 'rollout')}, "
+                f"{counted(m['graphgpo/num_groups'], 'group')}, "
+                f"merge_ratio {m['graphgpo/merge_ratio']:.2f}"
+            )
+        required = ("states", "group_ids", "trajectory_ids")
+        further = [name for name in self._plain if name not in required]
+        merging = {
+            "normalise": self._merging.normaliser is not None,
+            f"similar={self._merging.similar}": self._merging.similar is not None,
+            f"node_history={self._merging.node_history}": self._merging.node_history > 1,
+        }
+        further += [name for name, is_on in merging.items() if is_on]
+        return f"{sizes}; {', '.join(further) or 'no further columns'}"
 
     def advantages(
         self, estimator: Any = "graphgpo", *, num_threads: int | None = None, **options: Any
@@ -230,7 +261,13 @@ class Rollouts:
         answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
         for answer in answers:
             answer["metrics"].update(self._merged.metrics)
-        return [StepAdvantages(**answer) for answer in answers]
+        results = [
+            StepAdvantages(**answer, asked=Asked(self, estimator))
+            for answer, estimator in zip(answers, chosen, strict=True)
+        ]
+        for result, estimator in zip(results, chosen, strict=True):
+            warn_of_lost_credit(result.metrics, estimator, self)
+        return results
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:
         """A function of the core on these columns."""
