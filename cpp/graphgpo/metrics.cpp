@@ -217,6 +217,9 @@ void CreditTally::append(const CreditTally& other) {
     zero_steps += other.zero_steps;
     largest_credit = std::max(largest_credit, other.largest_credit);
     advantages.append(other.advantages);
+    if (!other.spread) return;
+    if (!spread) spread.emplace();
+    spread->append(*other.spread);
 }
 
 GraphTally tally_graph(Group& group, const GraphColumns& steps) {
@@ -255,7 +258,7 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
     const auto number = [](std::int64_t count) { return static_cast<double>(count); };
     const Moments& advantages = credit.advantages;
     constexpr double rounding = 1e-6;  // a credit no larger is none
-    return {{
+    Metrics metrics({{
         {"graphgpo/num_groups", number(graph.groups)},
         {"graphgpo/num_trajectories", number(graph.trajectories)},
         {"graphgpo/num_steps", number(graph.steps)},
@@ -291,7 +294,9 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
         {"graphgpo/duplicate_rows", number(graph.copies)},
         {"graphgpo/broken_links", number(graph.broken_links)},
         {"graphgpo/inert", graph.steps > 0 && credit.largest_credit <= rounding ? 1.0 : 0.0},
-    }};
+    }});
+    if (credit.spread) add_spread(*credit.spread, graph.steps, metrics);
+    return metrics;
 }
 
 }  // namespace graphgpo

@@ -82,6 +82,13 @@ def wiring_problems(
             f"invalid_action_penalty is {penalty:g}, but no step says whether its action was "
             f"valid, so none is penalised. {advice.mark_invalid}"
         )
+    noise = metrics.get("graphgpo/successor_noise", 0.0)
+    if noise > 0.5 and not estimator.options().get("spread_actions", True):
+        problems["spread of noise"] = (
+            f"in groups without success {noise:.0%} of the entropy of where steps lead is not "
+            "explained by their actions, so spread_weight credits steps that do nothing for noise "
+            "in the observation (a clock?). Take it out of the states, or pass spread_actions=True"
+        )
     if num_hidden := metrics["graphgpo/masked_inside"]:
         problems["masked inside"] = (
             f"{num_hidden:.0f} masked rows lie between unmasked rows of a trajectory. Without "
