@@ -55,7 +55,7 @@ def edge(ends: tuple[str, str], of_steps: list[float]) -> str:
     return (
         f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{1 + 1.5 * times}"/>'
         f'<text x="{x}" y="{y}" fill="{colour}"><tspan font-weight="bold">{shown}</tspan>'
-        f" · {times}×</text>"
+        f" · {times}\u00d7</text>"
     )
 
 

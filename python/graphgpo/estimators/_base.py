@@ -172,7 +172,7 @@ def _hint(cls: type[Estimator], name: object) -> str:
 
     if name == "gamma" and "omega" in option_names(cls):
         return "it has no discount (the official recipe's `algorithm.gamma` is `omega` here)"
-    if str(name).startswith("spread_"):
+    if name in ("spread_weight", "spread_actions", "spread_scale"):
         return (
             "spread credit stands beside a step term; policies trained on outcomes alone do not "
             "collapse, and gain nothing from it"
