@@ -72,7 +72,7 @@ def test_the_summary_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--estimators", "grop"], "grop"),
         (
             ["--estimators", "hgpo:history"],
-            "--estimators 'hgpo:history': 'history' is not OPTION=VALUE",
+            "'hgpo:history': 'history' is not OPTION=VALUE",
         ),
         (["--top", "0"], "0 is not a number >= 1"),
         (["--columns", "states"], "--columns 'states' is not NAME=VALUE"),

@@ -26,6 +26,7 @@ import graphgpo
 from graphgpo import estimators
 from graphgpo.blocks import Given, Mean, MeanStd, SameState, Task, Term
 from graphgpo.estimators import Estimator
+from graphgpo.integrations._record import step_record
 from graphgpo.integrations._wiring import Advice, say_once, wiring_problems
 from graphgpo.torch import to_tokens
 
@@ -215,7 +216,14 @@ def compute_graphgpo_outcome_advantage(
     return tokens, tokens
 
 
-def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) -> dict[str, float]:
+def compute_advantages(
+    batch: Any,
+    estimator: Any = "graphgpo",
+    *,
+    record: str | None = None,
+    training_step: int | None = None,
+    **options: Any,
+) -> dict[str, float]:
     """All of it in one call: fills `advantages` and `returns` of a batch, returns the metrics.
 
     Takes the place of graph construction, returns and advantages in the trainer. The numbers are
@@ -233,6 +241,10 @@ def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) 
         steps by the estimators that use them. `batch` needs `response_mask`.
     estimator, options
         As for `graphgpo.compute_advantages`.
+    record, training_step
+        A folder, in which every training step leaves a Parquet file of its steps and their credit
+        (with the extra `graphgpo[files]`); which step this is. None: the batch's
+        `meta_info["global_steps"]`, else the one after the last.
     """
     estimator = estimators.make(estimator, options)
     _check_active(batch)
@@ -244,6 +256,7 @@ def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) 
     if step_ids is None:
         _check_last_steps(is_goal, won, list(zip(*trajectories, strict=True)))
         step_ids = _order_with_goal_last(is_goal)
+    episode_returns = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64)
     result = graphgpo.compute_advantages(
         states,
         next_states,
@@ -251,13 +264,30 @@ def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) 
         trajectory_ids=trajectories[1],
         step_ids=step_ids,
         success=won,
-        episode_returns=np.asarray(_column(batch, "episode_rewards"), dtype=np.float64),
+        episode_returns=episode_returns,
         action_valid=batch.non_tensor_batch.get("is_action_valid"),
         rewards=batch.non_tensor_batch.get("rewards"),
         actions=batch.non_tensor_batch.get("actions"),
         peer_keys=batch.non_tensor_batch.get("peer_keys"),
         estimator=estimator,
     )
+    if record is not None:
+        if training_step is None:
+            training_step = getattr(batch, "meta_info", {}).get("global_steps")
+        step_record(record).write(
+            training_step,
+            result,
+            estimator,
+            group_ids=trajectories[0],
+            trajectory_ids=trajectories[1],
+            step_ids=np.asarray(step_ids, dtype=np.int64).tolist(),
+            states=states,
+            next_states=next_states,
+            actions=batch.non_tensor_batch.get("actions"),
+            success=won,
+            outcomes=episode_returns,
+            rewards=batch.non_tensor_batch.get("rewards"),
+        )
     _say_problems(batch, result.metrics, _ADVICE, estimator)
     tokens = to_tokens(result, batch.batch["response_mask"])
     batch.batch["advantages"] = tokens

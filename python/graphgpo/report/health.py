@@ -53,7 +53,7 @@ def health_of(batch: Batch) -> Health | None:
         rows = np.sort(batch.graph.edge_rows[of_row == step])
         columns: dict[str, Any] = {
             name: taken(column, rows)
-            for name, column in batch.rollouts.columns.items()
+            for name, column in batch.rollouts.merged_columns.items()
             if name != "mask"  # masked rows are no steps
         }
         results = Rollouts(**columns).compare(list(batch.estimators.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from graphgpo.report.batch import Batch
 
@@ -18,19 +19,29 @@ class Problem:
 
 
 def problems_of(batch: Batch) -> list[Problem]:
-    """Problems of states, of outcomes and of links, worst first."""
-    return [*_of_metrics(batch), *_of_states(batch)]
+    """Problems of estimators, then those that the first result finds in outcomes and states."""
+    silent = [
+        title for title, result in batch.results.items() if result.metrics["graphgpo/inert"] == 1
+    ]
+    found = [Problem(f"{_listed(silent)} gives no step any credit.")] if silent else []
+    if hasattr(batch.first, "problems"):
+        return found + [_told(problem) for problem in batch.first.problems()]
+    return found + _of_metrics(batch) + _of_states(batch)
+
+
+def _told(problem: Any) -> Problem:
+    near = problem.nearest or ()
+    return Problem(
+        f"{problem.name}: {problem.words}",
+        f"Write {problem.remedy}." if problem.remedy else "",
+        tuple(state.marked for state in near),
+    )
 
 
 def _of_metrics(batch: Batch) -> list[Problem]:
     found = []
     metrics = {k.removeprefix("graphgpo/"): v for k, v in batch.first.metrics.items()}
     num_groups = int(metrics["num_groups"])
-    silent = [
-        title for title, result in batch.results.items() if result.metrics["graphgpo/inert"] == 1
-    ]
-    if silent:
-        found.append(Problem(f"{_listed(silent)} gives no step any credit."))
     if metrics["groups_without_success"]:
         count = int(metrics["groups_without_success"])
         found.append(
