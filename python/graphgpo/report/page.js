@@ -221,7 +221,7 @@
   function stepRow(step, turn) {
     const s = task.steps;
     const from = s.distance[step], to = s.nextDistance[step];
-    return el("tr", { "data-step": step, tabindex: "-1", "aria-selected": "false" },
+    return el("tr", { "data-step": step, tabindex: "-1", "aria-current": "false" },
       el("td", { class: "right muted" }, String(turn)),
       el("td", { class: "state" }, bdi(task.nodes.name[s.source[step]])),
       el("td", { class: "action" }, bdi(line(s.action[step], 60) || "–")),
@@ -249,7 +249,7 @@
     Object.assign(state, { step, node: -1 });
     document.querySelectorAll("#steps tbody tr").forEach((row) => {
       const chosen = Number(row.dataset.step) === step;
-      row.setAttribute("aria-selected", String(chosen));
+      row.setAttribute("aria-current", String(chosen));
       row.setAttribute("tabindex", chosen ? "0" : "-1");
       if (chosen && focus) { row.focus({ preventScroll: true }); keepInside(row); }
     });
