@@ -250,10 +250,12 @@ def _about(i: int, task: Task) -> str:
     solved = (
         "none reached the goal" if task.num_solved == 0 else f"{task.num_solved} reached the goal"
     )
-    words = (
-        f"{task.num_rollouts} rollouts, {solved}; {task.num_steps:,} steps, on "
-        f"{task.num_disagreements:,} of which the estimators disagree in sign."
+    apart = (
+        f", on {task.num_disagreements:,} of which the estimators disagree in sign"
+        if task.num_disagreements
+        else ""
     )
+    words = f"{task.num_rollouts} rollouts, {solved}; {task.num_steps:,} steps{apart}."
     notes = "".join(f' <span class="note">{escaped(note)}</span>' for note in task.notes)
     hidden = "" if i == 0 else " hidden"
     return (

@@ -26,7 +26,7 @@
   const sign = (x) => (x === null || Math.abs(x) <= NONE ? "none" : x > 0 ? "plus" : "minus");
   const signed = (x) => (x === null ? "unknown" : sign(x) === "none" ? "0" : `${x > 0 ? "+" : "−"}${Math.abs(x).toFixed(2)}`);
   const short = (x) => (x === null ? "unknown" : x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential(2) : String(Number(x.toPrecision(4))));
-  const line = (text, most) => { const flat = text.replace(/\s+/g, " ").trim(); return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat; };
+  const line = (text, most) => { const flat = text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "").replace(/\s+/g, " ").trim(); return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat; };
   const say = (text) => { byId("status").textContent = text; };
 
   // --- one task -----------------------------------------------------------------------------------
