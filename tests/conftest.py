@@ -24,6 +24,12 @@ settings.register_profile("heavy", max_examples=1000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+@pytest.fixture(autouse=True)
+def _no_warning_of_lost_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many batches of the tests are wrong on purpose; tests of the warning look again."""
+    monkeypatch.setattr("graphgpo.problems.warning._has_looked", True)
+
+
 @pytest.fixture(params=["cpu", "reference"])
 def compute(request: pytest.FixtureRequest) -> Compute:
     """`compute_advantages` of every back end: what holds of one holds of all."""

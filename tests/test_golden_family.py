@@ -182,7 +182,7 @@ def test_every_golden_column_is_compared_with(golden: Golden) -> None:
 
 def test_every_estimator_with_published_code_is_compared() -> None:
     compared = {case.estimator for case in CASES if isinstance(case.estimator, str)}
-    elsewhere = {"graphgpo", "proxmo"}  # test_golden.py; below
+    elsewhere = {"graphgpo", "proxmo", "spread"}  # test_golden.py; below; test_spread.py
     read_only = {"tree_grpo"}  # its code was read; there are no outputs of it
     marked = {name for name in estimators.names() if estimators.load(name).mark == "C"}
     assert compared | elsewhere | read_only == marked
