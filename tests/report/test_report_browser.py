@@ -147,6 +147,7 @@ def test_text_that_runs_the_other_way_stays_in_its_cell(opened: Open) -> None:
     shown = opened(page(rollouts, ["grpo"]))
     for cell in ("action", "state"):
         assert shown.page.locator(f"#steps td.{cell} > bdi").count() == 1
+    assert shown.text("#steps td.action") == "1 2 3"
     assert shown.page.locator("#why pre").first.get_attribute("dir") == "auto"
 
 

@@ -15,12 +15,13 @@ from graphgpo.report import style
 from graphgpo.report.batch import Batch, credited, named, telling
 from graphgpo.report.health import charts, health_of
 from graphgpo.report.labels import shortened
-from graphgpo.report.problems import Problem, problems_of
+from graphgpo.report.problems import facts_of, problems_of
 from graphgpo.report.svg import NO_CREDIT, attribute, escaped
 from graphgpo.report.task import Task, task_of
 from graphgpo.report.why import Reader
 
 if TYPE_CHECKING:
+    from graphgpo.problems import Problem
     from graphgpo.rollouts import Rollouts
 
 ESTIMATORS = ("grpo", "gigpo", "graphgpo")
@@ -184,8 +185,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _problems(batch: Batch, notes: Sequence[str]) -> str:
     found = problems_of(batch)
-    items = [_problem(problem) for problem in found]
-    items += [f'<li class="said"><p><bdi>{escaped(note)}</bdi></p></li>' for note in notes]
+    items = [_problem(problem, whose) for problem, whose in found]
+    said = [*facts_of(batch), *notes]
+    items += [f'<li class="said"><p><bdi>{escaped(note)}</bdi></p></li>' for note in said]
     if not items:
         return ""
     listed = "\n".join(items)
@@ -195,10 +197,15 @@ def _problems(batch: Batch, notes: Sequence[str]) -> str:
     )
 
 
-def _problem(problem: Problem) -> str:
-    remedy = f'<p class="muted">{escaped(problem.remedy)}</p>' if problem.remedy else ""
-    shown = "".join(f'<pre dir="auto">{escaped(text)}</pre>' for text in problem.evidence)
-    return f"<li><p><bdi>{escaped(problem.words)}</bdi></p>{remedy}{shown}</li>"
+def _problem(problem: Problem, whose: str) -> str:
+    remedy = f'<p class="muted">Write <code>{escaped(problem.remedy)}</code>.</p>'
+    near = problem.nearest or ()
+    shown = "".join(f'<pre dir="auto">{escaped(state.marked)}</pre>' for state in near)
+    aside = f'<span class="aside">{escaped(whose)}</span>' if whose else ""
+    return (
+        f"<li><p><b>{escaped(problem.name)}</b>{aside}</p><p><bdi>{escaped(problem.words)}</bdi></p>"
+        f"{remedy if problem.remedy else ''}{shown}</li>"
+    )
 
 
 def _health(batch: Batch) -> str:
@@ -250,10 +257,12 @@ def _about(i: int, task: Task) -> str:
     solved = (
         "none reached the goal" if task.num_solved == 0 else f"{task.num_solved} reached the goal"
     )
-    words = (
-        f"{task.num_rollouts} rollouts, {solved}; {task.num_steps:,} steps, on "
-        f"{task.num_disagreements:,} of which the estimators disagree in sign."
+    apart = (
+        f", on {task.num_disagreements:,} of which the estimators disagree in sign"
+        if task.num_disagreements
+        else ""
     )
+    words = f"{task.num_rollouts} rollouts, {solved}; {task.num_steps:,} steps{apart}."
     notes = "".join(f' <span class="note">{escaped(note)}</span>' for note in task.notes)
     hidden = "" if i == 0 else " hidden"
     return (

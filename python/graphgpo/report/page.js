@@ -26,7 +26,7 @@
   const sign = (x) => (x === null || Math.abs(x) <= NONE ? "none" : x > 0 ? "plus" : "minus");
   const signed = (x) => (x === null ? "unknown" : sign(x) === "none" ? "0" : `${x > 0 ? "+" : "−"}${Math.abs(x).toFixed(2)}`);
   const short = (x) => (x === null ? "unknown" : x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential(2) : String(Number(x.toPrecision(4))));
-  const line = (text, most) => { const flat = text.replace(/\s+/g, " ").trim(); return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat; };
+  const line = (text, most) => { const flat = text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "").replace(/\s+/g, " ").trim(); return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat; };
   const say = (text) => { byId("status").textContent = text; };
 
   // --- one task -----------------------------------------------------------------------------------
@@ -221,7 +221,7 @@
   function stepRow(step, turn) {
     const s = task.steps;
     const from = s.distance[step], to = s.nextDistance[step];
-    return el("tr", { "data-step": step, tabindex: "-1", "aria-selected": "false" },
+    return el("tr", { "data-step": step, tabindex: "-1", "aria-current": "false" },
       el("td", { class: "right muted" }, String(turn)),
       el("td", { class: "state" }, bdi(task.nodes.name[s.source[step]])),
       el("td", { class: "action" }, bdi(line(s.action[step], 60) || "–")),
@@ -249,7 +249,7 @@
     Object.assign(state, { step, node: -1 });
     document.querySelectorAll("#steps tbody tr").forEach((row) => {
       const chosen = Number(row.dataset.step) === step;
-      row.setAttribute("aria-selected", String(chosen));
+      row.setAttribute("aria-current", String(chosen));
       row.setAttribute("tabindex", chosen ? "0" : "-1");
       if (chosen && focus) { row.focus({ preventScroll: true }); keepInside(row); }
     });
