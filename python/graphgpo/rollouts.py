@@ -154,27 +154,10 @@ class Rollouts:
         read.
         """
         from graphgpo.files import read_rows
+        from graphgpo.files.batch import columns_of
 
-        table = read_rows(paths, **reading).table()
-        given = {
-            "states": "state",
-            "next_states": "next_state",
-            "group_ids": "group_id",
-            "trajectory_ids": "trajectory_id",
-            "step_ids": "step_id",
-            "actions": "action",
-            "success": "success",
-            "episode_returns": "outcome",
-            "rewards": "reward",
-        }
-        columns = {
-            name: table[source]
-            for name, source in given.items()
-            if name in ("states", "group_ids", "trajectory_ids", "success", "next_states")
-            or table[source].null_count == 0
-        }
         return cls(
-            **columns,
+            **columns_of(read_rows(paths, **reading).table()),
             normalise=normalise,
             similar=similar,
             node_history=node_history,

@@ -21,6 +21,7 @@ from trl import GRPOTrainer
 from graphgpo import estimators
 from graphgpo.advantages import compute_advantages
 from graphgpo.integrations import _fields
+from graphgpo.integrations._record import step_record
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
     StepRecorder,
@@ -54,12 +55,15 @@ ADVICE = Advice(
 class GraphGPOMixin:
     """Put before a `GRPOTrainer` class: `class Mine(GraphGPOMixin, MyGRPOTrainer)`.
 
-    Takes four keywords more than that class. `estimator`: a name, a mapping of options with the
-    name under "estimator", or an `Estimator`. `normalise`, `similar` and `node_history` say what
-    counts as one state, as in `graphgpo.Rollouts`; `similar` needs one process. The rewards become
-    the outcome of a rollout, summed with TRL's `reward_weights`; every normalisation is the
-    estimator's. All ranks compute the same from the steps of all ranks, and each keeps its own
-    rows.
+    Takes five keywords more than that class. `estimator`: a name, a mapping of options with the
+    name under "estimator", or an `Estimator`. `record`: a folder, in which every training step
+    leaves a Parquet file of its steps and their credit (with the extra `graphgpo[files]`).
+    `normalise`, `similar` and `node_history` say what counts as one state, as in
+    `graphgpo.Rollouts`; `similar` needs one process.
+
+    The rewards become the outcome of a rollout, summed with TRL's `reward_weights`; every
+    normalisation is the estimator's. All ranks compute the same from the steps of all ranks, and
+    each keeps its own rows.
 
     Raises
     ------
@@ -75,12 +79,14 @@ class GraphGPOMixin:
     num_generations_eval: int
     reward_weights: torch.Tensor
     rollout_func: Callable[[list[Any], Any], dict[str, Any]] | None
+    state: Any
     _metrics: dict[str, dict[str, list[float]]]
 
     def __init__(
         self,
         *args: Any,
         estimator: Any = "graphgpo",
+        record: str | None = None,
         normalise: Any = None,
         similar: float | None = None,
         node_history: int = 1,
@@ -88,6 +94,7 @@ class GraphGPOMixin:
     ) -> None:
         check_version("trl", *TESTED_TRL)
         self.estimator = estimators.make(estimator)
+        self.record = record
         Merging.of(normalise, similar, node_history)  # refused here, not after the first rollout
         self.merging = {
             "normalise": normalise,
@@ -148,6 +155,25 @@ class GraphGPOMixin:
                 **self.merging,
             )
         output["advantages"] = on_tokens(result, steps, response_mask)
+        if self.record is not None and is_training:
+            is_unscored = np.isnan(outcomes[rollouts])  # left out by whoever reads it, too
+            step_record(self.record, _rank_of(self.accelerator, len(ranks))).write(
+                self.state.global_step,
+                result,
+                self.estimator,
+                group_ids=(rollouts // group_size).tolist(),
+                trajectory_ids=rollouts.tolist(),
+                step_ids=steps.step_ids.tolist(),
+                states=steps.states,
+                next_states=steps.next_states,
+                actions=steps.actions,
+                success=[
+                    None if unscored else won
+                    for unscored, won in zip(is_unscored, steps.success.tolist(), strict=True)
+                ],
+                outcomes=outcomes[rollouts],
+                rewards=steps.rewards,
+            )
 
         num_without_step = sum(without_step for _, without_step in ranks)
         metrics = {**result.metrics, "graphgpo/tokens_without_step": float(num_without_step)}
@@ -227,6 +253,11 @@ class _Generation:
 
     rewards: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
     """(rows of all ranks, reward functions)."""
+
+
+def _rank_of(accelerator: Any, num_ranks: int) -> int | None:
+    """None: there is one only."""
+    return int(accelerator.process_index) if num_ranks > 1 else None
 
 
 def _unchanging(state: Any) -> Any:

@@ -26,6 +26,7 @@ import graphgpo
 from graphgpo import estimators
 from graphgpo.blocks import Given, Mean, MeanStd, SameState, Task, Term
 from graphgpo.estimators import Estimator
+from graphgpo.integrations._record import step_record
 from graphgpo.integrations._wiring import Advice, say_problems, told_elsewhere
 from graphgpo.states.similar import check_threshold
 from graphgpo.torch import to_tokens
@@ -220,6 +221,8 @@ def compute_advantages(
     batch: Any,
     estimator: Any = "graphgpo",
     *,
+    record: str | None = None,
+    training_step: int | None = None,
     normalise: Any = None,
     similar: float | None = None,
     node_history: int = 1,
@@ -243,6 +246,10 @@ def compute_advantages(
     estimator, normalise, similar, node_history, options
         As for `graphgpo.compute_advantages`. `enable_similarity=True` of the recipe is
         `similar=0.95`.
+    record, training_step
+        A folder, in which every training step leaves a Parquet file of its steps and their credit
+        (with the extra `graphgpo[files]`); which step this is. None: the batch's
+        `meta_info["global_steps"]`, else the one after the last.
     """
     estimator = estimators.make(estimator, options)
     _check_active(batch)
@@ -254,6 +261,7 @@ def compute_advantages(
     if step_ids is None:
         _check_last_steps(is_goal, won, list(zip(*trajectories, strict=True)))
         step_ids = _order_with_goal_last(is_goal)
+    episode_returns = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64)
     with told_elsewhere():
         result = graphgpo.compute_advantages(
             states,
@@ -262,7 +270,7 @@ def compute_advantages(
             trajectory_ids=trajectories[1],
             step_ids=step_ids,
             success=won,
-            episode_returns=np.asarray(_column(batch, "episode_rewards"), dtype=np.float64),
+            episode_returns=episode_returns,
             action_valid=batch.non_tensor_batch.get("is_action_valid"),
             rewards=batch.non_tensor_batch.get("rewards"),
             actions=batch.non_tensor_batch.get("actions"),
@@ -271,6 +279,23 @@ def compute_advantages(
             normalise=normalise,
             similar=similar,
             node_history=node_history,
+        )
+    if record is not None:
+        if training_step is None:
+            training_step = getattr(batch, "meta_info", {}).get("global_steps")
+        step_record(record).write(
+            training_step,
+            result,
+            estimator,
+            group_ids=trajectories[0],
+            trajectory_ids=trajectories[1],
+            step_ids=np.asarray(step_ids, dtype=np.int64).tolist(),
+            states=states,
+            next_states=next_states,
+            actions=batch.non_tensor_batch.get("actions"),
+            success=won,
+            outcomes=episode_returns,
+            rewards=batch.non_tensor_batch.get("rewards"),
         )
     _say_problems(batch, result, result.metrics, _ADVICE, estimator)
     tokens = to_tokens(result, batch.batch["response_mask"])

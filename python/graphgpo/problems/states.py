@@ -219,7 +219,7 @@ def _differ_still(normaliser: Normaliser, differing: list[Pair]) -> bool:
     num_differing = sum(
         clean.get(a.state, a.state) != clean.get(b.state, b.state) for a, b, _ in pairs
     )
-    return 2 * num_differing >= len(pairs)
+    return bool(2 * num_differing >= len(pairs))
 
 
 def _values(state: Any, switches: Sequence[Switch]) -> list[tuple[str, ...]]:

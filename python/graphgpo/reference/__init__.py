@@ -25,7 +25,7 @@ from graphgpo.reference.states import canonical
 from graphgpo.result import StepAdvantages
 from graphgpo.states.merging import Merging
 
-__all__ = ["Rollouts", "canonical", "compute_advantages"]
+__all__ = ["Rollouts", "canonical", "compute_advantages", "credit", "read"]
 
 
 def compute_advantages(
@@ -51,10 +51,15 @@ def compute_advantages(
     columns = {name: given.pop(name, None) for name in COLUMNS}
     merging = Merging.of(*(given.pop(name, default) for name, default in MERGING.items()))
     chosen = estimators.make(estimator, given)
+    return credit(chosen, read(columns, merging))
+
+
+def read(columns: dict[str, Any], merging: Merging | None = None) -> Rollouts:
+    """The rollouts of a batch, their states merged and measured, for any number of estimators."""
     rollouts = read_rollouts(columns, merging)
     merge_states(rollouts)
     measure_distances(rollouts)
-    return credit(chosen, rollouts)
+    return rollouts
 
 
 def credit(estimator: Estimator, rollouts: Rollouts) -> StepAdvantages:
