@@ -71,53 +71,48 @@ def test_derived_next_states_differ_at_the_end_of_the_failure_only(compute: Comp
 
 def test_the_metrics(compute: Compute) -> None:
     metrics = compute(**ROLLOUTS).metrics
-    assert (
-        {name.removeprefix("graphgpo/"): value for name, value in metrics.items()}
-        == {
-            "num_groups": 1,
-            "num_trajectories": 3,
-            "num_steps": 12,
-            "num_states": 6,
-            "num_edges": 7,
-            "groups_without_success": 0,
-            "merge_ratio": pytest.approx(7 / 12),
-            "singleton_share": pytest.approx(2 / 12),  # bedroom, fridge open
-            "reachable_share": 1,
-            "zero_advantage_share": pytest.approx(4 / 12),
-            "max_distance": 4,
-            "mean_distance": pytest.approx(29 / 12),
-            "adv_mean": pytest.approx(0, abs=1e-6),
-            "adv_std": pytest.approx(
-                math.sqrt(np.mean(np.square(np.add(STEP, EPISODE)))), abs=1e-3
-            ),
-            "adv_min": pytest.approx(-2.655, abs=1e-3),
-            "adv_max": pytest.approx(+1.443, abs=1e-3),
-            "progress_in_failed": 2 / 4,  # back from the bedroom, and on to the kitchen
-            "no_progress_in_succeeded": 1 / 8,  # to the fridge
-            "masked_rows": 0,
-            "duplicate_rows": 0,
-            "broken_links": 0,
-            "inert": 0,
-            "success_rate": 2 / 3,
-            "groups_solved": 0,
-            "groups_mixed": 1,
-            "equal_outcome_groups": 0,
-            "mean_return": 2 / 3,
-            "group_size_min": 3,
-            "group_size_mean": 3,
-            "group_size_max": 3,
-            "distinct_starts": 1,
-            "ends_at_a_start": 0,
-            "masked_inside": 0,
-            "rollouts_without_verdict": 0,
-            "revisited_positions": 1,  # hall, kitchen and mug, of those seen twice
-            "lone_state_share": 2 / 5,  # bedroom, fridge open
-            "ambiguous_actions": 0,  # no actions given
-            "merge_conflicts": 0,
-            "similar_merged": 0,
-            "similar_largest": 0,
-        }
-    )
+    assert {name.removeprefix("graphgpo/"): value for name, value in metrics.items()} == {
+        "num_groups": 1,
+        "num_trajectories": 3,
+        "num_steps": 12,
+        "num_states": 6,
+        "num_edges": 7,
+        "groups_without_success": 0,
+        "merge_ratio": pytest.approx(7 / 12),
+        "singleton_share": pytest.approx(2 / 12),  # bedroom, fridge open
+        "reachable_share": 1,
+        "zero_advantage_share": pytest.approx(4 / 12),
+        "max_distance": 4,
+        "mean_distance": pytest.approx(29 / 12),
+        "adv_mean": pytest.approx(0, abs=1e-6),
+        "adv_std": pytest.approx(math.sqrt(np.mean(np.square(np.add(STEP, EPISODE)))), abs=1e-3),
+        "adv_min": pytest.approx(-2.655, abs=1e-3),
+        "adv_max": pytest.approx(+1.443, abs=1e-3),
+        "progress_in_failed": 2 / 4,  # back from the bedroom, and on to the kitchen
+        "no_progress_in_succeeded": 1 / 8,  # to the fridge
+        "masked_rows": 0,
+        "duplicate_rows": 0,
+        "broken_links": 0,
+        "inert": 0,
+        "success_rate": 2 / 3,
+        "groups_solved": 0,
+        "groups_mixed": 1,
+        "equal_outcome_groups": 0,
+        "mean_return": 2 / 3,
+        "group_size_min": 3,
+        "group_size_mean": 3,
+        "group_size_max": 3,
+        "distinct_starts": 1,
+        "ends_at_a_start": 0,
+        "masked_inside": 0,
+        "rollouts_without_verdict": 0,
+        "revisited_positions": 1,  # hall, kitchen and mug, of those seen twice
+        "lone_state_share": 2 / 5,  # bedroom, fridge open
+        "ambiguous_actions": 0,  # no actions given
+        "merge_conflicts": 0,
+        "similar_merged": 0,
+        "similar_largest": 0,
+    }
 
 
 def test_grpo_gives_every_step_of_a_rollout_the_same(compute: Compute) -> None:

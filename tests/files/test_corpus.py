@@ -84,6 +84,17 @@ def test_a_rollout_may_go_on_in_another_file(tmp_path: Path) -> None:
         assert found["advantage_graphgpo"] == expected["advantage_graphgpo"]
 
 
+def test_a_file_that_is_there_twice_changes_nothing(tmp_path: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k != "next_state"} for row in steps()]
+    once = lines(tmp_path / "once" / "a.jsonl", rows).parent
+    lines(tmp_path / "twice" / "a.jsonl", rows)
+    lines(tmp_path / "twice" / "b.jsonl", rows)
+    expected = credits(once, tmp_path / "once.parquet")["advantage_graphgpo"].to_pylist()
+    for count in (1, 3):
+        found = credits(tmp_path / "twice", tmp_path / f"{count}.parquet", partitions=count)
+        assert found["advantage_graphgpo"].to_pylist() == 2 * expected
+
+
 def test_a_column_that_is_missing_somewhere_is_used_nowhere(tmp_path: Path) -> None:
     rows = [{**row, "reward": 1.0} for row in steps()]
     other = [{**row, "group_id": "other", "reward": None} for row in steps()]
