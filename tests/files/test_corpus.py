@@ -277,8 +277,19 @@ def test_memory_is_bounded_by_flushing(tmp_path: Path, monkeypatch: pytest.Monke
     folder = corpus(tmp_path / "in")
     whole = credits(folder, tmp_path / "whole.parquet")
     monkeypatch.setattr(partitions, "_FLUSH_BYTES", 1)
-    monkeypatch.setattr(partitions, "_MERGED_ROWS", 5)
     assert credits(folder, tmp_path / "cut.parquet", partitions=7).equals(whole)
+
+
+def test_rows_are_converted_alike_however_they_are_cut(tmp_path: Path) -> None:
+    for folder in (corpus(tmp_path / "in"), CORPORA / "verl"):  # without next states, and with
+        found = []
+        for count in (1, 7):
+            out = tmp_path / "rows.parquet"
+            run_job(read_rows(folder), Job(out, partitions=count, overwrite=True))
+            found.append(pq.read_table(out))
+        assert found[0].equals(found[1])
+        assert found[0].schema.names == ROW_SCHEMA.names
+        assert found[0]["next_state"].null_count < found[0].num_rows
 
 
 def test_a_corpus_of_many_bytes_gets_many_partitions(
