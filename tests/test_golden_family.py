@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import graphgpo
-from conftest import Compute
+from conftest import Compute, back_end
 from goldens import NAMES, Golden, ReadOnce
 from graphgpo import estimators
 from graphgpo.blocks import (
@@ -151,9 +150,9 @@ DELIBERATE = {  # ours differs on purpose: the tests below say how
 }
 
 
-@pytest.fixture(scope="module", params=["cpu", "reference"])
+@pytest.fixture(scope="module")
 def compute(request: pytest.FixtureRequest) -> Compute:
-    return ReadOnce() if request.param == "reference" else graphgpo.compute_advantages
+    return ReadOnce() if request.param == "reference" else back_end(request.param)
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -292,6 +292,13 @@ def test_scores_by_row_are_taken_as_they_are(columns: Columns) -> None:
         np.testing.assert_array_equal(scored(columns, Given(given_values)), values)
 
 
+def test_numbers_of_ones_own_equal_themselves_alone() -> None:
+    one, other = Given([1.0]), Given([1.0])
+    assert {one: 1}[one] == 1
+    assert one != other
+    assert len({one, other, Target(one), Target(other)}) == 4
+
+
 def test_a_masked_row_has_no_node_but_a_number_of_its_own() -> None:
     columns = {**WORKED_EXAMPLE, "mask": [True] * 11 + [False]}
     values = np.arange(12.0)

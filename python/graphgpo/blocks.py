@@ -57,6 +57,10 @@ class Given(Block):
     values: Any
     """An array of floats, or a function of the `graphgpo.Rollouts` that makes one."""
 
+    # Each equals itself alone: arrays have no equality, and that of `Block` sees no fields.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def resolved(self, rollouts: Any) -> Any:
         """The array."""
         values: Any = self.values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -14,6 +13,7 @@ from graphgpo.states.normaliser import Normaliser, normalise
 from graphgpo.states.patterns import CLASSES
 from graphgpo.states.sample import Step, bounded, read_steps
 from graphgpo.states.switches import CLASS_WORDS, Switch, class_switch, marked, replaced
+from graphgpo.states.written import different_switches, expression_of, written
 
 if TYPE_CHECKING:
     from graphgpo.rollouts import Rollouts
@@ -64,23 +64,6 @@ def _of_finding(finding: Finding, normaliser: Normaliser | None) -> Problem:
         switch={"normalise": switch},
         nearest=finding.nearest,
     )
-
-
-def written(switch: dict[str, Any]) -> str:
-    r"""A dict of switches as one writes it, expressions raw.
-
-    >>> print(written({"timestamps": True, "ignore": (r"step \d+",)}))
-    {'timestamps': True, 'ignore': [r'step \d+']}
-    """
-    parts = []
-    for name, value in switch.items():
-        if isinstance(value, (tuple, list)):
-            patterns = [expression_of(one) for one in value]
-            raw = [repr(one) if "'" in one else f"r'{one}'" for one in patterns]
-            parts.append(f"{name!r}: [{', '.join(raw)}]")
-        else:
-            parts.append(f"{name!r}: {value!r}")
-    return "{" + ", ".join(parts) + "}"
 
 
 # --- states that were merged and should not be ----------------------------------------------------
@@ -248,28 +231,6 @@ def _without_switch(normaliser: Normaliser, guilty: Switch) -> Normaliser:
         left = [one for one in normaliser.ignore if expression_of(one) != guilty.expression]
         return Normaliser(**{**switches, "ignore": left})
     return Normaliser(**{**switches, guilty.name: False})
-
-
-def expression_of(given: str | re.Pattern[str]) -> str:
-    r"""A regular expression as text, its flags in it.
-
-    >>> print(expression_of(re.compile(r"page \d+", re.IGNORECASE)))
-    (?i:page \d+)
-    """
-    if isinstance(given, str):
-        return given
-    flags = "".join(letter for letter in "imsx" if given.flags & getattr(re, letter.upper()))
-    return f"(?{flags}:{given.pattern})" if flags else given.pattern
-
-
-def different_switches(normaliser: Normaliser) -> dict[str, Any]:
-    """Those that are not as in the default one."""
-    default = Normaliser()
-    return {
-        each.name: value
-        for each in fields(Normaliser)
-        if (value := getattr(normaliser, each.name)) != getattr(default, each.name)
-    }
 
 
 class Share:
