@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,14 @@ class Asked:
     estimator: Estimator
 
 
+class _Answer:
+    """Room for what was asked: no column of the result, and left behind when it travels."""
+
+    __slots__ = ("_asked",)
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class StepAdvantages:
+class StepAdvantages(_Answer):
     """Credit for every step of a batch: (N,) arrays in the order of the input rows.
 
     A masked row has advantages 0, scores and distances NaN, ids -1 and no peers.
@@ -62,8 +68,16 @@ class StepAdvantages:
     metrics: dict[str, float] = field(repr=False)
     """Flat `graphgpo/...` numbers for a logger; copies of a row are counted once."""
 
-    asked: Asked | None = field(default=None, repr=False)
-    """What this answers; keeps the batch alive. None: computed elsewhere, as across ranks."""
+    @property
+    def asked(self) -> Asked | None:
+        """What this answers; keeps the batch alive. None: computed elsewhere, as across ranks."""
+        asked: Asked | None = getattr(self, "_asked", None)
+        return asked
+
+    def answering(self, rollouts: Rollouts, estimator: Estimator) -> StepAdvantages:
+        """The same object, which from now on knows what it answers."""
+        object.__setattr__(self, "_asked", Asked(rollouts, estimator))
+        return self
 
     def problems(self) -> Problems:
         """What is probably wrong with the batch, the most certain first; none hides another.
@@ -93,11 +107,6 @@ class StepAdvantages:
 
     def __len__(self) -> int:
         return len(self.advantages)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # To other processes without the batch, which does not travel.
-        names = [each.name for each in fields(self) if each.name != "asked"]
-        return StepAdvantages, tuple(getattr(self, name) for name in names)
 
     def __repr__(self) -> str:
         return f"StepAdvantages({self._in_short()})"

@@ -18,7 +18,7 @@ from graphgpo.ingest import key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
 from graphgpo.problems.problem import counted
 from graphgpo.problems.warning import warn_of_lost_credit
-from graphgpo.result import Asked, StepAdvantages
+from graphgpo.result import StepAdvantages
 from graphgpo.states.merging import Merging, merged, with_history
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class Rollouts:
         for answer in answers:
             answer["metrics"].update(self._merged.metrics)
         results = [
-            StepAdvantages(**answer, asked=Asked(self, estimator))
+            StepAdvantages(**answer).answering(self, estimator)
             for answer, estimator in zip(answers, chosen, strict=True)
         ]
         for result, estimator in zip(results, chosen, strict=True):
