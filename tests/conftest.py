@@ -18,7 +18,8 @@ COMMON: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
-settings.register_profile("fast", max_examples=60, derandomize=True, **COMMON)
+settings.register_profile("fast", max_examples=30, derandomize=True, **COMMON)
+settings.register_profile("brief", max_examples=10, derandomize=True, **COMMON)  # what runs twice
 settings.register_profile("heavy", max_examples=1000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 import graphgpo
 from conftest import Compute
-from goldens import NAMES, Golden
+from goldens import NAMES, Golden, ReadOnce
 from graphgpo.estimators.graphgpo import GraphGPO
 
 OUTPUT = re.compile(
     r"adv__omega(?P<omega>[\d.]+)_(?P<exponent>goal|progress)_(?P<norm>mean|mean_std)_norm"
     r"_episode(?P<episode>[01])(?P<penalty>_penalty0\.1)?"
 )
+
+
+@pytest.fixture(scope="module", params=["cpu", "reference"])
+def compute(request: pytest.FixtureRequest) -> Compute:
+    return ReadOnce() if request.param == "reference" else graphgpo.compute_advantages
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import graphgpo
 from conftest import Compute
-from goldens import NAMES, Golden
+from goldens import NAMES, Golden, ReadOnce
 from graphgpo import estimators
 from graphgpo.blocks import (
     Difference,
@@ -148,6 +149,11 @@ DELIBERATE = {  # ours differs on purpose: the tests below say how
     "proxmo__episode_psc__trajectory__reward10",
     "proxmo__episode_psc__trajectory__reward1",
 }
+
+
+@pytest.fixture(scope="module", params=["cpu", "reference"])
+def compute(request: pytest.FixtureRequest) -> Compute:
+    return ReadOnce() if request.param == "reference" else graphgpo.compute_advantages
 
 
 @pytest.fixture(scope="module", params=NAMES)

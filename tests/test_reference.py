@@ -135,6 +135,7 @@ def test_an_estimator_names_the_columns_it_misses(compute: Compute, name: str) -
             compute(**missing, **chosen)
 
 
+@settings(max_examples=settings.default.max_examples // 4)  # type: ignore[union-attr]
 @given(data=st.data())
 @pytest.mark.parametrize("name", NAMES)
 def test_an_estimator_takes_a_batch_with_nothing_but_its_needs(

@@ -40,7 +40,8 @@ class Columns {
                  .action_valid = numbers<bool>(columns, "action_valid"),
                  .mask = numbers<bool>(columns, "mask"),
                  .actions = keys(columns, "actions"),
-                 .peer_keys = keys(columns, "peer_keys")} {}
+                 .peer_keys = keys(columns, "peer_keys"),
+                 .given_states = keys(columns, "given_states")} {}
 
     [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
 
@@ -49,6 +50,7 @@ class Columns {
         return held_.emplace_back(columns[name]);
     }
     std::optional<KeyColumn> keys(const py::dict& columns, const char* name) {
+        if (!columns.contains(name)) return std::nullopt;
         const py::object given = column(columns, name);
         if (given.is_none()) return std::nullopt;
         return given.cast<const OwnedKeyColumn&>().view();

@@ -9,6 +9,7 @@
 
 #include "graphgpo/advantage_columns.hpp"
 #include "graphgpo/group.hpp"
+#include "graphgpo/states/state_tally.hpp"
 
 namespace graphgpo {
 
@@ -57,6 +58,7 @@ struct GraphTally {
     std::int64_t finite_sources = 0;    // steps whose source reaches the goal
     double distance_sum = 0;            // of those
     double largest_distance = 0;        // of those
+    StateTally states;
 
     void append(const GraphTally& other);
 };
@@ -75,7 +77,7 @@ struct CreditTally {
 // A step's credit is its step advantage; of an estimator that has none, its episode advantage.
 [[nodiscard]] CreditTally tally_credit(const CreditColumns& steps, bool has_step_terms);
 
-using Metrics = std::array<std::pair<std::string_view, double>, 34>;
+using Metrics = std::array<std::pair<std::string_view, double>, 38>;
 
 [[nodiscard]] Metrics metrics_of(const GraphTally& graph, const CreditTally& credit,
                                  std::int64_t masked_rows);

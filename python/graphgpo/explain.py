@@ -141,7 +141,8 @@ def explain(rollouts: Rollouts, row: int, estimator: Estimator) -> Explanation:
     columns = rollouts.columns
     rows = _rows_needed(rollouts, row, estimator)
     plain: dict[str, Any] = {
-        name: [value_at(column, r) for r in rows] for name, column in columns.items()
+        name: [value_at(column, r) for r in rows]
+        for name, column in rollouts.merged_columns.items()
     }
     read = read_rollouts({**dict.fromkeys(COLUMNS), **plain})
     check_needs(estimator, columns)

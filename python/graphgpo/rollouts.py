@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from graphgpo import _core, estimators
 from graphgpo.estimators import Estimator, check_needs
-from graphgpo.ingest import plain_columns, read_batch
+from graphgpo.ingest import key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
 from graphgpo.result import StepAdvantages
+from graphgpo.states.merging import Merging, merged, with_history
 
 if TYPE_CHECKING:
     from graphgpo.explain import Explanation
@@ -31,6 +33,16 @@ class Rollouts:
     ----------
     states, next_states, group_ids, ..., peer_keys
         As in `graphgpo.compute_advantages`.
+    normalise
+        What is noise in a state's text: a `graphgpo.states.Normaliser`, a mapping of its switches,
+        or True for the default one. States are merged without it.
+    similar
+        Near-duplicates count as one state: texts of a group that have at least this share of their
+        characters in common (`graphgpo.states.similar_components`), after `normalise`. Off by
+        default: at 0.95 most boards of a game are one.
+    node_history
+        A node is the last so many states of the rollout, >= 1: for observations that hide a part
+        of the true state. Fewer states merge.
     num_threads
         Upper limit for reading and for every answer, >= 1; None: all cores this process may use.
 
@@ -71,9 +83,13 @@ class Rollouts:
         action_valid: Any = None,
         mask: Any = None,
         peer_keys: Any = None,
+        normalise: Any = None,
+        similar: float | None = None,
+        node_history: int = 1,
         num_threads: int | None = None,
     ) -> None:
         self._num_threads = thread_limit(num_threads)
+        self._merging = Merging.of(normalise, similar, node_history)
         self._plain = plain_columns(
             {
                 "states": states,
@@ -91,16 +107,42 @@ class Rollouts:
                 "peer_keys": peer_keys,
             }
         )
-        self._read = read_batch(self._plain, self._num_threads)
+        self._merged = merged(self._plain, self._merging)
+        self._read = self._read_batch(self._num_threads)
+        if self._merging.node_history > 1:
+            columns = with_history(
+                self._merged.columns, *self.node_ids(), self._merging.node_history
+            )
+            self._merged = dataclasses.replace(self._merged, columns=columns)
+            self._read = self._read_batch(self._num_threads)
+
+    def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
+        columns = read_batch(self._merged.columns, num_threads)
+        if self._merging.is_coarser and "actions" in self._plain:
+            columns["given_states"] = key_column(
+                "states", self._plain["states"], columns["mask"], in_place=True
+            )
+        return columns
 
     @classmethod
-    def read(cls, paths: Any, *, num_threads: int | None = None, **reading: Any) -> Rollouts:
+    def read(
+        cls,
+        paths: Any,
+        *,
+        normalise: Any = None,
+        similar: float | None = None,
+        node_history: int = 1,
+        num_threads: int | None = None,
+        **reading: Any,
+    ) -> Rollouts:
         """Rollouts that lie on disk, or in a data frame: `graphgpo.files.read_rows`, all at once.
 
         Parameters
         ----------
         paths
             Files, folders, globs, or a polars, pandas or Arrow table.
+        normalise, similar, node_history, num_threads
+            As `Rollouts` takes them.
         **reading
             As `graphgpo.files.read_rows` takes them: format, columns, success_at, extract, score.
 
@@ -108,31 +150,30 @@ class Rollouts:
         read.
         """
         from graphgpo.files import read_rows
+        from graphgpo.files.batch import columns_of
 
-        table = read_rows(paths, **reading).table()
-        given = {
-            "states": "state",
-            "next_states": "next_state",
-            "group_ids": "group_id",
-            "trajectory_ids": "trajectory_id",
-            "step_ids": "step_id",
-            "actions": "action",
-            "success": "success",
-            "episode_returns": "outcome",
-            "rewards": "reward",
-        }
-        columns = {
-            name: table[source]
-            for name, source in given.items()
-            if name in ("states", "group_ids", "trajectory_ids", "success", "next_states")
-            or table[source].null_count == 0
-        }
-        return cls(**columns, num_threads=num_threads)
+        return cls(
+            **columns_of(read_rows(paths, **reading).table()),
+            normalise=normalise,
+            similar=similar,
+            node_history=node_history,
+            num_threads=num_threads,
+        )
 
     @property
     def columns(self) -> Mapping[str, Any]:
         """The columns that were given, by name, in the containers they are read from."""
         return self._plain
+
+    @property
+    def merged_columns(self) -> Mapping[str, Any]:
+        """The same with states that are equal where they count as one: noise taken out, ..."""
+        return self._merged.columns
+
+    @property
+    def merging(self) -> Merging:
+        """What counts as one state."""
+        return self._merging
 
     def __len__(self) -> int:
         return len(self._read["states"])
@@ -187,6 +228,8 @@ class Rollouts:
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
         answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
+        for answer in answers:
+            answer["metrics"].update(self._merged.metrics)
         return [StepAdvantages(**answer) for answer in answers]
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:
@@ -199,7 +242,7 @@ class Rollouts:
                 raise
         # A message may quote states, and numbers do not know theirs: once more with keys. Not
         # inside `except`, where the first message would be shown too.
-        return function(columns=read_batch(self._plain, None), **arguments)
+        return function(columns=self._read_batch(None), **arguments)
 
 
 class _GraphAlone(Estimator):

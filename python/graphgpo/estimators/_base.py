@@ -168,11 +168,11 @@ def check_needs(estimator: Estimator, columns: Mapping[str, Any]) -> None:
 def _hint(cls: type[Estimator], name: object) -> str:
     import difflib
 
-    from graphgpo.columns import COLUMNS
+    from graphgpo.columns import COLUMNS, MERGING
 
     if name == "gamma" and "omega" in option_names(cls):
         return "it has no discount (the official recipe's `algorithm.gamma` is `omega` here)"
-    known = [*COLUMNS, *option_names(cls)]  # a column first: `reward` means `rewards`
+    known = [*COLUMNS, *MERGING, *option_names(cls)]  # a column first: `reward` means `rewards`
     for candidate in (f"{name}s", str(name)):
         if candidate in known:
             return f"did you mean {candidate!r}?"

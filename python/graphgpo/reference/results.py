@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -62,6 +62,7 @@ def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         **_of_progress(rollouts),
         **_of_rows(rollouts),
         "inert": bool(seen) and max(seen) <= INERT,
+        **_of_states(rollouts),
     }
     return {f"graphgpo/{name}": float(value) for name, value in found.items()}
 
@@ -84,6 +85,30 @@ def _of_graph(rollouts: Rollouts) -> dict[str, float]:
         "singleton_share": _share([num_out_edges[step.source] == 1 for step in steps]),
         "reachable_share": _share([step.target in rollouts.distances for step in steps]),
     }
+
+
+def _of_states(rollouts: Rollouts) -> dict[str, float]:
+    turns: dict[int, list[int]] = defaultdict(list)  # at which each state was left
+    pairs: dict[Hashable, list[Step]] = defaultdict(list)
+    for step in rollouts.steps:
+        turns[step.source].append(step.turn)
+        if step.values["actions"] is not None and not _is_end_unknown(step):
+            pairs[step.source, step.values["actions"]].append(step)
+    recurring = [steps for steps in pairs.values() if len(steps) > 1]
+    ambiguous = [steps for steps in recurring if len({step.target for step in steps}) > 1]
+    num_merged, largest = rollouts.similar
+    return {
+        "revisited_positions": _share([len(set(at)) > 1 for at in turns.values() if len(at) > 1]),
+        "lone_state_share": _share([len(at) == 1 for at in turns.values()]),
+        "ambiguous_actions": len(ambiguous) / len(recurring) if recurring else 0.0,
+        "merge_conflicts": sum(len({step.given for step in steps}) > 1 for steps in ambiguous),
+        "similar_merged": num_merged,
+        "similar_largest": largest,
+    }
+
+
+def _is_end_unknown(step: Step) -> bool:
+    return step.following is None and not step.wins and step.values["next_states"] is None
 
 
 def _of_distances(rollouts: Rollouts) -> dict[str, float]:
