@@ -23,6 +23,8 @@ struct Numbering {
 
 // Trainers write ids in runs: a run costs one hash, its rows a comparison each. Where every run is
 // the only one of its id, which is the rule, the runs are the lists of positions already.
+// `row_of` a position; `none` only if `leaves_out`.
+template <bool leaves_out>
 Numbering number_keys(const auto& column, std::size_t num_positions, auto&& row_of) {
     Numbering numbers;
     numbers.id.resize(num_positions);
@@ -33,12 +35,12 @@ Numbering number_keys(const auto& column, std::size_t num_positions, auto&& row_
     for (std::size_t begin = 0; begin < num_positions; begin = end) {
         end = begin + 1;
         const RowId row = row_of(begin);
-        if (row == none) {
+        if (leaves_out && row == none) {
             numbers.id[begin] = none;
             numbers.are_runs = false;
             continue;
         }
-        while (end < num_positions && row_of(end) != none &&
+        while (end < num_positions && (!leaves_out || row_of(end) != none) &&
                is_same_key(column, row_of(end), row)) {
             ++end;
         }
@@ -63,7 +65,7 @@ using Position = std::int32_t;
 // Of the trajectories of one group.
 Numbering number_trajectories(const Batch& batch, std::span<const RowId> rows) {
     const auto row_of = [&](std::size_t position) { return rows[position]; };
-    return std::visit([&](const auto& ids) { return number_keys(ids, rows.size(), row_of); },
+    return std::visit([&](const auto& ids) { return number_keys<false>(ids, rows.size(), row_of); },
                       batch.trajectory_ids);
 }
 
@@ -226,9 +228,24 @@ void check_gaps(const Batch& batch, const Rollouts& rollouts, FirstError& errors
     }
 }
 
+// Of rollouts that are runs of rows, whether a row before a last one is null. In a loop that the
+// compiler makes vectors of.
+bool has_null_inside(const auto& column, const Rollouts& rollouts) {
+    bool found = false;
+    for (std::size_t t = 0; t < rollouts.steps.num_rows(); ++t) {
+        const auto steps = rollouts.steps.row(id_of(t));
+        const RowId last = rollouts.row[index(steps.back())];
+        for (RowId row = rollouts.row[index(steps.front())]; row < last; ++row) {
+            found |= is_null_at(column, row);
+        }
+    }
+    return found;
+}
+
 void check_next_states(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
     if (!batch.next_states) return;
     const auto check = [&](const auto& next_states) {
+        if (rollouts.are_runs_of_rows() && !has_null_inside(next_states, rollouts)) return;
         for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
             const RowId row = rollouts.row[step];
             if (!is_null_at(next_states, row) || rollouts.following[step] == none) continue;
@@ -313,11 +330,11 @@ void check_episode_returns(const Batch& batch, const Rollouts& rollouts, FirstEr
 Groups group_rows(const Batch& batch) {
     const auto number = [&](const auto& ids) {
         const std::size_t rows = num_rows(batch.states);
-        if (!batch.mask) return number_keys(ids, rows, id_of).positions;
+        if (!batch.mask) return number_keys<false>(ids, rows, id_of).positions;
         const auto row_of = [&](std::size_t row) {
             return (*batch.mask)[row] == 0 ? none : id_of(row);
         };
-        return number_keys(ids, rows, row_of).positions;
+        return number_keys<true>(ids, rows, row_of).positions;
     };
     return {std::visit(number, batch.group_ids)};
 }
