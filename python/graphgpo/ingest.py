@@ -7,6 +7,7 @@ check.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -114,6 +115,11 @@ def _objects(values: Any) -> Any:
     if not isinstance(values, np.ndarray):
         return values
     return _plain_array(values) if values.dtype.kind == "O" else values.tolist()
+
+
+def read_column(name: str, values: Any, mask: Mask) -> Any:
+    """One plain column, as `read_columns` reads it, text in a form that has stable keys."""
+    return _READERS[COLUMNS[name].kind](name, values, mask)
 
 
 def check_lengths(columns: dict[str, Any]) -> None:
@@ -368,6 +374,13 @@ def _from_pandas(values: Any) -> Any:
 def _is_tensor(values: Any) -> bool:
     """Whether it is a torch tensor, found out without importing torch."""
     return all(hasattr(values, name) for name in ("detach", "numpy", "device"))
+
+
+def is_on_a_device(values: Any) -> bool:
+    """Whether it is a torch tensor with values that are not in host memory."""
+    torch = sys.modules.get("torch")  # who has a tensor has imported it
+    is_one = torch is not None and isinstance(values, torch.Tensor)
+    return is_one and values.device.type not in ("cpu", "meta")
 
 
 def too_many_rows(name: str, num_rows: int) -> ValueError:
