@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,7 @@ from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batc
 from graphgpo.plan import plan_of
 from graphgpo.problems.problem import counted
 from graphgpo.problems.warning import warn_of_lost_credit
-from graphgpo.result import Asked, StepAdvantages
+from graphgpo.result import StepAdvantages
 from graphgpo.states.merging import Merged, Merging, merged, with_history
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ class Rollouts:
             columns = with_history(
                 self._merged.columns, *self.node_ids(), self._merging.node_history
             )
-            self._merged = dataclasses.replace(self._merged, columns=columns)
+            self._merged = self._merged._replace(columns=columns)
             self._read = self._read_batch(self._num_threads)
 
     def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
@@ -281,14 +280,12 @@ class Rollouts:
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
         answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
-        for answer in answers:
-            answer["metrics"].update(self._merged.metrics)
-        results = [
-            StepAdvantages(**answer, asked=Asked(self, estimator))
-            for answer, estimator in zip(answers, chosen, strict=True)
-        ]
-        for result, estimator in zip(results, chosen, strict=True):
-            warn_of_lost_credit(result.metrics, estimator, self)
+        of_merging = self._merged.metrics
+        results = []
+        for answer, estimator in zip(answers, chosen, strict=True):
+            answer["metrics"].update(of_merging)
+            results.append(StepAdvantages(**answer).answering(self, estimator))
+            warn_of_lost_credit(answer["metrics"], estimator, self)
         return results
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:
