@@ -3,7 +3,8 @@
 An agent loop records the states it passes with a `StepRecorder` and puts them into the
 `extra_fields` of its output. When advantages are due they are merged into one graph per prompt,
 and every token of a step gets the step's advantage. `algorithm.graphgpo` holds the name of any
-estimator of the family under "estimator", GraphGPO if it has none, and its options.
+estimator of the family under "estimator", GraphGPO if it has none, and its options, with
+`normalise`, `similar` and `node_history` beside them.
 `docs/integrations/verl.md` has a block to copy, `examples/verl_textworld` a complete recipe.
 
 verl loads `graphgpo.integrations.verl_plugin` in each of its processes, which calls `register`.
@@ -38,7 +39,13 @@ from graphgpo.integrations._recording import (
     on_tokens,
     recorded_steps,
 )
-from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
+from graphgpo.integrations._wiring import (
+    Advice,
+    check_version,
+    merging_apart,
+    say_problems,
+    told_elsewhere,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -105,12 +112,14 @@ def compute_token_advantages(
     response_mask: torch.Tensor,
     estimator: Any = "graphgpo",
     record: str | None = None,
+    **merging: Any,
 ) -> torch.Tensor:
     """Advantage of every response token, (B, T) float32, 0 where `response_mask` is.
 
     A rollout's outcome is the summed reward of the row with its last step. Rows that record the
     same steps of the same rollout are copies and count once. `record`: a folder, in which every
-    training step leaves a Parquet file of its steps and their credit.
+    training step leaves a Parquet file of its steps and their credit. `merging`: normalise, similar
+    and node_history, as `graphgpo.Rollouts` takes them.
 
     Raises
     ------
@@ -137,20 +146,22 @@ def compute_token_advantages(
     group_ids = [ids[row][0] for row in step_rows]
     trajectory_ids = [ids[row][1] for row in step_rows]
     episode_returns = np.array([last_steps[ids[row]][1] for row in step_rows])
-    result = graphgpo.compute_advantages(
-        steps.states,
-        steps.next_states,
-        group_ids=group_ids,
-        trajectory_ids=trajectory_ids,
-        step_ids=steps.step_ids,
-        success=steps.success,
-        episode_returns=episode_returns,
-        action_valid=steps.action_valid,
-        actions=steps.actions,
-        peer_keys=steps.peer_keys,
-        rewards=steps.rewards,
-        estimator=estimator,
-    )
+    with told_elsewhere():
+        result = graphgpo.compute_advantages(
+            steps.states,
+            steps.next_states,
+            group_ids=group_ids,
+            trajectory_ids=trajectory_ids,
+            step_ids=steps.step_ids,
+            success=steps.success,
+            episode_returns=episode_returns,
+            action_valid=steps.action_valid,
+            actions=steps.actions,
+            peer_keys=steps.peer_keys,
+            rewards=steps.rewards,
+            estimator=estimator,
+            **merging,
+        )
     if record is not None:
         step_record(record).write(
             rows.training_step,
@@ -170,15 +181,13 @@ def compute_token_advantages(
     is_real[list(recorded)] = 1
     without_step = num_tokens_without_step(steps, response_mask * is_real[:, None])
     rows.metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
-    num_rewarded = sum(outcome > 0 for _, outcome in last_steps.values())
-    say_once(
-        wiring_problems(
-            rows.metrics,
-            ADVICE,
-            estimator,
-            num_rewarded=num_rewarded,
-            knows_action_valid=steps.knows_action_valid,
-        )
+    say_problems(
+        result,
+        rows.metrics,
+        ADVICE,
+        estimator,
+        num_rewarded=sum(outcome > 0 for _, outcome in last_steps.values()),
+        knows_action_valid=steps.knows_action_valid,
     )
     return on_tokens(result, steps, response_mask)
 
@@ -228,24 +237,25 @@ def graphgpo_advantage(
             f"Use trainer.v1.trainer_mode={TRAINER_MODE}, or the legacy trainer "
             "(trainer.use_v1=False); other trainers need graphgpo.integrations.verl.GraphGPOMixin"
         )
-    estimator, record = _options(config)
+    estimator, record, merging = _options(config)
     advantages = compute_token_advantages(
-        rows, token_level_rewards, response_mask, estimator, record
+        rows, token_level_rewards, response_mask, estimator, record, **merging
     )
     return advantages, advantages
 
 
-def _options(algorithm: Any) -> tuple[Estimator, str | None]:
+def _options(algorithm: Any) -> tuple[Estimator, str | None, dict[str, Any]]:
     """`algorithm.graphgpo` of a Hydra node, a dict or a dataclass; without it the defaults.
 
-    Its `record` is no option of the estimator.
+    The estimator, the folder to record in, and what counts as one state.
     """
-    options = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
+    given = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
+    options, merging = merging_apart({} if given is None else given)
+    record = None
     if isinstance(options, Mapping):
         options = dict(options)
         record = options.pop("record", None)
-        return estimators.make(options), record
-    return estimators.make({} if options is None else options), None
+    return estimators.make(options), record, merging
 
 
 class GraphGPOMixin:
