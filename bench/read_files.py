@@ -4,9 +4,9 @@
 
 Four files, made here with a fixed seed: verifiers traces, verl dumps and lines that a mapping
 reads, all mostly token ids, and a Parquet file of steps. Every reading is checked against the rows
-the file was made from. The opponent of the JSON files is `json.loads` on every line and nothing else, no rows made of
-it; of the Parquet file it is `pyarrow.parquet.read_table`. Turns alternate, the best of each
-counts.
+the file was made from. The opponent of the JSON files is `json.loads` on every line and nothing
+else, no rows made of it; of the Parquet file it is `pyarrow.parquet.read_table`. Turns alternate,
+the best of each counts.
 """
 
 from __future__ import annotations
