@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 import graphgpo
 from graphgpo import reference
@@ -30,9 +31,50 @@ def _no_warning_of_lost_credit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphgpo.problems.warning._has_looked", True)
 
 
-@pytest.fixture(params=["cpu", "reference"])
+def on_device(where: str) -> Compute:
+    """`compute_advantages` in torch operations, its results as arrays."""
+    import torch
+
+    from graphgpo.torch import device
+
+    def compute(*states: Any, **given: Any) -> graphgpo.StepAdvantages:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # batches are tiny: a second one only waits
+        try:
+            return device.to_host(device.compute_advantages(*states, **given, device=where))
+        finally:
+            torch.set_num_threads(threads)
+
+    return compute
+
+
+def _devices() -> list[str]:
+    if importlib.util.find_spec("torch") is None:
+        return []
+    from graphgpo.torch import device
+
+    return ["torch cpu", *(["torch cuda"] if device.is_available() else [])]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every back end for tests that ask for `compute`; those in torch operations for examples.
+
+    Random batches would take minutes there: `torch/test_device_plans.py` has a few of them.
+    """
+    if "compute" in metafunc.fixturenames:
+        devices = [] if is_hypothesis_test(metafunc.function) else _devices()
+        metafunc.parametrize("compute", ["cpu", "reference", *devices], indirect=True)
+
+
+@pytest.fixture
 def compute(request: pytest.FixtureRequest) -> Compute:
     """`compute_advantages` of every back end: what holds of one holds of all."""
-    if request.param == "reference":
+    return back_end(request.param)
+
+
+def back_end(name: str) -> Compute:
+    if name == "reference":
         return reference.compute_advantages
-    return graphgpo.compute_advantages
+    if name == "cpu":
+        return graphgpo.compute_advantages
+    return on_device(name.removeprefix("torch "))

@@ -28,6 +28,7 @@ from graphgpo.blocks import (
     FailureRate,
     Given,
     LastStates,
+    Live,
     Log,
     Mean,
     MeanReturn,
@@ -45,6 +46,7 @@ from graphgpo.blocks import (
     SameTransition,
     Seen,
     Standing,
+    Surprisal,
     Target,
     Task,
     Term,
@@ -79,6 +81,8 @@ RETURN = ReturnToGo(0.9, 1.0)
         (RETURN, [REWARDS]),
         (Outcome(), [OUTCOME]),
         (NewStates(), []),
+        (Surprisal(), []),
+        (Surprisal(actions=True), [ACTIONS]),
         (Given([0.0]), []),
         (Target(Given([0.0])), []),
         (Target(Log(VALUE, 0.1)), [SUCCESS]),
@@ -95,6 +99,7 @@ RETURN = ReturnToGo(0.9, 1.0)
         (FailureRate(2.0), [OUTCOME]),
         (Polarised(2.0, 0.1), [OUTCOME]),
         (NobodyWon(), [OUTCOME]),
+        (Live(), [OUTCOME]),
         (Seen("actions"), []),
         (
             Term(RETURN, PeerKeys(), modifiers=(ActionEvidence(RETURN, 1.0),)),
@@ -285,6 +290,13 @@ def test_scores_by_row_are_taken_as_they_are(columns: Columns) -> None:
     values[0] = np.nan
     for given_values in (values, values.tolist(), np.repeat(values, 2)[::2]):
         np.testing.assert_array_equal(scored(columns, Given(given_values)), values)
+
+
+def test_numbers_of_ones_own_equal_themselves_alone() -> None:
+    one, other = Given([1.0]), Given([1.0])
+    assert {one: 1}[one] == 1
+    assert one != other
+    assert len({one, other, Target(one), Target(other)}) == 4
 
 
 def test_a_masked_row_has_no_node_but_a_number_of_its_own() -> None:

@@ -218,6 +218,9 @@ void CreditTally::append(const CreditTally& other) {
     zero_steps += other.zero_steps;
     largest_credit = std::max(largest_credit, other.largest_credit);
     advantages.append(other.advantages);
+    if (!other.spread) return;
+    if (!spread) spread.emplace();
+    spread->append(*other.spread);
 }
 
 GraphTally tally_graph(Group& group, const GraphColumns& steps) {
@@ -257,7 +260,7 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
     const auto number = [](std::int64_t count) { return static_cast<double>(count); };
     const Moments& advantages = credit.advantages;
     constexpr double rounding = 1e-6;  // a credit no larger is none
-    return {{
+    Metrics metrics({{
         {"graphgpo/num_groups", number(graph.groups)},
         {"graphgpo/num_trajectories", number(graph.trajectories)},
         {"graphgpo/num_steps", number(graph.steps)},
@@ -299,7 +302,9 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
         {"graphgpo/ambiguous_actions",
          share(graph.states.ambiguous_pairs, graph.states.recurring_pairs)},
         {"graphgpo/merge_conflicts", number(graph.states.merge_conflicts)},
-    }};
+    }});
+    if (credit.spread) add_spread(*credit.spread, graph.steps, metrics);
+    return metrics;
 }
 
 }  // namespace graphgpo

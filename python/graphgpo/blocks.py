@@ -57,6 +57,10 @@ class Given(Block):
     values: Any
     """An array of floats, or a function of the `graphgpo.Rollouts` that makes one."""
 
+    # Each equals itself alone: arrays have no equality, and that of `Block` sees no fields.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def resolved(self, rollouts: Any) -> Any:
         """The array."""
         values: Any = self.values
@@ -199,6 +203,23 @@ class Outcome(Block):
 @dataclass(frozen=True)
 class NewStates(Block):
     """The share of a trajectory's steps that lead to a state new to it, its start being seen."""
+
+
+@dataclass(frozen=True)
+class Surprisal(Block):
+    """ln(n(s) / n(s, c)): n(s) steps leave the state, n(s, c) of them to the step's target.
+
+    Targets that one step alone takes from s count together as one target, or whatever never recurs
+    would look rare. `actions`: less the same among the steps with this state and action, which
+    makes it the pointwise mutual information of action and target.
+    """
+
+    actions: bool = False
+
+    @property
+    def needs(self) -> Needs:
+        """Actions, if they are looked at."""
+        return _ACTIONS if self.actions else frozenset()
 
 
 @dataclass(frozen=True)
@@ -378,14 +399,21 @@ class NobodyWon(Block):
     own_needs: ClassVar[Needs] = _OUTCOME
 
 
+@dataclass(frozen=True)
+class Live(Block):
+    """(L + 1) / (G + 1), L groups with a success of the G in the batch, which ranks must share."""
+
+    own_needs: ClassVar[Needs] = _OUTCOME
+
+
 Potential: TypeAlias = "ReachValue | MeanReturn | BellmanMean | Log | Given"
 Score: TypeAlias = (
-    "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, ActionMean, "
-    "Standing, Given]"
+    "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, Surprisal, "
+    "ActionMean, Standing, Given]"
 )
 Peers: TypeAlias = "SameState | LastStates | Task | Turn | Batch | PeerKeys | SameTransition"
 Normaliser: TypeAlias = "Raw | Mean | MeanStd | LeaveOneOut | FlooredStd"
-Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon"
+Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon | Live"
 Unit: TypeAlias = Literal["steps", "trajectories"]
 Scale: TypeAlias = Literal["absolute", "relative"]
 

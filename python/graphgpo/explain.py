@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphgpo.blocks import Batch, Block, NobodyWon
+from graphgpo.blocks import Batch, Block, Live, NobodyWon
 from graphgpo.columns import COLUMNS
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.graph import value_at
@@ -166,7 +166,7 @@ def _rows_needed(rollouts: Rollouts, row: int, estimator: Estimator) -> list[int
 
 def is_batch_wide(block: Block) -> bool:
     """Whether a block looks beyond the task of a step."""
-    if isinstance(block, Batch) or (isinstance(block, NobodyWon) and block.times_share):
+    if isinstance(block, (Batch, Live)) or (isinstance(block, NobodyWon) and block.times_share):
         return True
     for value in vars(block).values():
         for inner in value if isinstance(value, tuple) else (value,):

@@ -7,6 +7,7 @@ check.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -103,6 +104,11 @@ def _numbered(
     if columns is None:
         return None
     return {"states": columns[0], "next_states": columns[1], "group_ids": group_ids}
+
+
+def read_column(name: str, values: Any, mask: Mask) -> Any:
+    """One plain column, as `read_columns` reads it, text in a form that has stable keys."""
+    return _READERS[COLUMNS[name].kind](name, values, mask)
 
 
 def check_lengths(columns: dict[str, Any]) -> None:
@@ -357,6 +363,13 @@ def _from_pandas(values: Any) -> Any:
 def _is_tensor(values: Any) -> bool:
     """Whether it is a torch tensor, found out without importing torch."""
     return all(hasattr(values, name) for name in ("detach", "numpy", "device"))
+
+
+def is_on_a_device(values: Any) -> bool:
+    """Whether it is a torch tensor with values that are not in host memory."""
+    torch = sys.modules.get("torch")  # who has a tensor has imported it
+    is_one = torch is not None and isinstance(values, torch.Tensor)
+    return is_one and values.device.type not in ("cpu", "meta")
 
 
 def too_many_rows(name: str, num_rows: int) -> ValueError:

@@ -13,23 +13,26 @@ from numpy.typing import NDArray
 
 from graphgpo import _core, estimators
 from graphgpo.estimators import Estimator, check_needs
-from graphgpo.ingest import key_column, plain_columns, read_batch
+from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
 from graphgpo.problems.problem import counted
 from graphgpo.problems.warning import told_elsewhere, warn_of_lost_credit
 from graphgpo.result import StepAdvantages
-from graphgpo.states.merging import Merging, merged, with_history
+from graphgpo.states.merging import Merged, Merging, merged, with_history
 
 if TYPE_CHECKING:
     from graphgpo.explain import Explanation
     from graphgpo.graph import StateGraph
+    from graphgpo.torch.device import DeviceBatch
 
 
 class Rollouts:
     """Row columns, read, checked and numbered once.
 
     The columns are those of `graphgpo.compute_advantages`, which is `Rollouts(...).advantages(...)`
-    for one question. States are lent: they must not change while the object lives.
+    for one question. States are lent: they must not change while the object lives. Of tensors on a
+    device, advantages are computed there (`graphgpo.torch.device`); graphs and explanations of a
+    copy in host memory.
 
     Parameters
     ----------
@@ -92,23 +95,37 @@ class Rollouts:
     ) -> None:
         self._num_threads = thread_limit(num_threads)
         self._merging = Merging.of(normalise, similar, node_history)
-        self._plain = plain_columns(
-            {
-                "states": states,
-                "next_states": next_states,
-                "group_ids": group_ids,
-                "trajectory_ids": trajectory_ids,
-                "success": success,
-                "step_ids": step_ids,
-                "actions": actions,
-                "rewards": rewards,
-                "episode_returns": episode_returns,
-                "edge_costs": edge_costs,
-                "action_valid": action_valid,
-                "mask": mask,
-                "peer_keys": peer_keys,
-            }
-        )
+        given = {
+            "states": states,
+            "next_states": next_states,
+            "group_ids": group_ids,
+            "trajectory_ids": trajectory_ids,
+            "success": success,
+            "step_ids": step_ids,
+            "actions": actions,
+            "rewards": rewards,
+            "episode_returns": episode_returns,
+            "edge_costs": edge_costs,
+            "action_valid": action_valid,
+            "mask": mask,
+            "peer_keys": peer_keys,
+        }
+        self._plain: Mapping[str, Any]
+        self._coarse: Mapping[str, Any]
+        self._on_device: DeviceBatch | None = None
+        if any(map(is_on_a_device, given.values())):
+            from graphgpo.torch.device import batch_of
+
+            if self._merging != Merging():
+                raise ValueError(
+                    "normalise, similar and node_history read texts, and there are none on a "
+                    "device; expected columns on the CPU for them"
+                )
+            self._on_device = batch_of(given)
+            self._plain = self._coarse = self._on_device.given
+            self._merged = Merged(self._plain)
+            return
+        self._plain = plain_columns(given)
         self._merged = merged(self._plain, self._merging)
         self._coarse = self._merged.columns
         self._read = self._read_batch(self._num_threads)
@@ -184,7 +201,7 @@ class Rollouts:
         return self._merging
 
     def __len__(self) -> int:
-        return len(self._read["states"])
+        return len(self._plain["states"] if self._on_device else self._read["states"])
 
     def __repr__(self) -> str:
         return f"Rollouts({self._in_short()})"
@@ -239,13 +256,13 @@ class Rollouts:
         """The merged graph of every group: nodes, edges, `to_networkx()`."""
         from graphgpo.graph import graph_of
 
-        return graph_of(self)
+        return graph_of(self._in_host_memory())
 
     def explain(self, row: int, estimator: Any = "graphgpo", **options: Any) -> Explanation:
         """Why the step of a row has its credit: state, action, distances, peers, every term."""
         from graphgpo.explain import explain
 
-        return explain(self, row, estimators.make(estimator, options))
+        return explain(self._in_host_memory(), row, estimators.make(estimator, options))
 
     def with_history(self, node_history: int) -> Rollouts:
         """The same columns and options, but nodes of so many states."""
@@ -270,7 +287,12 @@ class Rollouts:
         with told_elsewhere():  # nobody asked for credit, so none is lost
             return self.advantages(_GraphAlone())
 
+    def _in_host_memory(self) -> Rollouts:
+        return self._on_device.host() if self._on_device else self
+
     def _credit(self, chosen: list[Estimator], num_threads: int | None) -> list[StepAdvantages]:
+        if self._on_device:
+            return self._on_device.credit(chosen)
         for estimator in chosen:
             check_needs(estimator, self._plain)
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_the_summary_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--estimators", "grop"], "grop"),
         (
             ["--estimators", "hgpo:history"],
-            "--estimators 'hgpo:history': 'history' is not OPTION=VALUE",
+            "'hgpo:history': 'history' is not OPTION=VALUE",
         ),
         (["--top", "0"], "0 is not a number >= 1"),
         (["--columns", "states"], "--columns 'states' is not NAME=VALUE"),
@@ -136,3 +137,70 @@ def test_the_demo_makes_a_report(
     with pytest.raises(SystemExit):
         main(arguments)
     assert "is there already" in capsys.readouterr().err
+
+
+def rows(folder: Path, *groups: str) -> str:
+    """A file of two rollouts a group, of which one wins."""
+    records = [
+        {
+            "group_id": group,
+            "trajectory_id": f"{group}-a-long-name_{rollout}",
+            "step_id": 0,
+            "state": "hall",
+            "next_state": ("kitchen", "attic")[rollout],
+            "action": "go",
+            "success": rollout == 0,
+        }
+        for group in groups
+        for rollout in range(2)
+    ]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    return str(path)
+
+
+def test_strict_makes_an_error_of_what_is_only_said_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.html"
+    records = Path(rows(tmp_path, "mug")).read_text().replace("true", "false")
+    (tmp_path / "lost.jsonl").write_text(records)
+    assert made(str(tmp_path / "lost.jsonl"), "-o", str(out), "--strict") == 1
+    assert "grpo gives no step any credit" in capsys.readouterr().err
+    assert not out.exists()
+    assert made(str(tmp_path / "lost.jsonl"), "-o", str(out)) == 0
+
+
+def test_every_task_has_figures_of_its_own(tmp_path: Path, no_browser: None) -> None:
+    source = rows(tmp_path, "a/b", "a b", "../../etc")
+    folder = tmp_path / "figures"
+    arguments = ["-o", str(tmp_path / "a.html"), "--figures", str(folder), "--quiet"]
+    assert made(source, *arguments, "--estimators", "grpo") == 0
+    names = sorted(path.name for path in folder.iterdir() if "dark" not in path.name)
+    assert names == ["a-b-1-grpo.svg", "a-b-grpo.svg", "etc-grpo.svg"]
+
+
+def test_a_browser_that_draws_nothing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"true drew nothing for .*figure\.png: "):
+        figures.to_png(tmp_path / "figure.svg", "<svg/>", shutil.which("true") or "true")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rollouts_are_called_by_what_tells_them_apart(tmp_path: Path) -> None:
+    out = tmp_path / "a.html"
+    assert made(rows(tmp_path, "mug"), "-o", str(out), "--quiet") == 0
+    text = out.read_text(encoding="utf-8")
+    assert '"name":"\\u2026_0"' in text
+    assert "rows.jsonl" in text
+
+
+def test_the_demos_report_needs_numpy_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("pyarrow", "msgspec", "graphgpo.files", "rich", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["demo", "--report", str(tmp_path / "a.html"), "--group", "0"]) == 0
+    with pytest.raises(SystemExit) as stopped:
+        made("rows.parquet", "-o", str(tmp_path / "b.html"))
+    assert stopped.value.code == 2
+    assert "graphgpo.files" in capsys.readouterr().err

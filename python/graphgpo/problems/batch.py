@@ -17,6 +17,9 @@ games have .98 and more; a lucky meeting of two noises lifts it to a few percent
 MANY_LONE = 0.9
 """Of the steps, alone in their state: then nine of ten have nothing to be compared with."""
 
+MUCH_NOISE = 0.5
+"""Of the entropy of successors: then what the policy does decides less than what it does not."""
+
 
 def batch_problems(
     metrics: Mapping[str, float],
@@ -49,6 +52,16 @@ def batch_problems(
             words=f"invalid_action_penalty is {penalty:g}, but no step says whether its action was "
             f"valid, so none is penalised. {advice.mark_invalid}",
             certainty=1.0,
+        )
+    noise = m.get("successor_noise", 0.0)
+    if noise > MUCH_NOISE and not estimator.options().get("spread_actions", True):
+        yield Problem(
+            name="spread of noise",
+            words=f"in groups without success {noise:.0%} of the entropy of where steps lead is "
+            "not explained by their actions, so spread_weight credits steps that do nothing for "
+            "noise in the observation (a clock?). Take it out of the states, or pass "
+            "spread_actions=True",
+            certainty=0.9,
         )
     if m["masked_inside"]:
         yield Problem(

@@ -48,6 +48,10 @@ several times under one group id: no fresh uuid for each rollout.""",
     "no flags": """
 A penalty for invalid actions is on, but no step says whether its action was valid. Pass
 `action_valid`, or leave the penalty at 0.""",
+    "spread of noise": """
+Spread credit rewards a step for leading where its peers rarely lead. Here most of that is not the
+policy's doing: the same action leads to ever other states, as with a clock in the observation.
+Take the noise out of the states, or count actions in their place: `spread_actions=True`.""",
     "masked inside": """
 Rows that the mask hides lie between two steps of a rollout. Without next_states the step before
 them is taken to lead to the state after them. Give next_states or step_ids, or unmask them.""",

@@ -15,12 +15,13 @@ from graphgpo.report import style
 from graphgpo.report.batch import Batch, credited, named, telling
 from graphgpo.report.health import charts, health_of
 from graphgpo.report.labels import shortened
-from graphgpo.report.problems import Problem, problems_of
+from graphgpo.report.problems import facts_of, listed, problems_of
 from graphgpo.report.svg import NO_CREDIT, attribute, escaped
 from graphgpo.report.task import Task, task_of
 from graphgpo.report.why import Reader
 
 if TYPE_CHECKING:
+    from graphgpo.problems import Problem
     from graphgpo.rollouts import Rollouts
 
 ESTIMATORS = ("grpo", "gigpo", "graphgpo")
@@ -159,11 +160,17 @@ def _colours(names: Sequence[str]) -> str:
 
 def _header(title: str, batch: Batch) -> str:
     m = {k.removeprefix("graphgpo/"): v for k, v in batch.first.metrics.items()}
+    counts = {
+        word: m[f"num_{name}"]
+        for word, name in (
+            ("task", "groups"),
+            ("rollout", "trajectories"),
+            ("step", "steps"),
+            ("state", "states"),
+        )
+    }
     facts = {
-        "tasks": f"{m['num_groups']:,.0f}",
-        "rollouts": f"{m['num_trajectories']:,.0f}",
-        "steps": f"{m['num_steps']:,.0f}",
-        "states": f"{m['num_states']:,.0f}",
+        **{word if count == 1 else f"{word}s": f"{count:,.0f}" for word, count in counts.items()},
         "rollouts reach the goal": f"{m['success_rate']:.0%}",
         "steps share their state": f"{m['merge_ratio']:.0%}",
     }
@@ -171,21 +178,18 @@ def _header(title: str, batch: Batch) -> str:
         share = batch.disagrees[batch.graph.edge_rows].mean()
         facts["steps rewarded by one estimator, punished by another"] = f"{share:.0%}"
     items = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items())
+    by = escaped(listed(list(batch.results)))
     return (
-        f'<header><p class="brand">Credit for single steps: {_listed(list(batch.results))}</p>'
+        f'<header><p class="brand">Credit for single steps: {by}</p>'
         f'<h1><bdi>{escaped(title)}</bdi></h1><dl class="facts">{items}</dl></header>'
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    texts = [escaped(name) for name in names]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
-
-
 def _problems(batch: Batch, notes: Sequence[str]) -> str:
     found = problems_of(batch)
-    items = [_problem(problem) for problem in found]
-    items += [f'<li class="said"><p><bdi>{escaped(note)}</bdi></p></li>' for note in notes]
+    items = [_problem(problem, whose) for problem, whose in found]
+    said = [*facts_of(batch), *notes]
+    items += [f'<li class="said"><p><bdi>{escaped(note)}</bdi></p></li>' for note in said]
     if not items:
         return ""
     listed = "\n".join(items)
@@ -195,10 +199,17 @@ def _problems(batch: Batch, notes: Sequence[str]) -> str:
     )
 
 
-def _problem(problem: Problem) -> str:
-    remedy = f'<p class="muted">{escaped(problem.remedy)}</p>' if problem.remedy else ""
-    shown = "".join(f'<pre dir="auto">{escaped(text)}</pre>' for text in problem.evidence)
-    return f"<li><p><bdi>{escaped(problem.words)}</bdi></p>{remedy}{shown}</li>"
+def _problem(problem: Problem, whose: str) -> str:
+    remedy = f'<p class="muted">Write <code>{escaped(problem.remedy)}</code>.</p>'
+    near = problem.nearest or ()
+    lines = "\n".join(escaped(state.marked) for state in near)
+    shown = f'<pre dir="auto">{lines}</pre>' if near else ""
+    words = f"{problem.words[:1].upper()}{problem.words[1:].removesuffix('.')}."
+    aside = f'<span class="aside">{escaped(whose)}</span>' if whose else ""
+    return (
+        f"<li><p><b>{escaped(problem.name)}</b>{aside}</p><p><bdi>{escaped(words)}</bdi></p>"
+        f"{remedy if problem.remedy else ''}{shown}</li>"
+    )
 
 
 def _health(batch: Batch) -> str:
@@ -250,10 +261,12 @@ def _about(i: int, task: Task) -> str:
     solved = (
         "none reached the goal" if task.num_solved == 0 else f"{task.num_solved} reached the goal"
     )
-    words = (
-        f"{task.num_rollouts} rollouts, {solved}; {task.num_steps:,} steps, on "
-        f"{task.num_disagreements:,} of which the estimators disagree in sign."
+    apart = (
+        f", on {task.num_disagreements:,} of which the estimators disagree in sign"
+        if task.num_disagreements
+        else ""
     )
+    words = f"{task.num_rollouts} rollouts, {solved}; {task.num_steps:,} steps{apart}."
     notes = "".join(f' <span class="note">{escaped(note)}</span>' for note in task.notes)
     hidden = "" if i == 0 else " hidden"
     return (

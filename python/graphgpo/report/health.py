@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphgpo.report.batch import Batch, taken, task_name
+from graphgpo.report.labels import shortened
 from graphgpo.report.svg import attribute, escaped
 from graphgpo.rollouts import Rollouts
 
@@ -24,7 +25,7 @@ CHARTS = {
 """Metrics that are drawn, and what they say."""
 
 MOST_POINTS = 400
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 264.0, 116.0, 8.0, 44.0, 12.0, 20.0
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 264.0, 116.0, 8.0, 58.0, 12.0, 20.0
 _DASHES = ("", "5 3", "1.5 3", "8 3 2 3")
 
 
@@ -52,7 +53,7 @@ def health_of(batch: Batch) -> Health | None:
         rows = np.sort(batch.graph.edge_rows[of_row == step])
         columns: dict[str, Any] = {
             name: taken(column, rows)
-            for name, column in batch.rollouts.columns.items()
+            for name, column in batch.rollouts.merged_columns.items()
             if name != "mask"  # masked rows are no steps
         }
         results = Rollouts(**columns).compare(list(batch.estimators.values()))
@@ -121,7 +122,7 @@ def chart(metric: str, health: Health) -> str:
         end = float(points[-1].split()[1])
         parts.append(f'<circle class="end" cx="{points[-1].split()[0]}" cy="{end}" r="2.5"/>')
         if all(abs(end - other) >= 11 for other in ends):
-            label = f"{values[-1]:.2f}" if not title else escaped(title[:9])
+            label = f"{values[-1]:.2f}" if not title else escaped(shortened(title, 11))
             parts.append(
                 f'<text class="value" x="{_WIDTH - _RIGHT + 6:g}" y="{end + 3.5:.1f}">'
                 f"{label}</text>"

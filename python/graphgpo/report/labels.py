@@ -53,7 +53,7 @@ def names(texts: Sequence[str], most: int = 18) -> list[str]:
     distinct = set(lines)
     if sum(map(_is_speech, distinct)) < len(distinct) / 2:
         return [f"state {i}" for i in range(1, len(texts) + 1)]
-    common = _common_beginning(distinct) if len(distinct) > 1 else ""
+    common = common_beginning(distinct) if len(distinct) > 1 else ""
     begin = common.rfind(" ") + 1
     seen: dict[str, int] = {}
     found = []
@@ -65,7 +65,8 @@ def names(texts: Sequence[str], most: int = 18) -> list[str]:
     return found
 
 
-def _common_beginning(lines: set[str]) -> str:
+def common_beginning(lines: set[str]) -> str:
+    """What all of them begin with."""
     first, last = min(lines), max(lines)  # whatever these share, all between them share
     length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
     return first[:length]

@@ -75,7 +75,7 @@ def place(traffic: Traffic, *, names: bool = True) -> Layout:
     depth = _steps_from_start(traffic, without_way)
     column = {**rank, **depth}
 
-    margin, heading, foot = 34.0 if not has_names else 58.0, 54.0, 34.0
+    margin, heading, foot = 34.0 if not has_names else 58.0, 62.0, 34.0
     nearest, farthest = min(depth.values(), default=0), max(depth.values(), default=0)
     num_columns = max(len(labels), farthest - nearest + 1)
     width = 2 * margin + max(num_columns - 1, 1) * column_width

@@ -26,7 +26,7 @@
   const sign = (x) => (x === null || Math.abs(x) <= NONE ? "none" : x > 0 ? "plus" : "minus");
   const signed = (x) => (x === null ? "unknown" : sign(x) === "none" ? "0" : `${x > 0 ? "+" : "−"}${Math.abs(x).toFixed(2)}`);
   const short = (x) => (x === null ? "unknown" : x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential(2) : String(Number(x.toPrecision(4))));
-  const line = (text, most) => { const flat = text.replace(/\s+/g, " ").trim(); return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat; };
+  const line = (text, most) => { const flat = text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "").replace(/\s+/g, " ").trim(); return flat.length > most ? `${flat.slice(0, most - 1)}…` : flat; };
   const say = (text) => { byId("status").textContent = text; };
 
   // --- one task -----------------------------------------------------------------------------------
@@ -194,15 +194,17 @@
     const credit = task.steps.credit[state.estimator][state.part];
     const largest = task.largest[state.estimator];
     const width = Math.max(rollout.shown, 24);
-    const bars = [svg("path", { class: "axis", d: `M0 15H${width}` })];
+    const bars = { plus: [], minus: [], none: [], apart: [] }; // a path each: thousands of bars are many elements
+    const bar = (kind, i, y, height) => bars[kind].push(`M${(i + 0.12).toFixed(2)} ${y.toFixed(1)}h.76v${height.toFixed(1)}h-.76z`);
     for (let i = 0; i < rollout.shown; i += 1) {
       const x = credit[rollout.from + i];
       const kind = sign(x);
       const height = kind === "none" ? 0.8 : 2 + (12 * Math.sqrt(Math.min(1, Math.abs(x) / largest)));
-      bars.push(svg("rect", { class: kind, x: i + 0.12, width: 0.76, y: kind === "plus" ? 15 - height : 15, height }));
-      if (task.steps.disagrees[rollout.from + i]) bars.push(svg("rect", { class: "apart", x: i + 0.12, width: 0.76, y: 31, height: 2 }));
+      bar(kind, i, kind === "plus" ? 15 - height : 15, height);
+      if (task.steps.disagrees[rollout.from + i]) bar("apart", i, 31, 2);
     }
-    return svg("svg", { class: "strip", viewBox: `0 0 ${width} 34`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars);
+    const drawn = Object.entries(bars).filter(([, parts]) => parts.length).map(([kind, parts]) => svg("path", { class: kind, d: parts.join("") }));
+    return svg("svg", { class: "strip", viewBox: `0 0 ${width} 34`, preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { class: "axis", d: `M0 15H${width}` }), ...drawn);
   }
 
   function openRollout(index) {
@@ -221,7 +223,7 @@
   function stepRow(step, turn) {
     const s = task.steps;
     const from = s.distance[step], to = s.nextDistance[step];
-    return el("tr", { "data-step": step, tabindex: "-1", "aria-selected": "false" },
+    return el("tr", { "data-step": step, tabindex: "-1", "aria-current": "false" },
       el("td", { class: "right muted" }, String(turn)),
       el("td", { class: "state" }, bdi(task.nodes.name[s.source[step]])),
       el("td", { class: "action" }, bdi(line(s.action[step], 60) || "–")),
@@ -249,7 +251,7 @@
     Object.assign(state, { step, node: -1 });
     document.querySelectorAll("#steps tbody tr").forEach((row) => {
       const chosen = Number(row.dataset.step) === step;
-      row.setAttribute("aria-selected", String(chosen));
+      row.setAttribute("aria-current", String(chosen));
       row.setAttribute("tabindex", chosen ? "0" : "-1");
       if (chosen && focus) { row.focus({ preventScroll: true }); keepInside(row); }
     });

@@ -1,93 +1,57 @@
-"""What is wrong with a batch, in words."""
+"""What is wrong with a batch, in words, over all estimators."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from graphgpo.report.batch import Batch
 
-
-@dataclass(frozen=True)
-class Problem:
-    """A sentence, what to do about it, and what shows it."""
-
-    words: str
-    remedy: str = ""
-    evidence: tuple[str, ...] = ()
+if TYPE_CHECKING:
+    from graphgpo.problems import Problem
 
 
-def problems_of(batch: Batch) -> list[Problem]:
-    """Problems of states, of outcomes and of links, worst first."""
-    return [*_of_metrics(batch), *_of_states(batch)]
+def problems_of(batch: Batch) -> list[tuple[Problem, str]]:
+    """Problems, the most certain first, each once, and which estimators have it; "" is all."""
+    from graphgpo.problems import problems_of as found_by
+    from graphgpo.problems.batch import gives_step_credit
+
+    found: dict[tuple[str, str], tuple[Problem, list[str]]] = {}
+    for title, result in batch.results.items():
+        for problem in found_by(result.metrics, batch.estimators[title]):
+            key = (problem.name, problem.words)
+            found.setdefault(key, (problem, []))[1].append(title)
+    chosen = [title for title, one in batch.estimators.items() if gives_step_credit(one)]
+    if chosen:  # states are those of all: looked at once, which takes a second or so
+        metrics = batch.results[chosen[0]].metrics
+        everyone = list(batch.results)
+        for problem in found_by(metrics, batch.estimators[chosen[0]], batch.rollouts):
+            found.setdefault((problem.name, problem.words), (problem, everyone))
+    certain = sorted(found.values(), key=lambda pair: -pair[0].certainty)
+    return [(problem, _whose(titles, batch)) for problem, titles in certain]
 
 
-def _of_metrics(batch: Batch) -> list[Problem]:
-    found = []
-    metrics = {k.removeprefix("graphgpo/"): v for k, v in batch.first.metrics.items()}
-    num_groups = int(metrics["num_groups"])
+def facts_of(batch: Batch) -> list[str]:
+    """What is no problem of the batch and still good to know, in sentences."""
     silent = [
         title for title, result in batch.results.items() if result.metrics["graphgpo/inert"] == 1
     ]
-    if silent:
-        found.append(Problem(f"{_listed(silent)} gives no step any credit."))
-    if metrics["groups_without_success"]:
-        count = int(metrics["groups_without_success"])
-        found.append(
-            Problem(
-                f"{count} of {num_groups} tasks: no rollout reached the goal.",
-                "Nothing can be learned from outcomes there; easier tasks or more rollouts help.",
-            )
-        )
-    if metrics["broken_links"]:
-        found.append(
-            Problem(
-                f"{int(metrics['broken_links'])} steps lead to a state that is not the next "
-                "step's.",
-                "Check next_states and the order of steps.",
-            )
-        )
-    if metrics["ends_at_a_start"]:
-        found.append(
-            Problem(
-                f"{int(metrics['ends_at_a_start'])} failed rollouts end at a start of their task.",
-                "The environment may have been reset before the last state was read.",
-            )
-        )
-    if metrics["masked_inside"]:
-        found.append(
-            Problem(
-                f"{int(metrics['masked_inside'])} masked rows lie inside a rollout.",
-                "Pass step_ids, or the step over them is taken for one.",
-            )
-        )
-    return found
+    num_groups = int(batch.first.metrics["graphgpo/num_groups"])
+    num_lost = int(batch.first.metrics["graphgpo/groups_without_success"])
+    facts = [f"No step gets credit from {listed(silent)}."] if silent else []
+    if num_lost:
+        facts.append(f"In {num_lost:,} of {num_groups:,} tasks no rollout reached the goal.")
+    return facts
 
 
-def _of_states(batch: Batch) -> list[Problem]:
-    from graphgpo.states import diagnose
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence.
 
-    columns = batch.rollouts.columns
-    known = {
-        name: columns[name]
-        for name in ("next_states", "step_ids", "actions", "mask")
-        if name in columns
-    }
-    found = diagnose(
-        columns["states"],
-        group_ids=columns["group_ids"],
-        trajectory_ids=columns["trajectory_ids"],
-        **known,
-    )
-    return [
-        Problem(
-            f"{finding.words[:1].upper()}{finding.words[1:]}.",
-            f"normalise={finding.switch!r} makes them one." if finding.switch else "",
-            tuple(near.marked for near in finding.nearest) if finding.nearest else (),
-        )
-        for finding in found
-    ]
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return names[-1] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _whose(titles: Sequence[str], batch: Batch) -> str:
+    return "" if len(titles) == len(batch.results) else ", ".join(titles)

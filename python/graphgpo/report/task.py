@@ -11,7 +11,7 @@ import numpy as np
 from graphgpo.graph import value_at
 from graphgpo.report.batch import Batch, outcome, task_name, trajectories
 from graphgpo.report.figure import MOST_STATES, node_names, title_of
-from graphgpo.report.labels import MOST_TEXT, are_telling, as_text, shortened
+from graphgpo.report.labels import MOST_TEXT, are_telling, as_text, common_beginning, shortened
 from graphgpo.report.layout import place
 from graphgpo.report.svg import graph_svg
 from graphgpo.report.traffic import Ints, Kind, Traffic, most_visited, traffic_at
@@ -55,7 +55,7 @@ def task_of(batch: Batch, position: int, reader: Reader, label: Any = None) -> T
     shown = {name: by_rollout[name][:MOST_TURNS] for name in chosen}
     steps = np.concatenate(list(shown.values()))
     verdicts = {key: outcome(batch.rollouts, own) for key, own in by_rollout.items()}
-    name, training_step = task_name(group)
+    task, training_step = task_name(group)
 
     notes = []
     if len(drawn.nodes) < len(traffic.nodes):
@@ -88,7 +88,7 @@ def task_of(batch: Batch, position: int, reader: Reader, label: Any = None) -> T
         for title, result in batch.results.items()
     }
     values = {
-        "name": name,
+        "name": task,
         "nodes": _nodes(traffic, state_names, texts),
         "at": [[round(x, 1), round(y, 1)] for x, y in zip(layout.x, layout.y, strict=True)],
         "drawn": [position_of[node] for node in drawn.nodes.tolist()],
@@ -100,12 +100,12 @@ def task_of(batch: Batch, position: int, reader: Reader, label: Any = None) -> T
         },
         "rollouts": [
             {
-                "name": shortened(as_text(key), 80),
+                "name": name,
                 "solved": verdicts[key],
                 "length": len(by_rollout[key]),
                 "shown": len(own),
             }
-            for key, own in shown.items()
+            for name, (key, own) in zip(_rollout_names(chosen), shown.items(), strict=True)
         ],
         "steps": _steps(batch, steps, position_of, drawn),
         "why": why,
@@ -120,7 +120,7 @@ def task_of(batch: Batch, position: int, reader: Reader, label: Any = None) -> T
         is_figure=False,
     )
     return Task(
-        name=name,
+        name=task,
         training_step=training_step,
         num_rollouts=len(by_rollout),
         num_solved=sum(verdict is True for verdict in verdicts.values()),
@@ -140,6 +140,17 @@ def _chosen(batch: Batch, by_rollout: dict[Any, Ints]) -> list[Any]:
     counts = [int(batch.disagrees[by_rollout[key]].sum()) for key in keys]
     best = sorted(range(len(keys)), key=lambda i: (-counts[i], i))[:MOST_ROLLOUTS]
     return [keys[i] for i in sorted(best)]
+
+
+def _rollout_names(keys: Sequence[Any]) -> list[str]:
+    """Their ids, without a long beginning that all share."""
+    texts = [shortened(as_text(key), 80) for key in keys]
+    shared = common_beginning(set(texts)) if len(texts) > 1 else ""
+    begin = max(shared.rfind(mark) for mark in "_-|/ .") + 1
+    return texts if begin < _LONG else [f"…{text[begin - 1 :]}" for text in texts]
+
+
+_LONG = 8
 
 
 def _nodes(traffic: Traffic, short: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Reader:
         if len(rows) > MOST_STEPS:
             return None
         plain: dict[str, Any] = dict.fromkeys(COLUMNS)
-        for name, column in self._rollouts.columns.items():
+        for name, column in self._rollouts.merged_columns.items():
             plain[name] = [value_at(column, row) for row in rows]
         read = read_rollouts(plain)
         merge_states(read)

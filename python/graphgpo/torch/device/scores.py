@@ -1,0 +1,146 @@
+"""A number per step; NaN where it is unknown."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+
+from graphgpo.blocks import (
+    ActionMean,
+    BellmanMean,
+    Block,
+    Difference,
+    EdgeReturn,
+    Given,
+    NewStates,
+    Outcome,
+    ReturnToGo,
+    Standing,
+    Target,
+    Trace,
+)
+from graphgpo.torch.device import arithmetic
+from graphgpo.torch.device.potentials import (
+    outcomes,
+    potential,
+    returns_to_go,
+    rewards,
+    step_numbers,
+)
+from graphgpo.torch.device.refusals import unknown_block
+from graphgpo.torch.device.rollouts import Rollouts
+from graphgpo.torch.device.segments import Segments, numbered
+
+Tensor = torch.Tensor
+
+
+def score(block: Any, rollouts: Rollouts) -> Tensor:
+    """The score of every step, computed once a batch."""
+    key = ("score", block)
+    if key not in rollouts.known:
+        rollouts.known[key] = _score(block, rollouts)
+    found: Tensor = rollouts.known[key]
+    return found
+
+
+@functools.singledispatch
+def _score(block: object, rollouts: Rollouts) -> Tensor:
+    raise unknown_block("score", block)
+
+
+@_score.register
+def _given(block: Given, rollouts: Rollouts) -> Tensor:
+    return step_numbers(block, rollouts)
+
+
+@_score.register
+def _edge_return(block: EdgeReturn, rollouts: Rollouts) -> Tensor:
+    before = rollouts.distances_at(rollouts.source)
+    after = rollouts.distances_at(rollouts.target)
+    exponent = {
+        "paper": after + rollouts.cost,
+        "recipe": after + rollouts.cost - 1,
+        "progress": (after - before) + rollouts.cost,
+    }[block.exponent]
+    return block.success_reward * arithmetic.power(block.omega, exponent)
+
+
+@_score.register
+def _target(block: Target, rollouts: Rollouts) -> Tensor:
+    return block.gamma * potential(block.potential, rollouts)[1]
+
+
+@_score.register
+def _difference(block: Difference, rollouts: Rollouts) -> Tensor:
+    before, after = potential(block.potential, rollouts)
+    if not block.rewards:
+        return block.gamma * after - before
+    return rewards(rollouts, block.success_reward) + block.gamma * after - before
+
+
+@_score.register
+def _trace(block: Trace, rollouts: Rollouts) -> Tensor:
+    return rollouts.backwards(score(block.difference, rollouts), block.difference.gamma * block.lam)
+
+
+@_score.register
+def _return_to_go(block: ReturnToGo, rollouts: Rollouts) -> Tensor:
+    return returns_to_go(rollouts, block.gamma, block.success_reward)
+
+
+@_score.register
+def _outcome(block: Outcome, rollouts: Rollouts) -> Tensor:
+    return outcomes(rollouts)[rollouts.trajectory.ids]
+
+
+@_score.register
+def _new_states(block: NewStates, rollouts: Rollouts) -> Tensor:
+    start = rollouts.per_trajectory(rollouts.source)
+    trajectory = rollouts.trajectory
+    visits = torch.arange(trajectory.num, device=start.device)
+    visits = torch.cat([visits, trajectory.ids]) * max(rollouts.num_nodes, 1)
+    visited = numbered(visits + torch.cat([start, rollouts.target]))
+    new = visited.first[trajectory.num :] - trajectory.num  # the first are the starts themselves
+    number = Segments(trajectory.ids[new], trajectory.num).count(torch.ones_like(new))
+    return number[trajectory.ids].to(torch.float64) / rollouts.length
+
+
+@_score.register
+def _action_mean(block: ActionMean, rollouts: Rollouts) -> Tensor:
+    scores = score(block.score, rollouts)
+    known = ~scores.isnan()
+    actions, states = same_action(rollouts), Segments(rollouts.source, rollouts.num_nodes)
+    q, m = actions.mean(scores, known)[actions.ids], states.mean(scores, known)[states.ids]
+    if block.kappa == 0:
+        return q
+    n = actions.count(known)[actions.ids]
+    return torch.where(q == m, q, (n * q + block.kappa * m) / (n + block.kappa))
+
+
+def same_action(rollouts: Rollouts) -> Segments:
+    """Steps with one state and action."""
+    key = ("same_action", Block())
+    if key not in rollouts.known:
+        pairs = numbered(rollouts.source, rollouts.actions())
+        rollouts.known[key] = Segments(pairs.ids, pairs.num)
+    found: Segments = rollouts.known[key]
+    return found
+
+
+@_score.register
+def _standing(block: Standing, rollouts: Rollouts) -> Tensor:
+    from graphgpo.torch.device.comparison import Level, compare
+
+    scores = score(block.score, rollouts)
+    level = compare(Level(block.score, block.peers, block.normaliser, block.unit), rollouts)
+    return torch.where(scores.isnan(), math.nan, level.standings)
+
+
+def is_iterated(block: Block) -> bool:
+    """Whether a Bellman mean is anywhere inside it, so that its last digits are noise."""
+    return isinstance(block, BellmanMean) or any(
+        is_iterated(inner) for inner in vars(block).values() if isinstance(inner, Block)
+    )
