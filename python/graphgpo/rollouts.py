@@ -16,7 +16,7 @@ from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
 from graphgpo.problems.problem import counted
-from graphgpo.problems.warning import warn_of_lost_credit
+from graphgpo.problems.warning import told_elsewhere, warn_of_lost_credit
 from graphgpo.result import StepAdvantages
 from graphgpo.states.merging import Merged, Merging, merged, with_history
 
@@ -211,7 +211,7 @@ class Rollouts:
 
     def _in_short(self) -> str:
         try:
-            m = self._credit([_GraphAlone()], None)[0].metrics
+            m = self.graph_metrics()
         except (TypeError, ValueError) as problem:
             sizes = f"{counted(len(self), 'row')}, which no estimator takes: {problem}"
         else:
@@ -264,10 +264,28 @@ class Rollouts:
 
         return explain(self._in_host_memory(), row, estimators.make(estimator, options))
 
+    def with_history(self, node_history: int) -> Rollouts:
+        """The same columns and options, but nodes of so many states."""
+        return Rollouts(
+            **self._plain,
+            normalise=self._merging.normaliser,
+            similar=self._merging.similar,
+            node_history=node_history,
+            num_threads=self._num_threads,
+        )
+
+    def graph_metrics(self) -> dict[str, float]:
+        """The metrics of the batch and its graph, without any credit."""
+        return self._graph_alone().metrics
+
     def node_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) nodes each row's step leaves and leads to, in the order of `graph()`; masked: -1."""
-        nodes = self.advantages(_GraphAlone())
+        nodes = self._graph_alone()
         return nodes.state_ids, nodes.next_state_ids
+
+    def _graph_alone(self) -> StepAdvantages:
+        with told_elsewhere():  # nobody asked for credit, so none is lost
+            return self.advantages(_GraphAlone())
 
     def _in_host_memory(self) -> Rollouts:
         return self._on_device.host() if self._on_device else self
