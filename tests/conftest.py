@@ -29,3 +29,12 @@ def compute(request: pytest.FixtureRequest) -> Compute:
     if request.param == "reference":
         return reference.compute_advantages
     return graphgpo.compute_advantages
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked heavy run with the heavy profile, or where they are asked for by `-m heavy`."""
+    if os.environ.get("HYPOTHESIS_PROFILE") == "heavy" or "heavy" in config.getoption("-m"):
+        return
+    for item in items:
+        if item.get_closest_marker("heavy"):
+            item.add_marker(pytest.mark.skip(reason="heavy: minutes"))

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "graphgpo/graph_memory.hpp"
 #include "graphgpo/key.hpp"
 #include "graphgpo/types.hpp"
 
@@ -86,6 +87,7 @@ struct Batch {
     std::optional<std::span<const std::uint8_t>> mask = {};  // 0: the row does not exist
     std::optional<KeyColumn> actions = {};
     std::optional<KeyColumn> peer_keys = {};
+    std::optional<Remembering> remembering = {};  // with it every step costs 1
 };
 
 }  // namespace graphgpo

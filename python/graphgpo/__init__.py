@@ -11,11 +11,13 @@ from graphgpo.estimators import Estimator
 from graphgpo.estimators import make as estimator
 from graphgpo.graph import StateGraph, Terminal, build_graph
 from graphgpo.keys import state_key, state_keys
+from graphgpo.memory import GraphMemory
 from graphgpo.result import StepAdvantages
 from graphgpo.rollouts import Rollouts
 
 __all__ = [
     "Estimator",
+    "GraphMemory",
     "Rollouts",
     "StateGraph",
     "StepAdvantages",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphgpo.result import StepAdvantages
 from graphgpo.rollouts import Rollouts
+
+if TYPE_CHECKING:
+    from graphgpo.memory import GraphMemory
 
 
 def compute_advantages(
@@ -23,6 +26,8 @@ def compute_advantages(
     action_valid: Any = None,
     mask: Any = None,
     peer_keys: Any = None,
+    task_ids: Any = None,
+    memory: GraphMemory | None = None,
     estimator: Any = "graphgpo",
     num_threads: int | None = None,
     **options: Any,
@@ -67,6 +72,9 @@ def compute_advantages(
         (N,) bool; False: padding, whose values are never looked at.
     peer_keys
         (N,) a key per step, for estimators whose peers the user defines.
+    task_ids, memory
+        (N,) name of the row's task in every batch, an id; and a `graphgpo.GraphMemory` of what was
+        ever done in it, which this batch is added to. None: a batch is all there is.
     estimator
         A name (`graphgpo.estimators.names()`), a mapping of options with the name under
         "estimator", or an `Estimator`, yours too.
@@ -113,6 +121,8 @@ def compute_advantages(
         action_valid=action_valid,
         mask=mask,
         peer_keys=peer_keys,
+        task_ids=task_ids,
+        memory=memory,
         num_threads=num_threads,
     )
     return rollouts.advantages(estimator, **options)

@@ -19,6 +19,7 @@ from graphgpo.result import StepAdvantages
 if TYPE_CHECKING:
     from graphgpo.explain import Explanation
     from graphgpo.graph import StateGraph
+    from graphgpo.memory import GraphMemory
 
 
 class Rollouts:
@@ -31,6 +32,9 @@ class Rollouts:
     ----------
     states, next_states, group_ids, ..., peer_keys
         As in `graphgpo.compute_advantages`.
+    task_ids, memory
+        As there. Every call of `advantages` and `compare` is a batch to the memory; `graph`
+        looks at these rollouts alone, and `explain` refuses a memory.
     num_threads
         Upper limit for reading and for every answer, >= 1; None: all cores this process may use.
 
@@ -71,6 +75,8 @@ class Rollouts:
         action_valid: Any = None,
         mask: Any = None,
         peer_keys: Any = None,
+        task_ids: Any = None,
+        memory: GraphMemory | None = None,
         num_threads: int | None = None,
     ) -> None:
         self._num_threads = thread_limit(num_threads)
@@ -92,6 +98,11 @@ class Rollouts:
             }
         )
         self._read = read_batch(self._plain, self._num_threads)
+        self._remembering = None
+        if memory is not None:
+            from graphgpo.memory import in_words_of
+
+            self._remembering = in_words_of(memory, self._plain, task_ids)
 
     @classmethod
     def read(cls, paths: Any, *, num_threads: int | None = None, **reading: Any) -> Rollouts:
@@ -174,6 +185,11 @@ class Rollouts:
         """Why the step of a row has its credit: state, action, distances, peers, every term."""
         from graphgpo.explain import explain
 
+        if self._remembering is not None:
+            raise ValueError(
+                "the rollouts have a memory, and explain looks at a batch alone; make Rollouts "
+                "without it"
+            )
         return explain(self, row, estimators.make(estimator, options))
 
     def node_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -186,7 +202,12 @@ class Rollouts:
             check_needs(estimator, self._plain)
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
-        answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
+        answers = self.ask_core(
+            _core.compute_advantages,
+            plans=plans,
+            num_threads=limit,
+            remembering=None if isinstance(chosen[0], _GraphAlone) else self._remembering,
+        )
         return [StepAdvantages(**answer) for answer in answers]
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:
