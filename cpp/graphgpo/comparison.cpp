@@ -4,6 +4,7 @@
 #include <cmath>
 #include <variant>
 
+#include "graphgpo/remembered.hpp"
 #include "graphgpo/scores/edge_return.hpp"
 
 namespace graphgpo {
@@ -48,6 +49,10 @@ Array<double> standings_of_edge_returns(const EdgeReturn& block, const Compariso
     const Csr& peers = group.steps_by_source();
     const bool relative = is_relative(comparison.normaliser);
     const bool is_penalised = group.penalises(comparison.penalty);
+    const TaskMemory* const task = group.task_memory();
+    if (task != nullptr && task->knows_goal()) {
+        return compare_with_remembered(block, comparison, group, powers, when_void, report);
+    }
     if (!group.graph().has_goal() && (relative || !is_penalised)) {
         report_sizes(peers, report.num_peers);
         return Array<double>(group.num_steps(), when_void);

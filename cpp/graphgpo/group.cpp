@@ -9,6 +9,7 @@
 #include "graphgpo/errors.hpp"
 #include "graphgpo/exact_sum.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/remembered.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -33,6 +34,18 @@ const Csr& Group::peers(const Peers& peers) {
         return steps_by_source();
     }
     return remembered(peers_, peers, [&] { return peers_of(peers, *this); });
+}
+
+const Distances& Group::distances() {
+    if (distances_) return *distances_;
+    return distances_.emplace(batch_->remembering ? remembered_distances(*this)
+                                                  : distances_to_goal(graph(), costs()));
+}
+
+TaskMemory* Group::task_memory() const {
+    if (!batch_->remembering || num_steps() == 0) return nullptr;
+    const Remembering& all = *batch_->remembering;
+    return &all.memory->task(all.tasks[index(rollouts_.row.front())]);
 }
 
 const PotentialOfSteps& Group::potential(const Potential& potential) {

@@ -49,10 +49,10 @@ class Group {
         if (!costs_) costs_.emplace(step_costs(*batch_, rollouts_));
         return *costs_;
     }
-    [[nodiscard]] const Distances& distances() {
-        if (!distances_) distances_.emplace(distances_to_goal(graph(), costs()));
-        return *distances_;
-    }
+    // With a memory, those along all edges it has, the group's among them.
+    [[nodiscard]] const Distances& distances();
+    // What is remembered of the group's task; null: there is no memory.
+    [[nodiscard]] TaskMemory* task_memory() const;
     // The steps that leave every node.
     [[nodiscard]] const Csr& steps_by_source() {
         if (!steps_by_source_) {
