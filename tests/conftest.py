@@ -46,7 +46,7 @@ def _devices() -> list[str]:
         return []
     from graphgpo.torch import device
 
-    return ["torch cpu", *(["torch cuda"] if device.is_available() else [])]
+    return ["torch_cpu", *(["torch_cuda"] if device.is_available() else [])]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -66,4 +66,4 @@ def compute(request: pytest.FixtureRequest) -> Compute:
         return reference.compute_advantages
     if request.param == "cpu":
         return graphgpo.compute_advantages
-    return on_device(request.param.removeprefix("torch "))
+    return on_device(request.param.removeprefix("torch_"))

@@ -179,14 +179,13 @@ def merged(columns: Columns, host: Any) -> Rollouts:
 
     wins = is_last & won[trajectory.ids]
     source, target, node_group = _nodes(columns, row, group, following, wins)
-    has_goal = group.count(wins)[:-1] > 0
     cost = (
         columns["edge_costs"][row]
         if "edge_costs" in columns
         else torch.ones(num_steps, dtype=torch.float64, device=device)
     )
-    goals = torch.full((len(node_group),), math.inf, dtype=torch.float64, device=device)
-    goals[target[wins]] = 0.0
+    goals = torch.full((group.num,), -1, dtype=torch.int64, device=device)
+    goals[group.ids[wins]] = target[wins]  # of a group always the same node
     trajectory_group = row_group.ids[row_trajectory.first]
     return Rollouts(
         columns=columns,
@@ -205,8 +204,8 @@ def merged(columns: Columns, host: Any) -> Rollouts:
         cost=cost,
         won=won,
         judged=judged,
-        has_goal=has_goal,
-        distance=distances_to_goals(source, target, cost, goals),
+        has_goal=goals >= 0,
+        distance=distances_to_goals(source, target, cost, goals, node_group),
     )
 
 
