@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,15 @@ from graphgpo.torch.device import columns as device_columns
 HOST = torch.device("cpu")
 DEVICES = ["cpu", *(["cuda"] if device.is_available() else [])]
 FEW = settings(max_examples=6)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Batches are tiny: a second thread of torch only waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def on(where: str, columns: Columns, **chosen: Any) -> StepAdvantages:

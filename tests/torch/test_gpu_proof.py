@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from graphgpo.torch import device
 
@@ -19,18 +20,22 @@ pytestmark = pytest.mark.skipif(not BENCH.exists(), reason="bench/ is not here")
 
 
 @pytest.fixture
-def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """The Python part, with these arguments."""
     monkeypatch.syspath_prepend(str(BENCH))
     module = importlib.import_module("gpu_proof")
     monkeypatch.setattr(module, "OUT", tmp_path)
+
+    threads = torch.get_num_threads()
 
     def run(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["gpu_proof.py", *arguments])
         status: int = module.main()
         return status
 
-    return run
+    torch.set_num_threads(1)  # batches are tiny: a second one only waits
+    yield run
+    torch.set_num_threads(threads)
 
 
 def test_with_the_cpu_for_a_device_every_check_passes(

@@ -212,7 +212,7 @@ def exact_keys(rows: Tensor) -> Tensor:
             return rows.to(torch.float64).view(torch.int64)
         return rows.to(torch.int64)
     keys = stable_keys(rows)
-    same = numbered(keys)
+    same = numbered(keys, by_appearance=False)
     if bool((rows == rows[same.first[same.ids]]).all()):
         return keys
     alike: Tensor = torch.unique(rows, dim=0, return_inverse=True)[1]  # two states share a hash

@@ -26,7 +26,7 @@ def distances_to_goals(
     same bits.
     """
     num_nodes = len(node_group)
-    edges = numbered(source * max(num_nodes, 1) + target)
+    edges = numbered(source, target, by_appearance=False)
     cheapest = Segments(edges.ids, edges.num).smallest(cost)[:-1]
     source, target = source[edges.first], target[edges.first]
     start = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)

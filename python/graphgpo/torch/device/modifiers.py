@@ -55,7 +55,7 @@ def _share(rollouts: Rollouts, holds: Tensor) -> Tensor:
 @factors.register
 def _seen(block: Seen, rollouts: Rollouts) -> Tensor:
     kinds = rollouts.actions() if block.what == "actions" else rollouts.target
-    pairs = numbered(rollouts.source, kinds)
+    pairs = numbered(rollouts.source, kinds, by_appearance=False)
     states = Segments(rollouts.source[pairs.first], rollouts.num_nodes)
     number = states.count(torch.ones_like(pairs.first))
     return (number >= block.at_least)[rollouts.source].to(torch.float64)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from graphgpo.reference.results import INERT
 from graphgpo.result import StepAdvantages
 from graphgpo.torch.device.plan import Credit
 from graphgpo.torch.device.potentials import outcomes
@@ -14,9 +15,6 @@ from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, exact_sum, numbered
 
 Tensor = torch.Tensor
-
-INERT = 1e-6
-"""The largest credit that is none."""
 
 
 def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
@@ -73,7 +71,7 @@ def _of_sizes(rollouts: Rollouts) -> dict[str, Any]:
         "num_trajectories": rollouts.trajectory.num,
         "num_steps": rollouts.num_steps,
         "num_states": rollouts.num_nodes,
-        "num_edges": numbered(rollouts.source * max(rollouts.num_nodes, 1) + rollouts.target).num,
+        "num_edges": numbered(rollouts.source, rollouts.target, by_appearance=False).num,
     }
 
 

@@ -267,15 +267,14 @@ def _nodes(
         after = columns["next_states"][row]
         is_null = columns.is_null.get("next_states")
         is_leaf = torch.zeros_like(is_leaf) if is_null is None else is_null[row]
-    states: Numbering = numbered(torch.cat([own, after]))
+    states: Numbering = numbered(torch.cat([own, after]), by_appearance=False)
     sources, targets = states.ids[:num_steps], states.ids[num_steps:]
     leaves = torch.arange(num_steps, device=row.device) + states.num + 1
     targets = torch.where(is_leaf, leaves, targets)
     targets = torch.where(wins, states.num, targets)  # GOAL
     kinds = torch.stack([sources, targets], 1).reshape(-1)  # as they appear
-    num_kinds = states.num + 1 + num_steps
     of_group = group.ids.repeat_interleave(2)
-    nodes = numbered(of_group * num_kinds + kinds)
+    nodes = numbered(of_group, kinds)
     node_group = of_group[nodes.first]
     by_group = torch.argsort(node_group, stable=True)
     ids = inverse_of(by_group)[nodes.ids]

@@ -10,7 +10,6 @@ import torch
 
 from graphgpo.blocks import (
     ActionMean,
-    BellmanMean,
     Block,
     Difference,
     EdgeReturn,
@@ -22,6 +21,7 @@ from graphgpo.blocks import (
     Target,
     Trace,
 )
+from graphgpo.reference.plan import Level
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.potentials import (
     outcomes,
@@ -100,9 +100,8 @@ def _outcome(block: Outcome, rollouts: Rollouts) -> Tensor:
 def _new_states(block: NewStates, rollouts: Rollouts) -> Tensor:
     start = rollouts.per_trajectory(rollouts.source)
     trajectory = rollouts.trajectory
-    visits = torch.arange(trajectory.num, device=start.device)
-    visits = torch.cat([visits, trajectory.ids]) * max(rollouts.num_nodes, 1)
-    visited = numbered(visits + torch.cat([start, rollouts.target]))
+    visitor = torch.cat([torch.arange(trajectory.num, device=start.device), trajectory.ids])
+    visited = numbered(visitor, torch.cat([start, rollouts.target]))
     new = visited.first[trajectory.num :] - trajectory.num  # the first are the starts themselves
     number = Segments(trajectory.ids[new], trajectory.num).count(torch.ones_like(new))
     return number[trajectory.ids].to(torch.float64) / rollouts.length
@@ -124,7 +123,7 @@ def same_action(rollouts: Rollouts) -> Segments:
     """Steps with one state and action."""
     key = ("same_action", Block())
     if key not in rollouts.known:
-        pairs = numbered(rollouts.source, rollouts.actions())
+        pairs = numbered(rollouts.source, rollouts.actions(), by_appearance=False)
         rollouts.known[key] = Segments(pairs.ids, pairs.num)
     found: Segments = rollouts.known[key]
     return found
@@ -132,15 +131,8 @@ def same_action(rollouts: Rollouts) -> Segments:
 
 @_score.register
 def _standing(block: Standing, rollouts: Rollouts) -> Tensor:
-    from graphgpo.torch.device.comparison import Level, compare
+    from graphgpo.torch.device.comparison import compare
 
     scores = score(block.score, rollouts)
     level = compare(Level(block.score, block.peers, block.normaliser, block.unit), rollouts)
     return torch.where(scores.isnan(), math.nan, level.standings)
-
-
-def is_iterated(block: Block) -> bool:
-    """Whether a Bellman mean is anywhere inside it, so that its last digits are noise."""
-    return isinstance(block, BellmanMean) or any(
-        is_iterated(inner) for inner in vars(block).values() if isinstance(inner, Block)
-    )
