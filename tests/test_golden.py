@@ -9,14 +9,19 @@ import pytest
 from numpy.typing import NDArray
 
 import graphgpo
-from conftest import Compute
-from goldens import NAMES, Golden
+from conftest import Compute, back_end
+from goldens import NAMES, Golden, ReadOnce
 from graphgpo.estimators.graphgpo import GraphGPO
 
 OUTPUT = re.compile(
     r"adv__omega(?P<omega>[\d.]+)_(?P<exponent>goal|progress)_(?P<norm>mean|mean_std)_norm"
     r"_episode(?P<episode>[01])(?P<penalty>_penalty0\.1)?"
 )
+
+
+@pytest.fixture(scope="module")
+def compute(request: pytest.FixtureRequest) -> Compute:
+    return ReadOnce() if request.param == "reference" else back_end(request.param)
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -34,6 +34,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 def test_the_public_names_are_these() -> None:
     assert graphgpo.__all__ == [
         "Estimator",
+        "LostCreditWarning",
         "Rollouts",
         "StateGraph",
         "StepAdvantages",
@@ -73,6 +74,31 @@ def test_importing_prints_nothing_and_needs_numpy_only() -> None:
     assert run.stderr == ""
 
 
+def test_importing_loads_the_core_and_what_is_used_later_when_it_is_used() -> None:
+    program = (
+        "import sys, graphgpo;"
+        "print(sorted(m for m in sys.modules if m.startswith(('graphgpo', 'numpy.ma'))));"
+        "graphgpo.compute_advantages(['a'], group_ids=[0], trajectory_ids=[0], success=[True]);"
+        "print('numpy.ma' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[0] == "['graphgpo', 'graphgpo._core']"
+    assert run.stdout.splitlines()[1:] == ["False"] or np.__version__.startswith("1.")
+
+
+def test_every_public_name_has_its_home_and_type_checkers_see_the_same() -> None:
+    homes = graphgpo._HOMES
+    assert sorted(homes) == sorted(set(graphgpo.__all__) - {"__version__"})
+    source = Path(graphgpo.__file__).read_text("utf-8")
+    for name, home in homes.items():
+        module, _, attribute = home.partition(":")
+        package, _, last = module.rpartition(".")
+        line = rf"from {module} import .*\b{attribute}\b" if attribute else ""
+        assert re.search(line or rf"from {package} import {last}\n", source), name
+
+
 def test_an_estimator_is_imported_when_it_is_asked_for() -> None:
     program = (
         "import sys, graphgpo; graphgpo.GraphGPO;"
@@ -109,7 +135,7 @@ def test_a_result_shows_what_happened_in_one_line() -> None:
         ["a", "a", "b"], group_ids=[0] * 3, trajectory_ids=[0, 1, 2], success=[1, 0, 0]
     )
     assert repr(result) == (
-        "StepAdvantages(3 steps, 3 rollouts, 1 groups; 67% of the steps with credit, "
+        "StepAdvantages(3 steps, 3 rollouts, 1 group; 67% of the steps with credit, "
         "merge_ratio 0.33)"
     )
 

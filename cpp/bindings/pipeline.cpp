@@ -40,7 +40,8 @@ class Columns {
                  .action_valid = numbers<bool>(columns, "action_valid"),
                  .mask = numbers<bool>(columns, "mask"),
                  .actions = keys(columns, "actions"),
-                 .peer_keys = keys(columns, "peer_keys")} {}
+                 .peer_keys = keys(columns, "peer_keys"),
+                 .given_states = keys(columns, "given_states")} {}
 
     [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
 
@@ -49,6 +50,7 @@ class Columns {
         return held_.emplace_back(columns[name]);
     }
     std::optional<KeyColumn> keys(const py::dict& columns, const char* name) {
+        if (!columns.contains(name)) return std::nullopt;
         const py::object given = column(columns, name);
         if (given.is_none()) return std::nullopt;
         return given.cast<const OwnedKeyColumn&>().view();
@@ -116,15 +118,18 @@ py::dict metrics_dict(const Metrics& metrics) {
     PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::tuple> storage;
     const py::tuple& names = storage
                                  .call_once_and_store_result([&] {
-                                     py::tuple made(metrics.size());
-                                     for (std::size_t i = 0; i < metrics.size(); ++i) {
+                                     py::tuple made(Metrics::num_common);
+                                     for (std::size_t i = 0; i < made.size(); ++i) {
                                          made[i] = py::str(metrics[i].first);
                                      }
                                      return made;
                                  })
                                  .get_stored();
     py::dict dict;
-    for (std::size_t i = 0; i < metrics.size(); ++i) dict[names[i]] = metrics[i].second;
+    for (std::size_t i = 0; i < names.size(); ++i) dict[names[i]] = metrics[i].second;
+    for (std::size_t i = names.size(); i < metrics.size(); ++i) {
+        dict[py::str(metrics[i].first)] = metrics[i].second;
+    }
     return dict;
 }
 

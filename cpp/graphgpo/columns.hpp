@@ -86,6 +86,8 @@ struct Batch {
     std::optional<std::span<const std::uint8_t>> mask = {};  // 0: the row does not exist
     std::optional<KeyColumn> actions = {};
     std::optional<KeyColumn> peer_keys = {};
+    // As they came, if `states` are what was made of them: only to count what that merges wrongly.
+    std::optional<KeyColumn> given_states = {};
 };
 
 }  // namespace graphgpo

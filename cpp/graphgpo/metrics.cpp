@@ -211,12 +211,16 @@ void GraphTally::append(const GraphTally& other) {
     finite_sources += other.finite_sources;
     distance_sum += other.distance_sum;
     largest_distance = std::max(largest_distance, other.largest_distance);
+    states.append(other.states);
 }
 
 void CreditTally::append(const CreditTally& other) {
     zero_steps += other.zero_steps;
     largest_credit = std::max(largest_credit, other.largest_credit);
     advantages.append(other.advantages);
+    if (!other.spread) return;
+    if (!spread) spread.emplace();
+    spread->append(*other.spread);
 }
 
 GraphTally tally_graph(Group& group, const GraphColumns& steps) {
@@ -238,6 +242,7 @@ GraphTally tally_graph(Group& group, const GraphColumns& steps) {
     tally_edges(graph, group.steps_by_source(), tally);
     tally_progress(rollouts, graph.has_goal(), steps, tally);
     tally_distances(group.distances(), steps, tally);
+    tally.states = tally_states(group);
     return tally;
 }
 
@@ -255,7 +260,7 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
     const auto number = [](std::int64_t count) { return static_cast<double>(count); };
     const Moments& advantages = credit.advantages;
     constexpr double rounding = 1e-6;  // a credit no larger is none
-    return {{
+    Metrics metrics({{
         {"graphgpo/num_groups", number(graph.groups)},
         {"graphgpo/num_trajectories", number(graph.trajectories)},
         {"graphgpo/num_steps", number(graph.steps)},
@@ -291,7 +296,15 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
         {"graphgpo/duplicate_rows", number(graph.copies)},
         {"graphgpo/broken_links", number(graph.broken_links)},
         {"graphgpo/inert", graph.steps > 0 && credit.largest_credit <= rounding ? 1.0 : 0.0},
-    }};
+        {"graphgpo/revisited_positions",
+         share(graph.states.revisited, graph.source_states - graph.singleton_steps)},
+        {"graphgpo/lone_state_share", share(graph.singleton_steps, graph.source_states)},
+        {"graphgpo/ambiguous_actions",
+         share(graph.states.ambiguous_pairs, graph.states.recurring_pairs)},
+        {"graphgpo/merge_conflicts", number(graph.states.merge_conflicts)},
+    }});
+    if (credit.spread) add_spread(*credit.spread, graph.steps, metrics);
+    return metrics;
 }
 
 }  // namespace graphgpo

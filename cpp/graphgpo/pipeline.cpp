@@ -110,7 +110,8 @@ std::vector<const Comparison*> batch_wide_comparisons(std::span<const PlanColumn
 bool asks_who_won(std::span<const PlanColumns> plans) {
     const auto asks = [](const Modifier& modifier) {
         const auto* nobody_won = std::get_if<NobodyWon>(&modifier);
-        return nobody_won != nullptr && nobody_won->times_share;
+        return (nobody_won != nullptr && nobody_won->times_share) ||
+               std::holds_alternative<Live>(modifier);
     };
     return std::ranges::any_of(plans, [&](const PlanColumns& given) {
         return std::ranges::any_of(given.plan->terms, [&](const Term& term) {
@@ -203,6 +204,9 @@ GroupTally credit_group(const Batch& batch, const BatchFacts& facts, std::span<c
         with_step_columns(group, rows, columns, [&](const CreditColumns& steps) {
             credit_steps(*plan, group, in_batch, steps);
             tally.credit.push_back(tally_credit(steps, has_step_terms(*plan)));
+            if (const Surprisal* surprisal = surprisal_in(*plan)) {
+                tally.credit.back().spread = tally_spread(*surprisal, group);
+            }
         });
         in_batch = in_batch.subspan(
             static_cast<std::size_t>(std::ranges::count_if(plan->terms, is_batch_wide)));

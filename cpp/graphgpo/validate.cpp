@@ -152,6 +152,7 @@ void check_batch(const Batch& batch) {
     check_length("mask", batch.mask, rows);
     if (batch.actions) check_length("actions", num_rows(*batch.actions), rows);
     if (batch.peer_keys) check_length("peer_keys", num_rows(*batch.peer_keys), rows);
+    if (batch.given_states) check_length("given_states", num_rows(*batch.given_states), rows);
 
     check_no_null(batch, "states", batch.states);
     check_no_null(batch, "group_ids", batch.group_ids);

@@ -16,7 +16,7 @@ from rich.text import Text
 from graphgpo.demo_page import Line, demo_page
 
 WIDTH = 80
-HEIGHT = 14  # lines; README's code has to be on the first screen too
+HEIGHT = 10  # lines: README's first screen holds the code and this picture
 
 THEME = TerminalTheme(
     background=(13, 17, 23),
@@ -50,9 +50,9 @@ def main() -> None:
 
 
 def picture(page: list[Line]) -> list[Line]:
-    """The page's title and the beginning of its first rollout."""
+    """The beginning of the page's first rollout."""
     start = next(i for i, line in enumerate(page) if line and line[0].text.startswith("Rollout "))
-    return [page[0], [], *page[start : start + HEIGHT - 2]]
+    return page[start : start + HEIGHT]
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ def compute_advantages(
     action_valid: Any = None,
     mask: Any = None,
     peer_keys: Any = None,
+    normalise: Any = None,
+    similar: float | None = None,
+    node_history: int = 1,
     estimator: Any = "graphgpo",
     num_threads: int | None = None,
     **options: Any,
@@ -67,6 +70,9 @@ def compute_advantages(
         (N,) bool; False: padding, whose values are never looked at.
     peer_keys
         (N,) a key per step, for estimators whose peers the user defines.
+    normalise, similar, node_history
+        What counts as one state, as in `graphgpo.Rollouts`: noise to take out of texts, the share
+        of characters from which on near-duplicates are one, how many states back a node looks.
     estimator
         A name (`graphgpo.estimators.names()`), a mapping of options with the name under
         "estimator", or an `Estimator`, yours too.
@@ -113,6 +119,9 @@ def compute_advantages(
         action_valid=action_valid,
         mask=mask,
         peer_keys=peer_keys,
+        normalise=normalise,
+        similar=similar,
+        node_history=node_history,
         num_threads=num_threads,
     )
     return rollouts.advantages(estimator, **options)

@@ -206,6 +206,23 @@ class NewStates(Block):
 
 
 @dataclass(frozen=True)
+class Surprisal(Block):
+    """ln(n(s) / n(s, c)): n(s) steps leave the state, n(s, c) of them to the step's target.
+
+    Targets that one step alone takes from s count together as one target, or whatever never recurs
+    would look rare. `actions`: less the same among the steps with this state and action, which
+    makes it the pointwise mutual information of action and target.
+    """
+
+    actions: bool = False
+
+    @property
+    def needs(self) -> Needs:
+        """Actions, if they are looked at."""
+        return _ACTIONS if self.actions else frozenset()
+
+
+@dataclass(frozen=True)
 class ActionMean(Block):
     """A score's mean q over the steps with one state and action, (n q + kappa m) / (n + kappa).
 
@@ -382,14 +399,21 @@ class NobodyWon(Block):
     own_needs: ClassVar[Needs] = _OUTCOME
 
 
+@dataclass(frozen=True)
+class Live(Block):
+    """(L + 1) / (G + 1), L groups with a success of the G in the batch, which ranks must share."""
+
+    own_needs: ClassVar[Needs] = _OUTCOME
+
+
 Potential: TypeAlias = "ReachValue | MeanReturn | BellmanMean | Log | Given"
 Score: TypeAlias = (
-    "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, ActionMean, "
-    "Standing, Given]"
+    "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, Surprisal, "
+    "ActionMean, Standing, Given]"
 )
 Peers: TypeAlias = "SameState | LastStates | Task | Turn | Batch | PeerKeys | SameTransition"
 Normaliser: TypeAlias = "Raw | Mean | MeanStd | LeaveOneOut | FlooredStd"
-Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon"
+Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon | Live"
 Unit: TypeAlias = Literal["steps", "trajectories"]
 Scale: TypeAlias = Literal["absolute", "relative"]
 

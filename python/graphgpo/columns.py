@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["state", "id", "key", "flag", "verdict", "integer", "real"]
 
@@ -43,6 +43,9 @@ COLUMNS: dict[str, Column] = {
         Column("peer_keys", "key", "A key per step, for estimators whose peers the user defines."),
     )
 }
+
+MERGING: dict[str, Any] = {"normalise": None, "similar": None, "node_history": 1}
+"""Arguments beside the columns that say what counts as one state, and their defaults."""
 
 
 def of_kind(*kinds: Kind) -> tuple[str, ...]:

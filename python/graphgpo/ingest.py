@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 
 from graphgpo import _core
@@ -325,7 +324,7 @@ def plain_column(name: str, values: Any, *, exact: bool = True) -> Any:
     if isinstance(values, np.ndarray):
         if values.ndim == 0:
             raise TypeError(f"{name} is a 0-d array; expected a column, one value per step")
-        if isinstance(values, MaskedArray):
+        if type(values) is not np.ndarray and isinstance(values, np.ma.MaskedArray):
             raise TypeError(f"{name} is a masked array; expected a plain one, and `mask` for rows")
         if len(values) > MAX_ROWS:  # before anything is allocated for them
             raise too_many_rows(name, len(values))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +14,12 @@ from numpy.typing import NDArray
 
 from graphgpo import _core, estimators
 from graphgpo.estimators import Estimator, check_needs
-from graphgpo.ingest import is_on_a_device, plain_columns, read_batch
+from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
-from graphgpo.result import StepAdvantages
+from graphgpo.problems.problem import counted
+from graphgpo.problems.warning import warn_of_lost_credit
+from graphgpo.result import Asked, StepAdvantages
+from graphgpo.states.merging import Merged, Merging, merged, with_history
 
 if TYPE_CHECKING:
     from graphgpo.explain import Explanation
@@ -34,6 +39,16 @@ class Rollouts:
     ----------
     states, next_states, group_ids, ..., peer_keys
         As in `graphgpo.compute_advantages`.
+    normalise
+        What is noise in a state's text: a `graphgpo.states.Normaliser`, a mapping of its switches,
+        or True for the default one. States are merged without it.
+    similar
+        Near-duplicates count as one state: texts of a group that have at least this share of their
+        characters in common (`graphgpo.states.similar_components`), after `normalise`. Off by
+        default: at 0.95 most boards of a game are one.
+    node_history
+        A node is the last so many states of the rollout, >= 1: for observations that hide a part
+        of the true state. Fewer states merge.
     num_threads
         Upper limit for reading and for every answer, >= 1; None: all cores this process may use.
 
@@ -51,7 +66,7 @@ class Rollouts:
     ...     success=[False, True, False],
     ... )
     >>> rollouts
-    Rollouts(3 steps; next_states, success)
+    Rollouts(3 steps, 2 rollouts, 1 group, merge_ratio 0.33; next_states, success)
     >>> rollouts.advantages("graphgpo", omega=0.5).step_advantages.round(2).tolist()
     [0.7099999785423279, 0.0, -0.7099999785423279]
     >>> {name: len(credit) for name, credit in rollouts.compare(["grpo", "gigpo"]).items()}
@@ -74,9 +89,13 @@ class Rollouts:
         action_valid: Any = None,
         mask: Any = None,
         peer_keys: Any = None,
+        normalise: Any = None,
+        similar: float | None = None,
+        node_history: int = 1,
         num_threads: int | None = None,
     ) -> None:
         self._num_threads = thread_limit(num_threads)
+        self._merging = Merging.of(normalise, similar, node_history)
         given = {
             "states": states,
             "next_states": next_states,
@@ -92,24 +111,54 @@ class Rollouts:
             "mask": mask,
             "peer_keys": peer_keys,
         }
+        self._plain: Mapping[str, Any]
+        self._coarse: Mapping[str, Any]
         self._on_device: DeviceBatch | None = None
         if any(map(is_on_a_device, given.values())):
             from graphgpo.torch.device import batch_of
 
-            self._on_device = batch_of(given)
-            self._plain = self._on_device.given
+            self._on_device = batch_of(given, self._merging)
+            self._plain = self._coarse = self._on_device.given
+            self._merged = Merged(self._plain)
             return
         self._plain = plain_columns(given)
-        self._read = read_batch(self._plain, self._num_threads)
+        self._merged = merged(self._plain, self._merging)
+        self._coarse = self._merged.columns
+        self._read = self._read_batch(self._num_threads)
+        if self._merging.node_history > 1:
+            columns = with_history(
+                self._merged.columns, *self.node_ids(), self._merging.node_history
+            )
+            self._merged = dataclasses.replace(self._merged, columns=columns)
+            self._read = self._read_batch(self._num_threads)
+
+    def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
+        columns = read_batch(self._merged.columns, num_threads)
+        if self._merging.is_coarser and "actions" in self._plain:
+            columns["given_states"] = key_column(
+                "states", self._plain["states"], columns["mask"], in_place=True
+            )
+        return columns
 
     @classmethod
-    def read(cls, paths: Any, *, num_threads: int | None = None, **reading: Any) -> Rollouts:
+    def read(
+        cls,
+        paths: Any,
+        *,
+        normalise: Any = None,
+        similar: float | None = None,
+        node_history: int = 1,
+        num_threads: int | None = None,
+        **reading: Any,
+    ) -> Rollouts:
         """Rollouts that lie on disk, or in a data frame: `graphgpo.files.read_rows`, all at once.
 
         Parameters
         ----------
         paths
             Files, folders, globs, or a polars, pandas or Arrow table.
+        normalise, similar, node_history, num_threads
+            As `Rollouts` takes them.
         **reading
             As `graphgpo.files.read_rows` takes them: format, columns, success_at, extract, score.
 
@@ -117,40 +166,71 @@ class Rollouts:
         read.
         """
         from graphgpo.files import read_rows
+        from graphgpo.files.batch import columns_of
 
-        table = read_rows(paths, **reading).table()
-        given = {
-            "states": "state",
-            "next_states": "next_state",
-            "group_ids": "group_id",
-            "trajectory_ids": "trajectory_id",
-            "step_ids": "step_id",
-            "actions": "action",
-            "success": "success",
-            "episode_returns": "outcome",
-            "rewards": "reward",
-        }
-        columns = {
-            name: table[source]
-            for name, source in given.items()
-            if name in ("states", "group_ids", "trajectory_ids", "success", "next_states")
-            or table[source].null_count == 0
-        }
-        return cls(**columns, num_threads=num_threads)
+        return cls(
+            **columns_of(read_rows(paths, **reading).table()),
+            normalise=normalise,
+            similar=similar,
+            node_history=node_history,
+            num_threads=num_threads,
+        )
 
     @property
     def columns(self) -> Mapping[str, Any]:
         """The columns that were given, by name, in the containers they are read from."""
         return self._plain
 
+    @property
+    def merged_columns(self) -> Mapping[str, Any]:
+        """The same with states that are equal where they count as one: noise taken out, ..."""
+        return self._merged.columns
+
+    @property
+    def coarse_columns(self) -> Mapping[str, Any]:
+        """The same before histories take the place of states."""
+        return self._coarse
+
+    @property
+    def merging(self) -> Merging:
+        """What counts as one state."""
+        return self._merging
+
+    @property
+    def merging_metrics(self) -> dict[str, float]:
+        """What near-duplicates did to the states."""
+        return self._merged.metrics
+
     def __len__(self) -> int:
         return len(self._plain["states"] if self._on_device else self._read["states"])
 
     def __repr__(self) -> str:
-        optional = [
-            name for name in self._plain if name not in ("states", "group_ids", "trajectory_ids")
-        ]
-        return f"Rollouts({len(self)} steps; {', '.join(optional) or 'no further columns'})"
+        return f"Rollouts({self._in_short()})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>Rollouts</code> {escape(self._in_short())}"
+
+    def _in_short(self) -> str:
+        try:
+            m = self._credit([_GraphAlone()], None)[0].metrics
+        except (TypeError, ValueError) as problem:
+            sizes = f"{counted(len(self), 'row')}, which no estimator takes: {problem}"
+        else:
+            sizes = (
+                f"{counted(m['graphgpo/num_steps'], 'step')}, "
+                f"{counted(m['graphgpo/num_trajectories'], 'rollout')}, "
+                f"{counted(m['graphgpo/num_groups'], 'group')}, "
+                f"merge_ratio {m['graphgpo/merge_ratio']:.2f}"
+            )
+        required = ("states", "group_ids", "trajectory_ids")
+        further = [name for name in self._plain if name not in required]
+        merging = {
+            "normalise": self._merging.normaliser is not None,
+            f"similar={self._merging.similar}": self._merging.similar is not None,
+            f"node_history={self._merging.node_history}": self._merging.node_history > 1,
+        }
+        further += [name for name, is_on in merging.items() if is_on]
+        return f"{sizes}; {', '.join(further) or 'no further columns'}"
 
     def advantages(
         self, estimator: Any = "graphgpo", *, num_threads: int | None = None, **options: Any
@@ -201,7 +281,15 @@ class Rollouts:
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
         answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
-        return [StepAdvantages(**answer) for answer in answers]
+        for answer in answers:
+            answer["metrics"].update(self._merged.metrics)
+        results = [
+            StepAdvantages(**answer, asked=Asked(self, estimator))
+            for answer, estimator in zip(answers, chosen, strict=True)
+        ]
+        for result, estimator in zip(results, chosen, strict=True):
+            warn_of_lost_credit(result.metrics, estimator, self)
+        return results
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:
         """A function of the core on these columns."""
@@ -213,7 +301,7 @@ class Rollouts:
                 raise
         # A message may quote states, and numbers do not know theirs: once more with keys. Not
         # inside `except`, where the first message would be shown too.
-        return function(columns=read_batch(self._plain, None), **arguments)
+        return function(columns=self._read_batch(None), **arguments)
 
 
 class _GraphAlone(Estimator):

@@ -20,6 +20,7 @@ import torch
 import graphgpo
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as verl_integration
+from graphgpo.problems import problems_of
 
 pytest.importorskip("trl", reason="trl is not installed: pip install 'graphgpo[trl]'")
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
@@ -407,9 +408,9 @@ def test_groups_of_one_rollout_are_reported_with_trls_words() -> None:
     alone = graphgpo.compute_advantages(
         ["a", "b"], group_ids=[0, 1], trajectory_ids=[0, 1], success=[True, False]
     )
-    problems = _wiring.wiring_problems(alone.metrics, ADVICE, graphgpo.GraphGPO())
-    assert "each of the 2 prompts has one rollout" in problems["single rollouts"]
-    assert "Set num_generations to 4 or more" in problems["single rollouts"]
+    problems = problems_of(alone.metrics, graphgpo.GraphGPO(), advice=ADVICE)
+    assert "each of the 2 prompts has one rollout" in problems.named("single rollouts").words
+    assert "Set num_generations to 4 or more" in problems.named("single rollouts").words
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_results_are_tensors_and_to_host_makes_them_arrays() -> None:
     assert result.num_peers.dtype == torch.int32
     assert isinstance(device.to_host(result).advantages, np.ndarray)
     assert len(result) == 4
-    assert repr(result).startswith("StepAdvantages(4 steps, 2 rollouts, 1 groups;")
+    assert repr(result).startswith("StepAdvantages(4 steps, 2 rollouts, 1 group;")
 
 
 def test_an_empty_batch_is_an_empty_result() -> None:
@@ -235,7 +235,7 @@ def test_rollouts_on_a_device_answer_as_those_in_host_memory() -> None:
     listed: Columns = {name: np.asarray(values) for name, values in columns.items()}
     here = Rollouts(**listed)
     assert len(there) == 4
-    assert repr(there) == repr(here) == "Rollouts(4 steps; success)"
+    assert repr(there) == repr(here)
     compared = there.compare(["grpo", "gigpo", "grpo"])
     for name, expected in here.compare(["grpo", "gigpo", "grpo"]).items():
         assert_agree(device.to_host(compared[name]), expected)
@@ -305,6 +305,20 @@ def test_states_are_on_the_device_or_in_host_memory_but_not_both() -> None:
     columns = {**ONE_GROUP, "states": torch.tensor([1, 2, 3, 4]), "next_states": [2, 3, 4, 5]}
     text = "only states is on cpu; expected states and next_states on the device, or neither"
     with pytest.raises(TypeError, match=f"^{text}$"):
+        device.compute_advantages(**columns, device="cpu")
+
+
+@pytest.mark.usefixtures("every_tensor_is_on_a_device")
+@pytest.mark.parametrize("option", [{"normalise": True}, {"similar": 0.9}, {"node_history": 2}])
+def test_what_reads_texts_is_refused_on_a_device(
+    monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
+) -> None:
+    columns: Columns = {**ONE_GROUP, "states": BOARDS, **option}
+    text = "^normalise, similar and node_history read texts, and there are none on a device; expect"
+    with pytest.raises(ValueError, match=text):
+        Rollouts(**columns)
+    monkeypatch.setattr(device, "is_on_a_device", lambda values: values is BOARDS)
+    with pytest.raises(ValueError, match=text):
         device.compute_advantages(**columns, device="cpu")
 
 

@@ -46,12 +46,18 @@ def test_gradcheck(reduction: Any, dual_clip: float | None, kl_coef: float | Non
     assert torch.autograd.gradgradcheck(lambda x: loss_and_metrics(x)[0], (log_probs,))
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+DTYPES = [torch.float64, torch.float32, torch.bfloat16]
+RATIOS = [("token", 1.0), ("token", 30.0), ("sequence", 3.0)]  # near, beyond the clamp, of rows
+
+
 @pytest.mark.parametrize(
-    ("ratio", "scale"),
-    [("token", 1.0), ("token", 30.0), ("sequence", 3.0)],
-    ids=["near", "beyond the clamp", "of sequences"],
+    ("reduction", "dtype", "ratio", "scale"),
+    # Compiling takes a second: every pair of values once, not every triple.
+    [
+        (reduction, DTYPES[(i + j) % 3], *RATIOS[j])
+        for i, reduction in enumerate(REDUCTIONS)
+        for j in range(3)
+    ],
 )
 def test_a_compiled_loss_is_the_loss(
     reduction: Any, dtype: torch.dtype, ratio: Any, scale: float
@@ -70,7 +76,7 @@ def test_a_compiled_loss_is_the_loss(
             advantages,
             mask,
             ref_log_probs=ref,
-            **reduced(reduction),
+            **options,
             **EVERY_OPTION,
         )
 

@@ -97,6 +97,10 @@ void apply(const NobodyWon& block, Group& group, std::span<double> standings) {
     scale(standings, group.somebody_won() ? 0 : share);
 }
 
+void apply(const Live& /*block*/, Group& group, std::span<double> standings) {
+    scale(standings, group.facts().live_share());
+}
+
 }  // namespace
 
 void modify(const Modifier& modifier, Group& group, std::span<double> standings) {

@@ -43,6 +43,7 @@ void check_block(const ReturnToGo& block) {
 }
 void check_block(const Outcome&) {}
 void check_block(const NewStates&) {}
+void check_block(const Surprisal&) {}
 void check_block(const ActionMean& block) {
     require(std::isfinite(block.kappa) && block.kappa >= 0, "kappa", block.kappa,
             "a finite number >= 0");

@@ -17,6 +17,8 @@ from types import ModuleType
 from graphgpo import __version__
 from graphgpo.cli._output import OutputClosedError
 
+INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (None: this process's); returns the exit status.
@@ -35,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OutputClosedError as error:
         print(f"graphgpo {arguments.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\ngraphgpo {arguments.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return status
 
 

@@ -168,11 +168,16 @@ def check_needs(estimator: Estimator, columns: Mapping[str, Any]) -> None:
 def _hint(cls: type[Estimator], name: object) -> str:
     import difflib
 
-    from graphgpo.columns import COLUMNS
+    from graphgpo.columns import COLUMNS, MERGING
 
     if name == "gamma" and "omega" in option_names(cls):
         return "it has no discount (the official recipe's `algorithm.gamma` is `omega` here)"
-    known = [*COLUMNS, *option_names(cls)]  # a column first: `reward` means `rewards`
+    if name in ("spread_weight", "spread_actions", "spread_scale"):
+        return (
+            "spread credit stands beside a step term; policies trained on outcomes alone do not "
+            "collapse, and gain nothing from it"
+        )
+    known = [*COLUMNS, *MERGING, *option_names(cls)]  # a column first: `reward` means `rewards`
     for candidate in (f"{name}s", str(name)):
         if candidate in known:
             return f"did you mean {candidate!r}?"

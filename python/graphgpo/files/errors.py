@@ -27,10 +27,13 @@ class FileError(ValueError):
             return self.message
         if self.row is None:
             return f"{self.file}: {self.message}"
-        # Lines of a text file count from 1, as editors show them.
-        is_text = self.file == "-" or ".json" in self.file or ".ndjson" in self.file
-        place = f"line {self.row + 1}" if is_text else f"row {self.row}"
-        return f"{self.file}, {place}: {self.message}"
+        return f"{self.file}, {place(self.file, self.row)}: {self.message}"
+
+
+def place(file: str, row: int) -> str:
+    """A record of a file in words: lines of a text count from 1, as editors show them."""
+    is_text = file == "-" or ".json" in file or ".ndjson" in file
+    return f"line {row + 1}" if is_text else f"row {row}"
 
 
 def quoted(value: object, limit: int = 60) -> str:

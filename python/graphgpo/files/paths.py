@@ -82,6 +82,11 @@ class Source:
             return gzip.open(self.path, "rb")  # type: ignore[return-value]
         return self.path.open("rb")
 
+    @property
+    def num_bytes(self) -> int:
+        """How large the file is; 0 for what is no file."""
+        return self.path.stat().st_size if self.path else 0
+
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Every line that is not blank, with its number from 0."""
         if self.path is None:

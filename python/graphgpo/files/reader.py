@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from . import tables
@@ -38,14 +39,16 @@ class RowReader:
         extract: Extract,
         score: str | None,
         check: bool,
+        fills_next_states: bool = True,
     ) -> None:
         self._sources = given
+        self._detected = detected
         self._format = FORMATS[detected.format]
         self._plan = plan
         self._extract = extract
         self._check = check
         self._score = score
-        self._preset = detected.preset
+        self._fills_next_states = fills_next_states
         self.report = report
         report.format = detected.title
 
@@ -54,8 +57,46 @@ class RowReader:
         """Names of the files, in the order they are read."""
         return [source.name for source in self._sources]
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether it reads what can be read once only, and in this process: stdin, or a frame."""
+        return any(source.path is None for source in self._sources)
+
+    @property
+    def file_bytes(self) -> list[int]:
+        """Size of each of the `files`."""
+        return [source.num_bytes for source in self._sources]
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of memory that all rows take, roughly and without reading them."""
+        return sum(map(tables.text_bytes, self._sources))
+
+    def parts(self, count: int) -> list[RowReader]:
+        """At most `count` readers of consecutive files of about as many bytes each.
+
+        They are for other processes: none checks what only the whole corpus shows, and none fills
+        in next states, as a rollout may go on in another's files. Their reports add up.
+        """
+        sizes = np.cumsum([max(size, 1) for size in self.file_bytes])
+        numbers = (sizes - 1) * count // sizes[-1]
+        return [
+            RowReader(
+                [self._sources[place] for place in np.flatnonzero(numbers == number).tolist()],
+                self._detected,
+                Report(self.report.success_at),
+                self._plan,
+                self._extract,
+                self._score,
+                check=False,
+                fills_next_states=False,
+            )
+            for number in np.unique(numbers)
+        ]
+
     def __iter__(self) -> Iterator[pa.Table]:
-        context = Context(self.report, self._plan, self._score, self._preset)
+        preset, fills = self._detected.preset, self._fills_next_states
+        context = Context(self.report, self._plan, self._score, preset, fills)
         if self._plan is not None:
             self.report.mapping = dict(self._plan.texts)
         elif self._format.mapping:

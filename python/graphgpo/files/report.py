@@ -5,58 +5,73 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+
+from graphgpo.keys import state_key, state_keys
 
 from .errors import FileError
 
-FAILED, SOLVED, PARTIAL = range(3)
-"""How a rollout counts. Partial: its outcome lies between 0 and the rule's; it counts as failed."""
+FAILED, PARTIAL, SOLVED = range(3)
+"""How a rollout counts, worst first. Partial: its outcome lies between 0 and the rule's; it counts
+as failed."""
 
 _TALLY = np.dtype([("rollout", np.uint64), ("group", np.uint64), ("verdict", np.uint8)])
 _PACK_EVERY = 1 << 14
 _MERGE_EVERY = 1 << 20  # or as many as are merged already: sorting stays O(log n) a rollout
 
+Keys: TypeAlias = NDArray[np.uint64]
+_Entries: TypeAlias = NDArray[np.void]
+
 
 class Tally:
     """The distinct rollouts seen, 17 bytes each, in whatever order and however often they come.
 
-    Ids are kept as 64-bit digests, equal in every process.
+    Ids are kept as stable 64-bit keys. Of a rollout that comes with several verdicts, as one whose
+    last step alone says that it won, the best counts.
     """
 
     def __init__(self) -> None:
         self._merged = np.empty(0, _TALLY)
-        self._packed: list[np.ndarray[Any, np.dtype[np.void]]] = []
+        self._packed: list[_Entries] = []
         self._num_packed = 0
         self._new: list[tuple[int, int, int]] = []
-        self._last_group = ("", _digest(""))
+        self._last_group = ("", state_key(""))
 
     def add(self, group_id: str, trajectory_id: str, verdict: int) -> None:
         """Count a rollout, once."""
         if group_id != self._last_group[0]:  # rollouts of a group come together, mostly
-            self._last_group = (group_id, _digest(group_id))
-        rollout = _digest(f"{group_id}\0{trajectory_id}")
-        self._new.append((rollout, self._last_group[1], verdict))
+            self._last_group = (group_id, state_key(group_id))
+        self._new.append((self._last_group[1], state_key(trajectory_id), verdict))
         if len(self._new) >= _PACK_EVERY:
-            self._pack(np.array(self._new, _TALLY))
-            self._new = []
+            self._pack_new()
+
+    def add_rows(self, group_ids: Any, trajectory_ids: Any, verdicts: NDArray[np.uint8]) -> None:
+        """Count the rollouts of columns of rows."""
+        if len(verdicts):
+            self._pack(_entries(state_keys(group_ids), state_keys(trajectory_ids), verdicts))
 
     def update(self, other: Tally) -> None:
         """Count what `other` has counted."""
         self._pack(other.rollouts)
 
     @property
-    def rollouts(self) -> np.ndarray[Any, np.dtype[np.void]]:
+    def rollouts(self) -> _Entries:
         """One entry per distinct rollout."""
-        if self._new or self._packed:
-            self._pack(np.array(self._new, _TALLY))
-            self._new = []
+        self._pack_new()
+        if self._packed:
             self._merge()
         return self._merged
 
-    def _pack(self, entries: np.ndarray[Any, np.dtype[np.void]]) -> None:
+    def _pack_new(self) -> None:
+        if self._new:
+            groups, trajectories, verdicts = np.array(self._new, np.int64).T
+            self._new = []
+            self._pack(_entries(groups, trajectories, verdicts.astype(np.uint8)))
+
+    def _pack(self, entries: _Entries) -> None:
         self._packed.append(entries)
         self._num_packed += len(entries)
         if self._num_packed >= max(_MERGE_EVERY, len(self._merged)):
@@ -64,14 +79,33 @@ class Tally:
 
     def _merge(self) -> None:
         every = np.concatenate([self._merged, *self._packed])
+        # A stable sort by rollout of what is sorted best first keeps the best of each.
+        every = every[np.argsort(every["verdict"], kind="stable")[::-1]]
         _, first = np.unique(every["rollout"], return_index=True)
         self._merged = every[first]
         self._packed, self._num_packed = [], 0
 
 
-def _digest(text: str) -> int:
-    data = text.encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+def _entries(
+    groups: NDArray[np.int64], trajectories: NDArray[np.int64], verdicts: NDArray[np.uint8]
+) -> _Entries:
+    """An entry per run of rows of one rollout."""
+    group_keys = groups.astype(np.uint64)
+    rollouts = mixed(group_keys, trajectories.astype(np.uint64))
+    starts = np.flatnonzero(np.append(True, rollouts[1:] != rollouts[:-1]))
+    entries = np.empty(len(starts), _TALLY)
+    entries["rollout"] = rollouts[starts]
+    entries["group"] = group_keys[starts]
+    entries["verdict"] = np.maximum.reduceat(verdicts, starts)
+    return entries
+
+
+def mixed(first: Keys, second: Keys) -> Keys:
+    """A key of two keys, in this order: the finaliser of SplitMix64 over one and the other."""
+    key = first + np.uint64(0x9E3779B97F4A7C15)
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) ^ second
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return key ^ (key >> np.uint64(31))
 
 
 @dataclass
@@ -92,6 +126,9 @@ class Report:
 
     counts: Counter[str] = field(default_factory=Counter)
     """What else a format counts, such as side branches."""
+
+    lacks_next_states: bool = False
+    """Whether a file had no next states, so that they are those of the following steps."""
 
     warnings: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally, repr=False)
@@ -177,6 +214,7 @@ class Report:
         self.num_rows += other.num_rows
         self.left_out.update(other.left_out)
         self.counts.update(other.counts)
+        self.lacks_next_states |= other.lacks_next_states
         for sentence in other.warnings:
             self.warn(sentence)
         self.tally.update(other.tally)

@@ -15,6 +15,7 @@ from .errors import FileError
 from .paths import TABLE_SUFFIXES, Source
 from .rows import TARGET_ROWS
 
+_ROWS_WEIGHED = 1024
 _NULLS = [""]  # unquoted; "null" and "nan" may be what a policy said
 
 
@@ -63,6 +64,25 @@ def schema(source: Source) -> pa.Schema:
             return _csv(source).schema
         with _arrow(source) as reader:
             return reader.schema
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(source, error) from None
+
+
+def text_bytes(source: Source) -> int:
+    """Bytes of memory that the rows of a file take, roughly and without reading them all.
+
+    Texts of a Parquet file are stored once each, so its size says little: its rows are counted and
+    the first ones weighed. A state of any other file comes twice, as the next one too.
+    """
+    if source.suffix != ".parquet" or source.path is None:
+        is_packed = source.suffix == ".eval" or (source.path and source.path.suffix == ".gz")
+        return source.num_bytes * (20 if is_packed else 2)
+    try:
+        with pq.ParquetFile(source.path) as file:
+            first = next(file.iter_batches(batch_size=_ROWS_WEIGHED), None)
+            if not first:
+                return 0
+            return int(first.nbytes / first.num_rows * file.metadata.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise _broken(source, error) from None
 

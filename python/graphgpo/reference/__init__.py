@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphgpo import estimators
-from graphgpo.columns import COLUMNS
+from graphgpo.columns import COLUMNS, MERGING
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.reference.graph import measure_distances, merge_states
 from graphgpo.reference.plan import interpret
@@ -23,8 +23,9 @@ from graphgpo.reference.results import by_row
 from graphgpo.reference.rollouts import Rollouts, read_rollouts
 from graphgpo.reference.states import canonical
 from graphgpo.result import StepAdvantages
+from graphgpo.states.merging import Merging
 
-__all__ = ["Rollouts", "canonical", "compute_advantages"]
+__all__ = ["Rollouts", "canonical", "compute_advantages", "credit", "read"]
 
 
 def compute_advantages(
@@ -48,11 +49,17 @@ def compute_advantages(
     """
     given = {"states": states, "next_states": next_states, **columns_and_options}
     columns = {name: given.pop(name, None) for name in COLUMNS}
+    merging = Merging.of(*(given.pop(name, default) for name, default in MERGING.items()))
     chosen = estimators.make(estimator, given)
-    rollouts = read_rollouts(columns)
+    return credit(chosen, read(columns, merging))
+
+
+def read(columns: dict[str, Any], merging: Merging | None = None) -> Rollouts:
+    """The rollouts of a batch, their states merged and measured, for any number of estimators."""
+    rollouts = read_rollouts(columns, merging)
     merge_states(rollouts)
     measure_distances(rollouts)
-    return credit(chosen, rollouts)
+    return rollouts
 
 
 def credit(estimator: Estimator, rollouts: Rollouts) -> StepAdvantages:

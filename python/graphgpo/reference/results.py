@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from graphgpo.blocks import Surprisal
+from graphgpo.reference.modifiers import nobody_won
 from graphgpo.reference.plan import Credit
 from graphgpo.reference.rollouts import Group, Rollouts, Step
+from graphgpo.reference.scores import score, surprisals, surprisals_given_action
 from graphgpo.reference.sums import mean
 from graphgpo.result import StepAdvantages
 
@@ -62,6 +65,8 @@ def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         **_of_progress(rollouts),
         **_of_rows(rollouts),
         "inert": bool(seen) and max(seen) <= INERT,
+        **_of_states(rollouts),
+        **({} if credit.surprisal is None else _of_spread(rollouts, credit.surprisal)),
     }
     return {f"graphgpo/{name}": float(value) for name, value in found.items()}
 
@@ -84,6 +89,30 @@ def _of_graph(rollouts: Rollouts) -> dict[str, float]:
         "singleton_share": _share([num_out_edges[step.source] == 1 for step in steps]),
         "reachable_share": _share([step.target in rollouts.distances for step in steps]),
     }
+
+
+def _of_states(rollouts: Rollouts) -> dict[str, float]:
+    turns: dict[int, list[int]] = defaultdict(list)  # at which each state was left
+    pairs: dict[Hashable, list[Step]] = defaultdict(list)
+    for step in rollouts.steps:
+        turns[step.source].append(step.turn)
+        if step.values["actions"] is not None and not _is_end_unknown(step):
+            pairs[step.source, step.values["actions"]].append(step)
+    recurring = [steps for steps in pairs.values() if len(steps) > 1]
+    ambiguous = [steps for steps in recurring if len({step.target for step in steps}) > 1]
+    num_merged, largest = rollouts.similar
+    return {
+        "revisited_positions": _share([len(set(at)) > 1 for at in turns.values() if len(at) > 1]),
+        "lone_state_share": _share([len(at) == 1 for at in turns.values()]),
+        "ambiguous_actions": len(ambiguous) / len(recurring) if recurring else 0.0,
+        "merge_conflicts": sum(len({step.given for step in steps}) > 1 for steps in ambiguous),
+        "similar_merged": num_merged,
+        "similar_largest": largest,
+    }
+
+
+def _is_end_unknown(step: Step) -> bool:
+    return step.following is None and not step.wins and step.values["next_states"] is None
 
 
 def _of_distances(rollouts: Rollouts) -> dict[str, float]:
@@ -178,6 +207,24 @@ def _ends_at_a_start(group: Group) -> int:
     """Failed rollouts whose last next state is one that a rollout of the task starts from."""
     lasts = [t.steps[-1] for t in group.trajectories.values() if t.has_verdict and not t.succeeded]
     return sum(last.target in _starts(group) for last in lasts)
+
+
+def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, float]:
+    """Where the steps of groups that nobody won go."""
+    steps = [step for step in rollouts.steps if nobody_won(step.group, rollouts)]
+    scores, found = score(block, rollouts), surprisals(rollouts)
+    left = surprisals_given_action(rollouts) if rollouts.has("actions") else [0.0] * len(found)
+    kinds: dict[int, set[float]] = defaultdict(set)
+    for step in steps:
+        kinds[step.source].add(scores[step.index])
+    entropy = math.fsum(found[step.index] for step in steps)
+    credited = sum(len(kinds[step.source]) > 1 for step in steps)
+    return {
+        "spread_share": credited / max(len(rollouts.steps), 1),
+        "successor_entropy": entropy / max(len(steps), 1),
+        "successor_noise": math.fsum(left[s.index] for s in steps) / entropy if entropy else 0.0,
+        "no_op_share": _share([step.source == step.target for step in steps]),
+    }
 
 
 def _masked_inside(rollouts: Rollouts) -> int:

@@ -11,8 +11,10 @@ from typing import Any
 from graphgpo import estimators
 from graphgpo.columns import COLUMNS
 from graphgpo.reference.columns import check_columns, check_ids, check_kinds, is_unknown, read
+from graphgpo.reference.merging import merged, remember
 from graphgpo.reference.states import plain
 from graphgpo.result import StepAdvantages
+from graphgpo.states.merging import Merging
 
 
 @dataclass(eq=False)
@@ -25,6 +27,8 @@ class Step:
     """What its row holds in every column: of states, ids and keys the canonical form."""
     group: Group
     trajectory: Trajectory
+    given: Hashable
+    """Its state as it came, before noise was taken out."""
 
     index: int = -1
     """Its position in `Rollouts.steps`."""
@@ -89,6 +93,8 @@ class Rollouts:
     steps: list[Step]
     masked: list[int]
     """Rows that do not exist."""
+    similar: list[int]
+    """Near-duplicates that vanish, and the most texts that count as one state."""
     num_nodes: int = 0
     distances: dict[int, float] = field(default_factory=dict)
     """By node, of those that reach a goal."""
@@ -133,20 +139,22 @@ class Rollouts:
         return credit(estimators.make(estimator, options), self)
 
 
-def read_rollouts(columns: dict[str, Any]) -> Rollouts:
+def read_rollouts(columns: dict[str, Any], merging: Merging | None = None) -> Rollouts:
     """The steps of a batch: masked rows do not exist, copies of a step are one step."""
     check_columns(columns)
     rows = range(len(columns["states"]))
     mask = columns["mask"]
     masked = [row for row in rows if mask is not None and not read("mask", mask, row)]
     unmasked = sorted(set(rows) - set(masked))
+    merging = merging or Merging()
+    given, (columns, *similar) = columns, merged(columns, merging, unmasked)
     groups: dict[Hashable, Group] = {}
     steps: dict[Hashable, Step] = {}
     for row in unmasked:
         values = _values(columns, row)
         group = groups.setdefault(values["group_ids"], Group(len(groups)))
         trajectory = group.trajectories.setdefault(values["trajectory_ids"], Trajectory())
-        step = Step(row, [], values, group, trajectory)
+        step = Step(row, [], values, group, trajectory, read("states", given["states"], row))
         key = (values["group_ids"], values["trajectory_ids"], values["step_ids"])
         first = step if values["step_ids"] is None else steps.setdefault(key, step)
         if first is step:
@@ -159,13 +167,15 @@ def read_rollouts(columns: dict[str, Any]) -> Rollouts:
     for group in groups.values():
         for trajectory in group.trajectories.values():
             _arrange(trajectory, columns)
+            if merging.node_history > 1:
+                remember(trajectory, merging.node_history)
     all_steps = [step for group in groups.values() for step in group.steps]
     for index, step in enumerate(all_steps):
         step.index = index
     if columns["next_states"] is not None:
         states, nexts = ([s.values[n] for s in all_steps] for n in ("states", "next_states"))
         check_kinds(columns, (states, nexts))
-    return Rollouts(columns, list(groups.values()), all_steps, masked)
+    return Rollouts(given, list(groups.values()), all_steps, masked, similar)
 
 
 def _values(columns: Mapping[str, Any], row: int) -> dict[str, Any]:

@@ -77,15 +77,25 @@ class Normaliser:
     def texts(self, texts: list[str]) -> list[str]:
         """Every text normalised; `normalise` for a column with repeated or other states."""
         if self.ignore:
-            texts = [self._without_ignored(text) for text in texts]
-        kept = [list(_spans(self.keep, text)) for text in texts] if self.keep else None
+            texts = [self.without_ignored(text) for text in texts]
+        kept = [self.kept(text) for text in texts] if self.keep else None
         return _core.normalise_texts(
             texts=texts, kept=kept, **{name: getattr(self, name) for name in CLASS_NAMES}
         )
 
-    def _without_ignored(self, text: str) -> str:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are on."""
+        return tuple(name for name in CLASS_NAMES if getattr(self, name))
+
+    def kept(self, text: str) -> list[tuple[int, int]]:
+        """The stretches that are never touched."""
+        return list(_spans(self.keep, text))
+
+    def without_ignored(self, text: str) -> str:
+        """The text with every match of `ignore` as `<ignored>`, before classes are looked for."""
         for expression in self.ignore:
-            kept = list(_spans(self.keep, text))
+            kept = self.kept(text)
             pieces, at = [], 0
             for begin, end in _spans((expression,), text):
                 if not any(first < end and last > begin for first, last in kept):

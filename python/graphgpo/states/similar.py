@@ -66,8 +66,7 @@ def similar_components(texts: Any, threshold: Any, *, group_ids: Any = None) -> 
     for row, text in enumerate(column):
         if not isinstance(text, str):
             raise TypeError(f"texts[{row}] is {text!r} ({type(text).__name__}); expected a str")
-    if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:
-        raise ValueError(f"threshold is {threshold!r}; expected a number in (0, 1], like 0.95")
+    check_threshold("threshold", threshold)
     groups = np.zeros(len(column), np.int32)
     if group_ids is not None:
         ids = element_list("group_ids", group_ids)
@@ -80,3 +79,10 @@ def similar_components(texts: Any, threshold: Any, *, group_ids: Any = None) -> 
     return SimilarStates(
         *_core.similar_components(texts=list(column), groups=groups, threshold=float(threshold))
     )
+
+
+def check_threshold(name: str, value: Any) -> None:
+    """A share of the characters that two texts have in common."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= 1:
+        raise ValueError(f"{name} is {value!r}; expected a number in (0, 1], like 0.95")

@@ -14,7 +14,7 @@ from .. import tables
 from ..errors import FileError
 from ..mapping import Origin, Path, Place, Plan
 from ..paths import Source
-from ..report import FAILED, SOLVED
+from ..report import FAILED, PARTIAL, SOLVED
 from ..rows import ROW_SCHEMA
 from ..values import as_number, as_outcome, as_step, as_text
 from .context import UNSCORED, Context
@@ -197,14 +197,12 @@ class Judge:
                 self._context.leave_out(UNSCORED)
 
     def _count(self, rows: pa.Table) -> None:
-        report = self._context.report
-        rollouts = rows.group_by(["group_id", "trajectory_id"]).aggregate(
-            [("success", "max"), ("outcome", "max"), ("by_rule", "max")]
+        is_solved, by_rule = rows["success"], rows["by_rule"]
+        is_partial = pc.and_(by_rule, pc.greater(rows["outcome"], 0.0))
+        verdicts = pc.if_else(is_solved, SOLVED, pc.if_else(is_partial, PARTIAL, FAILED))
+        self._context.report.tally.add_rows(
+            rows["group_id"], rows["trajectory_id"], verdicts.to_numpy().astype(np.uint8)
         )
-        for row in rollouts.to_pylist():
-            given = SOLVED if row["success_max"] else FAILED
-            verdict = report.verdict(row["outcome_max"]) if row["by_rule_max"] else given
-            report.tally.add(row["group_id"], row["trajectory_id"], verdict)
 
 
 def _distinct(rows: pa.Table) -> list[tuple[str, str]]:

@@ -20,6 +20,10 @@ class Context:
     """Which of several scores is the outcome."""
 
     preset: str = ""
+    fills_next_states: bool = True
+    """Whether a file without next states gets those of the following steps, for which all of it is
+    held in memory. If not, the report says that they are lacking."""
+
     _policies: set[str] = field(default_factory=set)
 
     def leave_out(self, reason: str) -> None:

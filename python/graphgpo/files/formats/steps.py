@@ -63,7 +63,9 @@ def read(source: Source, context: Context) -> Iterator[pa.Table | Rollout]:
     first = next(raw, None)
     if first is None:
         return
-    if first["next_state"].null_count == first.num_rows:
+    lacks_next_states = first["next_state"].null_count == first.num_rows
+    context.report.lacks_next_states |= lacks_next_states
+    if lacks_next_states and context.fills_next_states:
         whole = fill_next_states(pa.concat_tables([first, *raw]))
         yield from (judge(part) for part in in_slices(whole))
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from graphgpo.blocks import Term
+from graphgpo.blocks import Surprisal, Term
 from graphgpo.estimators import Estimator
 from graphgpo.reference.plan import levels_of
 from graphgpo.torch.device.comparison import Compared, compare
@@ -28,6 +28,8 @@ class Credit:
     scores: Tensor
     num_peers: Tensor
     has_step_term: bool
+    surprisal: Surprisal | None
+    """What the first term that credits where steps go is made of."""
 
 
 def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
@@ -51,6 +53,7 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
         scores=first.scores,
         num_peers=first.num_peers,
         has_step_term=not all(term.is_episodic for term in terms),
+        surprisal=next((t.score for t in terms if isinstance(t.score, Surprisal)), None),
     )
 
 

@@ -18,6 +18,7 @@ from graphgpo.blocks import (
     Outcome,
     ReturnToGo,
     Standing,
+    Surprisal,
     Target,
     Trace,
 )
@@ -105,6 +106,32 @@ def _new_states(block: NewStates, rollouts: Rollouts) -> Tensor:
     new = visited.first[trajectory.num :] - trajectory.num  # the first are the starts themselves
     number = Segments(trajectory.ids[new], trajectory.num).count(torch.ones_like(new))
     return number[trajectory.ids].to(torch.float64) / rollouts.length
+
+
+@_score.register
+def _surprisal(block: Surprisal, rollouts: Rollouts) -> Tensor:
+    found = surprisals(rollouts)
+    return found - surprisals_given_action(rollouts) if block.actions else found
+
+
+def surprisals(rollouts: Rollouts) -> Tensor:
+    """ln(n(s) / n(s, c)), c the target; those that one step alone takes from s are one target."""
+    return _surprisals_among(Segments(rollouts.source, rollouts.num_nodes), rollouts)
+
+
+def surprisals_given_action(rollouts: Rollouts) -> Tensor:
+    """The same among the steps with one state and action."""
+    return _surprisals_among(same_action(rollouts), rollouts)
+
+
+def _surprisals_among(keys: Segments, rollouts: Rollouts) -> Tensor:
+    edges = numbered(rollouts.source, rollouts.target, by_appearance=False)
+    times = torch.bincount(edges.ids, minlength=edges.num)[edges.ids]
+    pooled = torch.where(times > 1, rollouts.target, -1)
+    pairs = numbered(keys.ids, pooled, by_appearance=False)
+    going = torch.bincount(pairs.ids, minlength=pairs.num)[pairs.ids]
+    leaving = keys.count(torch.ones_like(times))[keys.ids]
+    return arithmetic.log(leaving.to(torch.float64) / going)
 
 
 @_score.register

@@ -1,0 +1,84 @@
+"""`convert` and `credit` from their arguments to their output."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphgpo.cli import _corpus
+from graphgpo.cli._output import OutputClosedError, output
+
+if TYPE_CHECKING:
+    from graphgpo.estimators import Estimator
+
+
+def make(
+    arguments: argparse.Namespace,
+    options: Mapping[str, Any],
+    estimators: Sequence[Estimator] | None = None,
+    keep: Sequence[str] = (),
+) -> int:
+    """Run the job; `options` are what a resumed run must share."""
+    from graphgpo.corpus import Job, run_job
+    from graphgpo.corpus.workspace import fingerprint, found_fingerprint
+
+    start = time.monotonic()
+    out = _corpus.output_path(arguments)
+    reader = _corpus.reader_of(arguments)
+    made_of = fingerprint(reader.files, {**options, **_corpus.reading_options(arguments)})
+    if arguments.resume and out.exists():
+        if found_fingerprint(out) != made_of:
+            raise _corpus.UsageError(
+                f"{out} is there already, made of other inputs or options; --overwrite replaces it"
+            )
+        _corpus.say(
+            arguments, {"output": str(out), "rows_written": 0}, f"{out} is there: nothing to do"
+        )
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(
+            out=Path(folder) / "out.jsonl" if arguments.output == "-" else out,
+            estimators=estimators,
+            keep=keep,
+            partitions=arguments.partitions,
+            fingerprint=made_of,
+            overwrite=arguments.overwrite,
+            resume=arguments.resume,
+            strict=arguments.strict,
+        )
+        workers = _corpus.workers_of(arguments)
+        try:
+            summary = run_job(reader, job, workers, _corpus.Progress(arguments))
+        finally:
+            workers.close()
+        if arguments.output == "-":
+            _to_standard_output(job.out)
+    seconds = time.monotonic() - start
+    _corpus.say(
+        arguments,
+        _corpus.plain_summary(summary, arguments, seconds),
+        _corpus.summary_words(summary, arguments, seconds),
+    )
+    return 0
+
+
+def _to_standard_output(path: Path) -> None:
+    stream = output()
+    _corpus.clear_line()
+    try:
+        with path.open("rb") as file:
+            if hasattr(stream, "buffer"):
+                shutil.copyfileobj(file, stream.buffer)
+                stream.flush()
+            else:  # text is all it takes
+                stream.write(file.read().decode())
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough
+    except OSError as error:
+        raise OutputClosedError(f"cannot write to standard output: {error.strerror}") from None

@@ -1,0 +1,133 @@
+"""Rows into partitions by a stable hash of their group, and back into the order they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+from numpy.typing import NDArray
+
+from graphgpo.files.rows import ROW_SCHEMA
+from graphgpo.keys import state_keys
+
+MOST_PARTITIONS = 4096
+"""Each takes a file a worker writes; numbers are kept in 16 bits."""
+
+_FLUSH_BYTES = 64 * 2**20
+_MERGED_ROWS = 1 << 16
+_COMPRESSION = "lz4"
+
+
+def partition_numbers(group_ids: Any, count: int) -> NDArray[np.uint16]:
+    """The partition of each row: the same for all rows of a group, in every process.
+
+    >>> partition_numbers(pa.chunked_array([["a", "b", "a"]]), 7).tolist()
+    [2, 4, 2]
+    """
+    keys = state_keys(group_ids).astype(np.uint64)
+    return (keys % np.uint64(count)).astype(np.uint16)
+
+
+class Spill:
+    """One reading's rows, a file per partition, and the partition of each row in order.
+
+    Holds about 64 MiB. `wanted`: the partitions that are written; of the others rows are only
+    counted.
+    """
+
+    def __init__(self, folder: Path, part: int, count: int, wanted: frozenset[int]) -> None:
+        self._folder, self._part, self._count, self._wanted = folder, part, count, wanted
+        self._tables: list[pa.Table] = []
+        self._numbers: list[NDArray[np.uint16]] = []
+        self._num_bytes = 0
+        self._writers: dict[int, Any] = {}
+        self._route = route_path(folder, part).open("wb")
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows of `ROW_SCHEMA`."""
+        numbers = partition_numbers(table["group_id"], self._count)
+        self._tables.append(table)
+        self._numbers.append(numbers)
+        self._num_bytes += table.nbytes
+        self._route.write(numbers.tobytes())
+        if self._num_bytes >= _FLUSH_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is held."""
+        self._flush()
+        for writer in self._writers.values():
+            writer.close()
+        self._route.close()
+
+    def _flush(self) -> None:
+        if not self._tables:
+            return
+        numbers = np.concatenate(self._numbers)
+        # One sort and one copy of the rows, then slices.
+        rows = pa.concat_tables(self._tables).take(pa.array(np.argsort(numbers, kind="stable")))
+        stops = np.cumsum(np.bincount(numbers, minlength=self._count))
+        for number in np.unique(numbers).tolist():
+            if number in self._wanted:
+                start = int(stops[number - 1]) if number else 0
+                self._writer(number).write_table(rows.slice(start, int(stops[number]) - start))
+        self._tables, self._numbers, self._num_bytes = [], [], 0
+
+    def _writer(self, number: int) -> Any:
+        if number not in self._writers:
+            self._writers[number] = pa.ipc.new_stream(
+                str(spill_path(self._folder, self._part, number)),
+                ROW_SCHEMA,
+                options=pa.ipc.IpcWriteOptions(compression=_COMPRESSION),
+            )
+        return self._writers[number]
+
+
+def spill_path(folder: Path, part: int, number: int) -> Path:
+    """Rows of one partition that one reading found."""
+    return folder / f"{part:05d}-{number:05d}.arrow"
+
+
+def route_path(folder: Path, part: int) -> Path:
+    """The partition of every row that one reading found."""
+    return folder / f"{part:05d}.route"
+
+
+def read_partition(folder: Path, num_parts: int, number: int) -> pa.Table:
+    """All rows of a partition, in the order of the input."""
+    paths = (spill_path(folder, part, number) for part in range(num_parts))
+    tables = [_read_stream(path) for path in paths if path.exists()]
+    return pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+
+
+def _read_stream(path: Path) -> pa.Table:
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_stream(file).read_all()
+
+
+def in_input_order(
+    folder: Path, num_parts: int, partitions: Sequence[pa.Table | None], schema: pa.Schema
+) -> Iterator[pa.Table]:
+    """Rows of all partitions in the order of the input, in tables of about 65,536.
+
+    `partitions`: each partition's rows in that order, best memory-mapped; None: it has none.
+    """
+    taken = np.zeros(len(partitions), np.int64)
+    for part in range(num_parts):
+        with route_path(folder, part).open("rb") as file:
+            while packed := file.read(2 * _MERGED_ROWS):
+                numbers = np.frombuffer(packed, np.uint16)
+                counts = np.bincount(numbers, minlength=len(partitions))
+                blocks = [schema.empty_table()]
+                for number in np.flatnonzero(counts).tolist():
+                    rows = partitions[number]
+                    assert rows is not None
+                    blocks.append(rows.slice(int(taken[number]), int(counts[number])))
+                taken += counts
+                places = np.empty(len(numbers), np.int64)
+                places[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
+                yield pa.concat_tables(blocks).combine_chunks().take(pa.array(places))

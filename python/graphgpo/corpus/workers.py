@@ -1,0 +1,186 @@
+"""Who runs the tasks of a pass: this process, several, or a Ray cluster."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+ATTEMPTS = 3
+"""How often a task is tried whose worker dies: out of memory, mostly, or killed."""
+
+
+class WorkerDiedError(RuntimeError):
+    """Workers died again and again."""
+
+
+class Workers(Protocol):
+    """Runs a function on every task. A task must leave the same whenever it is run again."""
+
+    num_workers: int
+    """Tasks that run at a time, as far as known."""
+
+    def run(
+        self, function: Callable[[Task], Answer], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Answer]]:
+        """Place and answer of every task, as they are done."""
+        ...
+
+    def close(self) -> None:
+        """End what was started for them."""
+        ...
+
+
+class Serial:
+    """One task after another, in this process."""
+
+    num_workers = 1
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def run(
+        self, function: Callable[[Task], Answer], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Answer]]:
+        """Place and answer of every task, in order."""
+        return ((place, function(task)) for place, task in enumerate(tasks))
+
+
+class Processes:
+    """`count` processes of this machine, started once for all passes."""
+
+    def __init__(self, count: int) -> None:
+        self.num_workers = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(
+        self, function: Callable[[Task], Answer], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Answer]]:
+        """Place and answer of every task, as they are done.
+
+        Raises
+        ------
+        WorkerDiedError
+            If a worker dies three times over what is left.
+        """
+        left = set(range(len(tasks)))
+        for _ in range(ATTEMPTS):
+            try:
+                for place, answer in self._attempt(function, tasks, sorted(left)):
+                    left.discard(place)
+                    yield place, answer
+            except BrokenProcessPool:
+                continue
+            return
+        raise WorkerDiedError(
+            f"a worker process died {ATTEMPTS} times, out of memory perhaps; more partitions need "
+            "less memory each, and fewer jobs less at a time"
+        )
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _attempt(
+        self, function: Callable[[Task], Answer], tasks: Sequence[Task], places: Sequence[int]
+    ) -> Iterator[tuple[int, Answer]]:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # Arrow's threads do not survive a fork
+            self._pool = ProcessPoolExecutor(self.num_workers, context, initializer=_as_worker)
+        try:
+            waiting: dict[Future[Answer], int] = {
+                self._pool.submit(function, tasks[place]): place for place in places
+            }
+            while waiting:
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield waiting.pop(future), future.result()
+        except BaseException:
+            _stop(self._pool)
+            self._pool = None
+            raise
+
+
+def _as_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for us says it
+    pa.set_cpu_count(1)
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """At once: what a task has left half done is thrown away by whoever waits."""
+    processes = dict(getattr(pool, "_processes", None) or {})
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes.values():
+        process.terminate()
+    for process in processes.values():
+        process.join()
+
+
+class RayTasks:
+    """Tasks of a Ray cluster, which all see the folders of input and output.
+
+    Parameters
+    ----------
+    address
+        "local" starts Ray on this machine; "auto", "ray://host:10001" and the like join one.
+    count
+        How many cores a local start may use; None: all.
+    """
+
+    def __init__(self, address: str = "local", count: int | None = None) -> None:
+        try:
+            self._ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise ImportError("--ray needs ray: pip install ray", name="ray") from error
+        self._starts = not self._ray.is_initialized()
+        if self._starts:
+            is_local = address == "local"
+            self._ray.init(
+                address=address,
+                num_cpus=count if is_local else None,
+                include_dashboard=False if is_local else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        self.num_workers = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def run(
+        self, function: Callable[[Task], Answer], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Answer]]:
+        """Place and answer of every task, as they are done; Ray repeats those whose worker dies.
+
+        Raises
+        ------
+        WorkerDiedError
+            If it dies three times.
+        """
+        ray = self._ray
+        remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(function)
+        waiting = {remote.remote(task): place for place, task in enumerate(tasks)}
+        try:
+            while waiting:
+                done, _ = ray.wait(list(waiting), num_returns=1)
+                for reference in done:
+                    yield waiting.pop(reference), ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.WorkerCrashedError as error:
+            raise WorkerDiedError(f"a Ray worker died {ATTEMPTS} times: {error}") from None
+        finally:
+            for reference in waiting:
+                ray.cancel(reference, force=True)
+
+    def close(self) -> None:
+        """Leave the cluster, or end the one that was started."""
+        if self._starts:
+            self._ray.shutdown()
