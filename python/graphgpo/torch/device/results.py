@@ -179,7 +179,7 @@ def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, Any]:
         "spread_share": _share((low < high)[rollouts.source] & is_lost),
         "successor_entropy": entropy / is_lost.sum().clamp(min=1),
         "successor_noise": torch.where(entropy == 0, 0.0, noise / entropy),
-        "no_op_share": _share(rollouts.source == rollouts.target),
+        "no_op_share": _share_of(rollouts.source == rollouts.target, is_lost),
     }
 
 
