@@ -374,7 +374,7 @@ def test_works_in_inference_mode_with_gradients_and_under_deterministic_algorith
         assert_same_bits(on("cpu", columns), expected)
     torch.use_deterministic_algorithms(True)
     try:
-        for name in ("hgpo", "ecpo", "salt"):
+        for name in ("hgpo", "salt"):
             on("cpu", {**columns, "actions": BOARDS}, estimator=an_estimator(name))
         assert_same_bits(on("cpu", columns), expected)
     finally:
@@ -383,9 +383,9 @@ def test_works_in_inference_mode_with_gradients_and_under_deterministic_algorith
 
 def test_the_default_dtype_changes_nothing() -> None:
     columns = random_walks(4)
-    for name in ("crbc", "ecpo", "pgpo", "graphgpo"):
+    for name in ("crbc", "ecpo", "pgpo", "graphgpo", "spread"):
         expected = on("cpu", columns, estimator=an_estimator(name))
-        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(torch.float16)  # what is rounded to it would show
         try:
             assert_same_bits(on("cpu", columns, estimator=an_estimator(name)), expected)
         finally:

@@ -89,8 +89,9 @@ def compute_advantages(
 
 
 def is_available() -> bool:
-    """Whether there is a CUDA device to compute on. Makes no context: processes may still fork."""
-    return torch.version.cuda is not None and torch.cuda.device_count() > 0
+    """Whether there is a CUDA or ROCm device. Makes no context: processes may still fork."""
+    is_built = torch.version.cuda is not None or torch.version.hip is not None
+    return is_built and torch.cuda.device_count() > 0
 
 
 def state_keys(states: torch.Tensor) -> torch.Tensor:

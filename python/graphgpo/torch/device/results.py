@@ -61,7 +61,7 @@ def _metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
     }
     device = rollouts.row.device
     values = torch.stack(
-        [torch.as_tensor(value, device=device).to(torch.float64) for value in found.values()]
+        [torch.as_tensor(value, dtype=torch.float64, device=device) for value in found.values()]
     )
     return dict(zip((f"graphgpo/{name}" for name in found), values.tolist(), strict=True))
 

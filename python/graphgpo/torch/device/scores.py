@@ -142,7 +142,7 @@ def _action_mean(block: ActionMean, rollouts: Rollouts) -> Tensor:
     q, m = actions.mean(scores, known)[actions.ids], states.mean(scores, known)[states.ids]
     if block.kappa == 0:
         return q
-    n = actions.count(known)[actions.ids]
+    n = actions.count(known)[actions.ids].to(torch.float64)
     return torch.where(q == m, q, (n * q + block.kappa * m) / (n + block.kappa))
 
 
