@@ -53,7 +53,7 @@ def _devices() -> list[str]:
         return []
     from graphgpo.torch import device
 
-    return ["torch cpu", *(["torch cuda"] if device.is_available() else [])]
+    return ["torch_cpu", *(["torch_cuda"] if device.is_available() else [])]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -78,7 +78,7 @@ def back_end(name: str) -> Compute:
         return reference.compute_advantages
     if name == "cpu":
         return graphgpo.compute_advantages
-    return on_device(name.removeprefix("torch "))
+    return on_device(name.removeprefix("torch_"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -123,14 +123,9 @@ class Rollouts:
         if any(map(is_on_a_device, given.values())):
             from graphgpo.torch.device import batch_of
 
-            if self._merging != Merging():
-                raise ValueError(
-                    "normalise, similar and node_history read texts, and there are none on a "
-                    "device; expected columns on the CPU for them"
-                )
             if memory is not None:
                 raise ValueError("a memory is in host memory; expected columns on the CPU for it")
-            self._on_device = batch_of(given)
+            self._on_device = batch_of(given, self._merging)
             self._plain = self._coarse = self._on_device.given
             self._merged = Merged(self._plain)
             return
@@ -217,6 +212,11 @@ class Rollouts:
     def merging(self) -> Merging:
         """What counts as one state."""
         return self._merging
+
+    @property
+    def merging_metrics(self) -> dict[str, float]:
+        """What near-duplicates did to the states."""
+        return self._merged.metrics
 
     def __len__(self) -> int:
         return len(self._plain["states"] if self._on_device else self._read["states"])

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,15 @@ from graphgpo.torch.device import columns as device_columns
 HOST = torch.device("cpu")
 DEVICES = ["cpu", *(["cuda"] if device.is_available() else [])]
 FEW = settings(max_examples=6)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Batches are tiny: a second thread of torch only waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def on(where: str, columns: Columns, **chosen: Any) -> StepAdvantages:
@@ -181,7 +191,7 @@ def test_results_are_tensors_and_to_host_makes_them_arrays() -> None:
     assert result.num_peers.dtype == torch.int32
     assert isinstance(device.to_host(result).advantages, np.ndarray)
     assert len(result) == 4
-    assert repr(result).startswith("StepAdvantages(4 steps, 2 rollouts, 1 groups;")
+    assert repr(result).startswith("StepAdvantages(4 steps, 2 rollouts, 1 group;")
 
 
 def test_an_empty_batch_is_an_empty_result() -> None:
@@ -225,7 +235,7 @@ def test_rollouts_on_a_device_answer_as_those_in_host_memory() -> None:
     listed: Columns = {name: np.asarray(values) for name, values in columns.items()}
     here = Rollouts(**listed)
     assert len(there) == 4
-    assert repr(there) == repr(here) == "Rollouts(4 steps; success)"
+    assert repr(there) == repr(here)
     compared = there.compare(["grpo", "gigpo", "grpo"])
     for name, expected in here.compare(["grpo", "gigpo", "grpo"]).items():
         assert_agree(device.to_host(compared[name]), expected)
@@ -298,6 +308,20 @@ def test_states_are_on_the_device_or_in_host_memory_but_not_both() -> None:
         device.compute_advantages(**columns, device="cpu")
 
 
+@pytest.mark.usefixtures("every_tensor_is_on_a_device")
+@pytest.mark.parametrize("option", [{"normalise": True}, {"similar": 0.9}, {"node_history": 2}])
+def test_what_reads_texts_is_refused_on_a_device(
+    monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
+) -> None:
+    columns: Columns = {**ONE_GROUP, "states": BOARDS, **option}
+    text = "^normalise, similar and node_history read texts, and there are none on a device; expect"
+    with pytest.raises(ValueError, match=text):
+        Rollouts(**columns)
+    monkeypatch.setattr(device, "is_on_a_device", lambda values: values is BOARDS)
+    with pytest.raises(ValueError, match=text):
+        device.compute_advantages(**columns, device="cpu")
+
+
 def test_blocks_of_ones_own_are_refused_by_name() -> None:
     class Ours(Block):
         pass
@@ -350,7 +374,7 @@ def test_works_in_inference_mode_with_gradients_and_under_deterministic_algorith
         assert_same_bits(on("cpu", columns), expected)
     torch.use_deterministic_algorithms(True)
     try:
-        for name in ("hgpo", "ecpo", "salt"):
+        for name in ("hgpo", "salt"):
             on("cpu", {**columns, "actions": BOARDS}, estimator=an_estimator(name))
         assert_same_bits(on("cpu", columns), expected)
     finally:
@@ -359,9 +383,9 @@ def test_works_in_inference_mode_with_gradients_and_under_deterministic_algorith
 
 def test_the_default_dtype_changes_nothing() -> None:
     columns = random_walks(4)
-    for name in ("crbc", "ecpo", "pgpo", "graphgpo"):
+    for name in ("crbc", "ecpo", "pgpo", "graphgpo", "spread"):
         expected = on("cpu", columns, estimator=an_estimator(name))
-        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(torch.float16)  # what is rounded to it would show
         try:
             assert_same_bits(on("cpu", columns, estimator=an_estimator(name)), expected)
         finally:
@@ -449,3 +473,39 @@ def test_estimators_of_a_comparison_share_what_they_read() -> None:
         expected = on("cpu", columns, estimator=an_estimator(name))
         assert_same_bits(device.to_host(result), expected)
     assert chosen_estimator({"estimator": "gigpo"}).terms()
+
+
+# --- the kernel's module, where this build has it -------------------------------------------------
+
+
+ADDRESSES = (
+    "edge_offsets",
+    "edge_sources",
+    "edge_costs",
+    "goals",
+    "node_offsets",
+    "distances",
+    "queued_in",
+    "frontier",
+    "next_frontier",
+    "queue_sizes",
+    "stream",
+)
+
+
+def test_an_address_that_is_not_aligned_is_refused_before_the_gpu_sees_it() -> None:
+    kernel = pytest.importorskip("graphgpo._cuda", reason="built without GRAPHGPO_CUDA")
+    aligned: dict[str, int] = {"num_groups": 0, **dict.fromkeys(ADDRESSES, 64)}
+    assert kernel.search_from_goals(**aligned) is None  # no groups, no search
+    for name, size in (("edge_costs", 8), ("distances", 8), ("goals", 4), ("queue_sizes", 4)):
+        text = f"^{name} is at address {64 + size // 2}; expected a multiple of {size}$"
+        with pytest.raises(ValueError, match=text):
+            kernel.search_from_goals(**{**aligned, name: 64 + size // 2})
+
+
+def test_without_a_gpu_the_kernel_says_so() -> None:
+    kernel = pytest.importorskip("graphgpo._cuda", reason="built without GRAPHGPO_CUDA")
+    if device.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RuntimeError, match=r"^CUDA refused the search: cuda"):
+        kernel.search_from_goals(num_groups=1, **dict.fromkeys(ADDRESSES, 0))

@@ -20,12 +20,18 @@ from typing import Any
 import torch
 
 from graphgpo import estimators
-from graphgpo.columns import COLUMNS
+from graphgpo.columns import COLUMNS, MERGING
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import is_on_a_device, plain_columns
 from graphgpo.result import StepAdvantages
+from graphgpo.states.merging import Merged, Merging
 from graphgpo.torch.device import hashing
-from graphgpo.torch.device.columns import RefusedError, check_device, read_columns
+from graphgpo.torch.device.columns import (
+    RefusedError,
+    add_given_states,
+    check_device,
+    read_columns,
+)
 from graphgpo.torch.device.plan import interpret
 from graphgpo.torch.device.results import by_row
 from graphgpo.torch.device.rollouts import Rollouts, merged
@@ -70,13 +76,22 @@ def compute_advantages(
     given = {"states": states, "next_states": next_states, **columns_and_options}
     columns = {name: given.pop(name, None) for name in COLUMNS}
     given.pop("num_threads", None)
+    merging = {name: given.pop(name, default) for name, default in MERGING.items()}
     chosen = estimators.make(estimator, given)
-    return DeviceBatch(columns, torch.device(device)).credit([chosen])[0]
+    if Merging.of(*merging.values()) == Merging():
+        return DeviceBatch(columns, torch.device(device)).credit([chosen])[0]
+    if any(map(is_on_a_device, columns.values())):
+        raise texts_are_missing()
+    from graphgpo.rollouts import Rollouts as HostRollouts
+
+    host = HostRollouts(**columns, **merging)
+    return DeviceBatch(host.merged_columns, torch.device(device), host).credit([chosen])[0]
 
 
 def is_available() -> bool:
-    """Whether there is a CUDA device to compute on. Makes no context: processes may still fork."""
-    return torch.version.cuda is not None and torch.cuda.device_count() > 0
+    """Whether there is a CUDA or ROCm device. Makes no context: processes may still fork."""
+    is_built = torch.version.cuda is not None or torch.version.hip is not None
+    return is_built and torch.cuda.device_count() > 0
 
 
 def state_keys(states: torch.Tensor) -> torch.Tensor:
@@ -115,14 +130,15 @@ def to_host(result: StepAdvantages) -> StepAdvantages:
 
 
 class DeviceBatch:
-    """Columns on a device, read and merged once."""
+    """Columns on a device, read and merged once. `host`: of which they are the merged columns."""
 
-    def __init__(self, given: Mapping[str, Any], device: torch.device) -> None:
+    def __init__(self, given: Mapping[str, Any], device: torch.device, host: Any = None) -> None:
         check_device("compute_advantages", device)
         self.given = {name: v for name, v in given.items() if v is not None}
         self._device = device
         self._merged: Rollouts | None = None
-        self._host: Any = None
+        self._host = host
+        self._coarsened = host
 
     def credit(self, chosen: Sequence[Estimator]) -> list[StepAdvantages]:
         """The credit of every row by each estimator."""
@@ -131,7 +147,13 @@ class DeviceBatch:
         check_device("compute_advantages", self._device)
         try:
             with torch.no_grad():
-                return [by_row(self.merged, interpret(e, self.merged)) for e in chosen]
+                found = [by_row(self.merged, interpret(e, self.merged)) for e in chosen]
+            near_duplicates = (
+                self._coarsened.merging_metrics if self._coarsened else Merged({}).metrics
+            )
+            for result in found:
+                result.metrics.update(near_duplicates)
+            return found
         except RefusedError:
             pass
         # Not inside `except`: what is shown are the words.
@@ -141,7 +163,10 @@ class DeviceBatch:
     @property
     def merged(self) -> Rollouts:
         if self._merged is None:
-            self._merged = merged(read_columns(self.given, self._device), self.host)
+            columns = read_columns(self.given, self._device)
+            self._merged = merged(columns, self.host)
+            if self._coarsened and self._coarsened.merging.is_coarser:
+                add_given_states(columns, self._coarsened.columns["states"])
         return self._merged
 
     def host(self) -> Any:
@@ -157,6 +182,16 @@ class DeviceBatch:
         return self._host
 
 
-def batch_of(given: Mapping[str, Any]) -> DeviceBatch:
+def texts_are_missing() -> ValueError:
+    """What is said of options that read texts, of which there are none on a device."""
+    return ValueError(
+        "normalise, similar and node_history read texts, and there are none on a device; "
+        "expected columns on the CPU for them"
+    )
+
+
+def batch_of(given: Mapping[str, Any], merging: Merging) -> DeviceBatch:
     """The batch, on the device of the first of its columns that is not in host memory."""
+    if merging != Merging():
+        raise texts_are_missing()
     return DeviceBatch(given, next(v.device for v in given.values() if is_on_a_device(v)))

@@ -172,6 +172,13 @@ def _add_host_columns(
         columns.wrong.append(~columns["rewards"].isfinite())
 
 
+def add_given_states(columns: Columns, states: Any) -> None:
+    """States as they came, before noise was taken out of them."""
+    mask = columns["mask"].cpu().numpy() if "mask" in columns else None
+    keys, _ = _core.nullable_stable_keys(column=ingest.key_column("states", states, mask))
+    columns.given["given_states"] = torch.from_numpy(keys).to(columns.device)
+
+
 # --- on the device --------------------------------------------------------------------------------
 
 
@@ -212,7 +219,7 @@ def exact_keys(rows: Tensor) -> Tensor:
             return rows.to(torch.float64).view(torch.int64)
         return rows.to(torch.int64)
     keys = stable_keys(rows)
-    same = numbered(keys)
+    same = numbered(keys, by_appearance=False)
     if bool((rows == rows[same.first[same.ids]]).all()):
         return keys
     alike: Tensor = torch.unique(rows, dim=0, return_inverse=True)[1]  # two states share a hash

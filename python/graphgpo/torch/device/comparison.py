@@ -5,37 +5,20 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from graphgpo.blocks import EdgeReturn, FlooredStd, LeaveOneOut, Mean, MeanStd, Raw
+from graphgpo.reference.plan import SAME, Level
+from graphgpo.reference.scores import is_iterated
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.peers import counted_once, peers_of
 from graphgpo.torch.device.refusals import unknown_block
 from graphgpo.torch.device.rollouts import Rollouts
-from graphgpo.torch.device.scores import is_iterated, score
+from graphgpo.torch.device.scores import score
 from graphgpo.torch.device.segments import Segments
 
 Tensor = torch.Tensor
-
-SAME = 1e-9
-"""Values of a Bellman mean that differ by less, relative to the largest, are the same."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """A score compared with one kind of peers."""
-
-    score: Any
-    peers: Any
-    normaliser: Any
-    unit: str
-    penalty: float = 0.0
-
-    @property
-    def is_relative(self) -> bool:
-        return getattr(self.normaliser, "scale", "absolute") == "relative"
 
 
 @dataclass(frozen=True, eq=False)

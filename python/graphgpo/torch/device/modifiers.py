@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from graphgpo.blocks import ActionEvidence, FailureRate, NobodyWon, Polarised, Seen
+from graphgpo.blocks import ActionEvidence, FailureRate, Live, NobodyWon, Polarised, Seen
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.refusals import unknown_block
@@ -55,7 +55,7 @@ def _share(rollouts: Rollouts, holds: Tensor) -> Tensor:
 @factors.register
 def _seen(block: Seen, rollouts: Rollouts) -> Tensor:
     kinds = rollouts.actions() if block.what == "actions" else rollouts.target
-    pairs = numbered(rollouts.source, kinds)
+    pairs = numbered(rollouts.source, kinds, by_appearance=False)
     states = Segments(rollouts.source[pairs.first], rollouts.num_nodes)
     number = states.count(torch.ones_like(pairs.first))
     return (number >= block.at_least)[rollouts.source].to(torch.float64)
@@ -75,10 +75,21 @@ def _action_evidence(block: ActionEvidence, rollouts: Rollouts) -> Tensor:
     return torch.where(between.isnan(), 0.0, found)[states.ids]
 
 
+def nobody_won(rollouts: Rollouts) -> Tensor:
+    """(groups,) whether none of its rollouts succeeded."""
+    groups = Segments(rollouts.trajectory_group, rollouts.group.num)
+    return groups.count(_won(rollouts))[:-1] == 0
+
+
+@factors.register
+def _live(block: Live, rollouts: Rollouts) -> Tensor:
+    live = (~nobody_won(rollouts)).sum().to(torch.float64)
+    return ((live + 1) / (rollouts.group.num + 1)).expand(rollouts.num_steps)
+
+
 @factors.register
 def _nobody_won(block: NobodyWon, rollouts: Rollouts) -> Tensor:
-    groups = Segments(rollouts.trajectory_group, rollouts.group.num)
-    lost = (groups.count(_won(rollouts))[:-1] == 0).to(torch.float64)
+    lost = nobody_won(rollouts).to(torch.float64)
     if block.times_share:
         lost = lost * (lost.sum() / max(rollouts.group.num, 1))
     return lost[rollouts.group.ids]

@@ -38,7 +38,7 @@ def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     if key not in rollouts.known:
         peers = peers_of(block, rollouts)
         order = torch.argsort(rollouts.turn, stable=True)
-        pairs = numbered(peers.ids[order], rollouts.trajectory.ids[order])
+        pairs = numbered(peers.ids[order], rollouts.trajectory.ids[order], by_appearance=False)
         is_first = torch.zeros_like(rollouts.is_last)
         is_first[order[pairs.first]] = True
         rollouts.known[key] = is_first
@@ -63,7 +63,7 @@ def _last_states(block: LastStates, rollouts: Rollouts) -> Segments:
     shorter = peers_of(LastStates(block.count - 1), rollouts)
     missing = rollouts.source.new_tensor([shorter.num])
     before = torch.cat([shorter.ids, missing])[_previous(rollouts)]
-    pairs = numbered(before, rollouts.source)
+    pairs = numbered(before, rollouts.source, by_appearance=False)
     has_none = before == shorter.num
     return Segments(torch.where(has_none, pairs.num, pairs.ids), pairs.num)
 
@@ -99,17 +99,17 @@ def _peer_keys(block: PeerKeys, rollouts: Rollouts) -> Segments:
 
 @_peers.register
 def _same_transition(block: SameTransition, rollouts: Rollouts) -> Segments:
-    done = numbered(rollouts.actions(), rollouts.target).ids
+    done = numbered(rollouts.actions(), rollouts.target, by_appearance=False).ids
     padded = torch.cat([done, done.new_tensor([-1])])
     previous = _previous(rollouts)
     past = torch.zeros_like(done)  # what was done before: 0 is nothing
     for _ in range(block.history):
         earlier = torch.cat([past, past.new_zeros(1)])[previous]
-        told = numbered(padded[previous], earlier).ids + 1
+        told = numbered(padded[previous], earlier, by_appearance=False).ids + 1
         past = torch.where(previous == rollouts.num_steps, 0, told)
     return _segments(rollouts.source, done, past)
 
 
 def _segments(*keys: Tensor) -> Segments:
-    found = numbered(*keys)
+    found = numbered(*keys, by_appearance=False)
     return Segments(found.ids, found.num)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from graphgpo.blocks import Term
+from graphgpo.blocks import Surprisal, Term
 from graphgpo.estimators import Estimator
-from graphgpo.torch.device.comparison import Compared, Level, compare
+from graphgpo.reference.plan import levels_of
+from graphgpo.torch.device.comparison import Compared, compare
 from graphgpo.torch.device.modifiers import factors
 from graphgpo.torch.device.peers import peers_of
 from graphgpo.torch.device.rollouts import Rollouts
@@ -27,6 +28,8 @@ class Credit:
     scores: Tensor
     num_peers: Tensor
     has_step_term: bool
+    surprisal: Surprisal | None
+    """What the first term that credits where steps go is made of."""
 
 
 def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
@@ -34,7 +37,7 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
     trajectory and of those that do not.
     """
     terms = estimator.terms()
-    compared = [[compare(level, rollouts) for level in _levels_of(term)] for term in terms]
+    compared = [[compare(level, rollouts) for level in levels_of(term)] for term in terms]
     steps, episodes = torch.zeros_like(rollouts.cost), torch.zeros_like(rollouts.cost)
     for term, levels in zip(terms, compared, strict=True):
         found = term.weight * _standings(term, levels, rollouts)
@@ -50,15 +53,8 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
         scores=first.scores,
         num_peers=first.num_peers,
         has_step_term=not all(term.is_episodic for term in terms),
+        surprisal=next((t.score for t in terms if isinstance(t.score, Surprisal)), None),
     )
-
-
-def _levels_of(term: Term) -> list[Level]:
-    """The base, if there is one, and one a peer rule."""
-    base = [] if term.base is None else _levels_of(term.base)
-    return base + [
-        Level(term.score, peers, term.normaliser, term.unit, term.penalty) for peers in term.levels
-    ]
 
 
 def _standings(term: Term, levels: Sequence[Compared], rollouts: Rollouts) -> Tensor:

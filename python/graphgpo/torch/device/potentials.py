@@ -155,7 +155,7 @@ def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
     earned = leaving.sum(torch.where(goes_on, 0.0, ends))
     is_edge = goes_on & (rollouts.source != rollouts.target) & (steps[rollouts.target] > 0)
     source, target = rollouts.source[is_edge], rollouts.target[is_edge]
-    edges = numbered(source * (num_nodes + 1) + target)
+    edges = numbered(source, target, by_appearance=False)
     times = torch.bincount(edges.ids, minlength=edges.num)
     target = target[edges.first]
     outgoing = Segments(source[edges.first], num_nodes)

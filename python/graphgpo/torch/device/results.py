@@ -7,16 +7,17 @@ from typing import Any
 
 import torch
 
+from graphgpo.blocks import Surprisal
+from graphgpo.reference.results import INERT
 from graphgpo.result import StepAdvantages
+from graphgpo.torch.device.modifiers import nobody_won
 from graphgpo.torch.device.plan import Credit
 from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
+from graphgpo.torch.device.scores import score, surprisals, surprisals_given_action
 from graphgpo.torch.device.segments import Segments, exact_sum, numbered
 
 Tensor = torch.Tensor
-
-INERT = 1e-6
-"""The largest credit that is none."""
 
 
 def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
@@ -55,10 +56,12 @@ def _metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         **_of_progress(rollouts),
         **_of_rows(rollouts),
         "inert": (seen <= INERT).all() if len(seen) else False,
+        **_of_states(rollouts),
+        **({} if credit.surprisal is None else _of_spread(rollouts, credit.surprisal)),
     }
     device = rollouts.row.device
     values = torch.stack(
-        [torch.as_tensor(value, device=device).to(torch.float64) for value in found.values()]
+        [torch.as_tensor(value, dtype=torch.float64, device=device) for value in found.values()]
     )
     return dict(zip((f"graphgpo/{name}" for name in found), values.tolist(), strict=True))
 
@@ -67,13 +70,17 @@ def _share(holds: Tensor) -> Tensor:
     return holds.sum().to(torch.float64) / max(len(holds), 1)
 
 
+def _share_of(holds: Tensor, of: Tensor) -> Tensor:
+    return (holds & of).sum() / of.sum().clamp(min=1).to(torch.float64)
+
+
 def _of_sizes(rollouts: Rollouts) -> dict[str, Any]:
     return {
         "num_groups": rollouts.group.num,
         "num_trajectories": rollouts.trajectory.num,
         "num_steps": rollouts.num_steps,
         "num_states": rollouts.num_nodes,
-        "num_edges": numbered(rollouts.source * max(rollouts.num_nodes, 1) + rollouts.target).num,
+        "num_edges": numbered(rollouts.source, rollouts.target, by_appearance=False).num,
     }
 
 
@@ -119,6 +126,63 @@ def _of_graph(rollouts: Rollouts) -> dict[str, Any]:
     }
 
 
+def _of_states(rollouts: Rollouts) -> dict[str, Any]:
+    leaving = Segments(rollouts.source, rollouts.num_nodes)
+    number = leaving.count(torch.ones_like(rollouts.is_last))
+    meetings = numbered(rollouts.source, rollouts.turn, by_appearance=False).first
+    at = Segments(rollouts.source[meetings], rollouts.num_nodes).count(torch.ones_like(meetings))
+    recurs = number > 1
+    found: dict[str, Any] = {
+        "revisited_positions": _share_of(at > 1, recurs),
+        "lone_state_share": _share_of(number == 1, number > 0),
+        "ambiguous_actions": 0.0,
+        "merge_conflicts": 0.0,
+    }
+    if not rollouts.has("actions"):
+        return found
+    is_told = ~_is_null("actions", rollouts)
+    no_next = torch.ones_like(is_told)
+    if rollouts.has("next_states"):
+        no_next = _is_null("next_states", rollouts)
+    steps = (is_told & ~(rollouts.is_last & ~rollouts.is_won & no_next)).nonzero()[:, 0]
+    if len(steps) == 0:
+        return found
+    pairs = numbered(rollouts.source[steps], rollouts.of("actions")[steps], by_appearance=False)
+    actions, target = Segments(pairs.ids, pairs.num), rollouts.target[steps]
+    is_ambiguous = actions.smallest(target, 1 << 62) < actions.largest(target, -1)
+    recurs = actions.count(torch.ones_like(steps)) > 1
+    found["ambiguous_actions"] = _share_of(is_ambiguous, recurs)
+    if rollouts.has("given_states"):  # some that differ are one now
+        states = numbered(rollouts.of("given_states")[steps], by_appearance=False).ids
+        differ = actions.smallest(states, 1 << 62) < actions.largest(states, -1)
+        found["merge_conflicts"] = (is_ambiguous & differ).sum()
+    return found
+
+
+def _is_null(name: str, rollouts: Rollouts) -> Tensor:
+    is_null = rollouts.columns.is_null.get(name)
+    return torch.zeros_like(rollouts.is_last) if is_null is None else is_null[rollouts.row]
+
+
+def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, Any]:
+    """Where the steps of groups that nobody won go."""
+    is_lost = nobody_won(rollouts)[rollouts.group.ids]
+    states = Segments(rollouts.source, rollouts.num_nodes)
+    scores = score(block, rollouts)
+    low = states.smallest(torch.where(is_lost, scores, math.inf))
+    high = states.largest(torch.where(is_lost, scores, -math.inf))
+    entropy = exact_sum(torch.where(is_lost, surprisals(rollouts), 0.0))
+    noise = torch.zeros_like(entropy)
+    if rollouts.has("actions"):
+        noise = exact_sum(torch.where(is_lost, surprisals_given_action(rollouts), 0.0))
+    return {
+        "spread_share": _share((low < high)[rollouts.source] & is_lost),
+        "successor_entropy": entropy / is_lost.sum().clamp(min=1),
+        "successor_noise": torch.where(entropy == 0, 0.0, noise / entropy),
+        "no_op_share": _share_of(rollouts.source == rollouts.target, is_lost),
+    }
+
+
 def _of_distances(rollouts: Rollouts) -> dict[str, Any]:
     distance = rollouts.distance[rollouts.source]
     finite = distance.isfinite()
@@ -147,12 +211,9 @@ def _of_progress(rollouts: Rollouts) -> dict[str, Any]:
     succeeded = rollouts.is_won
     failed = rollouts.has_goal[rollouts.group.ids] & ~succeeded
 
-    def share(holds: Tensor, of: Tensor) -> Tensor:
-        return (holds & of).sum() / of.sum().clamp(min=1).to(torch.float64)
-
     return {
-        "progress_in_failed": share(lowers, failed),
-        "no_progress_in_succeeded": share(~lowers, succeeded),
+        "progress_in_failed": _share_of(lowers, failed),
+        "no_progress_in_succeeded": _share_of(~lowers, succeeded),
     }
 
 

@@ -179,14 +179,13 @@ def merged(columns: Columns, host: Any) -> Rollouts:
 
     wins = is_last & won[trajectory.ids]
     source, target, node_group = _nodes(columns, row, group, following, wins)
-    has_goal = group.count(wins)[:-1] > 0
     cost = (
         columns["edge_costs"][row]
         if "edge_costs" in columns
         else torch.ones(num_steps, dtype=torch.float64, device=device)
     )
-    goals = torch.full((len(node_group),), math.inf, dtype=torch.float64, device=device)
-    goals[target[wins]] = 0.0
+    goals = torch.full((group.num,), -1, dtype=torch.int64, device=device)
+    goals[group.ids[wins]] = target[wins]  # of a group always the same node
     trajectory_group = row_group.ids[row_trajectory.first]
     return Rollouts(
         columns=columns,
@@ -205,8 +204,8 @@ def merged(columns: Columns, host: Any) -> Rollouts:
         cost=cost,
         won=won,
         judged=judged,
-        has_goal=has_goal,
-        distance=distances_to_goals(source, target, cost, goals),
+        has_goal=goals >= 0,
+        distance=distances_to_goals(source, target, cost, goals, node_group),
     )
 
 
@@ -268,15 +267,14 @@ def _nodes(
         after = columns["next_states"][row]
         is_null = columns.is_null.get("next_states")
         is_leaf = torch.zeros_like(is_leaf) if is_null is None else is_null[row]
-    states: Numbering = numbered(torch.cat([own, after]))
+    states: Numbering = numbered(torch.cat([own, after]), by_appearance=False)
     sources, targets = states.ids[:num_steps], states.ids[num_steps:]
     leaves = torch.arange(num_steps, device=row.device) + states.num + 1
     targets = torch.where(is_leaf, leaves, targets)
     targets = torch.where(wins, states.num, targets)  # GOAL
     kinds = torch.stack([sources, targets], 1).reshape(-1)  # as they appear
-    num_kinds = states.num + 1 + num_steps
     of_group = group.ids.repeat_interleave(2)
-    nodes = numbered(of_group * num_kinds + kinds)
+    nodes = numbered(of_group, kinds)
     node_group = of_group[nodes.first]
     by_group = torch.argsort(node_group, stable=True)
     ids = inverse_of(by_group)[nodes.ids]

@@ -10,7 +10,6 @@ import torch
 
 from graphgpo.blocks import (
     ActionMean,
-    BellmanMean,
     Block,
     Difference,
     EdgeReturn,
@@ -19,9 +18,11 @@ from graphgpo.blocks import (
     Outcome,
     ReturnToGo,
     Standing,
+    Surprisal,
     Target,
     Trace,
 )
+from graphgpo.reference.plan import Level
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.potentials import (
     outcomes,
@@ -100,12 +101,37 @@ def _outcome(block: Outcome, rollouts: Rollouts) -> Tensor:
 def _new_states(block: NewStates, rollouts: Rollouts) -> Tensor:
     start = rollouts.per_trajectory(rollouts.source)
     trajectory = rollouts.trajectory
-    visits = torch.arange(trajectory.num, device=start.device)
-    visits = torch.cat([visits, trajectory.ids]) * max(rollouts.num_nodes, 1)
-    visited = numbered(visits + torch.cat([start, rollouts.target]))
+    visitor = torch.cat([torch.arange(trajectory.num, device=start.device), trajectory.ids])
+    visited = numbered(visitor, torch.cat([start, rollouts.target]))
     new = visited.first[trajectory.num :] - trajectory.num  # the first are the starts themselves
     number = Segments(trajectory.ids[new], trajectory.num).count(torch.ones_like(new))
     return number[trajectory.ids].to(torch.float64) / rollouts.length
+
+
+@_score.register
+def _surprisal(block: Surprisal, rollouts: Rollouts) -> Tensor:
+    found = surprisals(rollouts)
+    return found - surprisals_given_action(rollouts) if block.actions else found
+
+
+def surprisals(rollouts: Rollouts) -> Tensor:
+    """ln(n(s) / n(s, c)), c the target; those that one step alone takes from s are one target."""
+    return _surprisals_among(Segments(rollouts.source, rollouts.num_nodes), rollouts)
+
+
+def surprisals_given_action(rollouts: Rollouts) -> Tensor:
+    """The same among the steps with one state and action."""
+    return _surprisals_among(same_action(rollouts), rollouts)
+
+
+def _surprisals_among(keys: Segments, rollouts: Rollouts) -> Tensor:
+    edges = numbered(rollouts.source, rollouts.target, by_appearance=False)
+    times = torch.bincount(edges.ids, minlength=edges.num)[edges.ids]
+    pooled = torch.where(times > 1, rollouts.target, -1)
+    pairs = numbered(keys.ids, pooled, by_appearance=False)
+    going = torch.bincount(pairs.ids, minlength=pairs.num)[pairs.ids]
+    leaving = keys.count(torch.ones_like(times))[keys.ids]
+    return arithmetic.log(leaving.to(torch.float64) / going)
 
 
 @_score.register
@@ -116,7 +142,7 @@ def _action_mean(block: ActionMean, rollouts: Rollouts) -> Tensor:
     q, m = actions.mean(scores, known)[actions.ids], states.mean(scores, known)[states.ids]
     if block.kappa == 0:
         return q
-    n = actions.count(known)[actions.ids]
+    n = actions.count(known)[actions.ids].to(torch.float64)
     return torch.where(q == m, q, (n * q + block.kappa * m) / (n + block.kappa))
 
 
@@ -124,7 +150,7 @@ def same_action(rollouts: Rollouts) -> Segments:
     """Steps with one state and action."""
     key = ("same_action", Block())
     if key not in rollouts.known:
-        pairs = numbered(rollouts.source, rollouts.actions())
+        pairs = numbered(rollouts.source, rollouts.actions(), by_appearance=False)
         rollouts.known[key] = Segments(pairs.ids, pairs.num)
     found: Segments = rollouts.known[key]
     return found
@@ -132,15 +158,8 @@ def same_action(rollouts: Rollouts) -> Segments:
 
 @_score.register
 def _standing(block: Standing, rollouts: Rollouts) -> Tensor:
-    from graphgpo.torch.device.comparison import Level, compare
+    from graphgpo.torch.device.comparison import compare
 
     scores = score(block.score, rollouts)
     level = compare(Level(block.score, block.peers, block.normaliser, block.unit), rollouts)
     return torch.where(scores.isnan(), math.nan, level.standings)
-
-
-def is_iterated(block: Block) -> bool:
-    """Whether a Bellman mean is anywhere inside it, so that its last digits are noise."""
-    return isinstance(block, BellmanMean) or any(
-        is_iterated(inner) for inner in vars(block).values() if isinstance(inner, Block)
-    )
