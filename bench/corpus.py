@@ -4,8 +4,9 @@
 
 Makes files of canonical rows with a fixed seed, credits them in memory by one call, and then by
 `graphgpo credit` in a process of its own, with as many jobs, or workers of a local Ray, as asked
-for. Every credit is compared with the call's, bit for bit. Memory is the largest of the processes'
-peaks (Linux), whose work is at most one partition at a time.
+for. Every credit is compared with the call's, bit for bit. CPU seconds are those of all threads and
+processes, for machines that others use too. Memory is the largest of the processes' peaks (Linux),
+whose work is at most one partition at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +53,27 @@ def main() -> None:
         folder = Path(name)
         make_corpus(folder / "in", arguments.steps)
         size = sum(file.stat().st_size for file in (folder / "in").iterdir())
-        seconds, partition_bytes = call(folder)
+        core, partition_bytes = call(folder)
         print(f"{arguments.steps:,} steps, {size / MIB:.0f} MiB of Parquet")
-        print(f"the core's call on columns in memory, all cores: {seconds:.1f} s")
+        print(f"the core's call on columns in memory, all cores: {core}")
         ways = [(f"--jobs {count}", ["--jobs", str(count)]) for count in arguments.jobs]
         ways += [
             (f"--ray local, {count} workers", ["--ray", "local", "--jobs", str(count)])
             for count in arguments.ray
         ]
         for title, options in ways:
-            report(title, options, folder, seconds, partition_bytes, arguments.folder)
+            report(title, options, folder, core, partition_bytes, arguments.folder)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What something takes."""
+
+    wall: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s ({self.cpu:.1f} s of CPU)"
 
 
 class _Raw(argparse.RawDescriptionHelpFormatter):
@@ -96,13 +109,13 @@ def room(number: int) -> str:
     return f"Room {number}, {'with a window to the garden' if number % 2 else 'without a window'}"
 
 
-def call(folder: Path) -> tuple[float, float]:
-    """Seconds of the core's call, whose credits are kept, and bytes of the largest partition."""
+def call(folder: Path) -> tuple[Seconds, float]:
+    """What the core's call takes, whose credits are kept, and bytes of the largest partition."""
     rows = read_rows(folder / "in").table().combine_chunks()
     columns = columns_of(rows)
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     result = graphgpo.compute_advantages(**columns)
-    seconds = time.perf_counter() - start
+    seconds = Seconds(time.perf_counter() - start, time.process_time() - start_cpu)
     np.save(folder / "expected.npy", result.advantages)
     partitions = max(1, -(-rows.nbytes // (256 * MIB)))
     counts = np.bincount(partition_numbers(rows["group_id"], partitions))
@@ -113,7 +126,7 @@ def report(
     title: str,
     options: list[str],
     folder: Path,
-    core_seconds: float,
+    core: Seconds,
     partition_bytes: float,
     to_folder: bool,
 ) -> None:
@@ -127,13 +140,14 @@ def report(
     assert process.stdout is not None
     summary: dict[str, Any] = json.loads(process.stdout.read())
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
+    seconds = Seconds(time.perf_counter() - start, usage.ru_utime + usage.ru_stime)
     assert status == 0
     check(out, np.load(folder / "expected.npy"))
     memory = usage.ru_maxrss / 1024
     beyond = memory - partition_bytes / MIB
     print(
-        f"{title}: {seconds:.1f} s, {seconds / core_seconds:.2f} times the call, "
+        f"{title}: {seconds}, {seconds.wall / core.wall:.2f} ({seconds.cpu / core.cpu:.2f}) times "
+        "the call, "
         f"{summary['partitions']} partitions; largest process {memory:,.0f} MiB, "
         f"{beyond:,.0f} MiB beyond the largest partition"
     )

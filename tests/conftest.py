@@ -61,7 +61,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     Random batches would take minutes there: `torch/test_device_plans.py` has a few of them.
     """
-    if "compute" in metafunc.fixturenames:
+    is_own = any("compute" in mark.args for mark in metafunc.definition.iter_markers("parametrize"))
+    if "compute" in metafunc.fixturenames and not is_own:
         devices = [] if is_hypothesis_test(metafunc.function) else _devices()
         metafunc.parametrize("compute", ["cpu", "reference", *devices], indirect=True)
 

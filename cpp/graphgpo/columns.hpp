@@ -50,6 +50,15 @@ using KeyColumn =
     return std::visit([row](const auto& typed) { return key_at(typed, row); }, column);
 }
 
+// Whether two rows have one key.
+[[nodiscard]] inline bool is_same_key(const auto& column, RowId a, RowId b) noexcept {
+    return key_at(column, a) == key_at(column, b);
+}
+[[nodiscard]] inline bool is_same_key(std::span<const std::int64_t> column, RowId a,
+                                      RowId b) noexcept {
+    return column[index(a)] == column[index(b)];
+}
+
 // Whether a row has no key.
 [[nodiscard]] inline bool is_null_at(const auto& column, RowId row) noexcept {
     return key_at(column, row).is_null();

@@ -93,10 +93,6 @@ void write_rows(const Rollouts& rollouts, const Columns& steps, const Columns& r
 
 // --- the batch before its groups -----------------------------------------------------------------
 
-bool is_batch_wide(const Term& term) {
-    return std::holds_alternative<WholeBatch>(term.comparisons.front().peers);
-}
-
 std::vector<const Comparison*> batch_wide_comparisons(std::span<const PlanColumns> plans) {
     std::vector<const Comparison*> found;
     for (const auto& [plan, columns] : plans) {

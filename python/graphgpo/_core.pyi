@@ -38,7 +38,7 @@ def stable_key_of_object(*, state: Any) -> int: ...
 def array_of_tensor(*, tensor: Any, name: str) -> NDArray[Any]: ...
 def keys_from_objects(
     *,
-    values: list[Any] | tuple[Any, ...],
+    values: list[Any] | tuple[Any, ...] | NDArray[np.object_],
     mask: NDArray[np.bool_] | None,
     name: str,
     is_id: bool,
@@ -47,8 +47,8 @@ def keys_from_objects(
 ) -> KeyColumn: ...
 def number_objects(
     *,
-    states: list[Any] | tuple[Any, ...],
-    next_states: list[Any] | tuple[Any, ...] | None,
+    states: list[Any] | tuple[Any, ...] | NDArray[np.object_],
+    next_states: list[Any] | tuple[Any, ...] | NDArray[np.object_] | None,
     group_ids: KeyColumn,
     mask: NDArray[np.bool_] | None,
     num_threads: int,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from graphgpo.rollouts import Rollouts
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class Asked(NamedTuple):
     """What a result answers."""
 
     rollouts: Rollouts
     estimator: Estimator
 
 
+class _Answer:
+    """Room for what was asked: no column of the result, and left behind when it travels."""
+
+    __slots__ = ("_asked",)
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class StepAdvantages:
+class StepAdvantages(_Answer):
     """Credit for every step of a batch: (N,) arrays in the order of the input rows.
 
     A masked row has advantages 0, scores and distances NaN, ids -1 and no peers.
@@ -62,8 +67,16 @@ class StepAdvantages:
     metrics: dict[str, float] = field(repr=False)
     """Flat `graphgpo/...` numbers for a logger; copies of a row are counted once."""
 
-    asked: Asked | None = field(default=None, repr=False)
-    """What this answers; keeps the batch alive. None: computed elsewhere, as across ranks."""
+    @property
+    def asked(self) -> Asked | None:
+        """What this answers; keeps the batch alive. None: computed elsewhere, as across ranks."""
+        asked: Asked | None = getattr(self, "_asked", None)
+        return asked
+
+    def answering(self, rollouts: Rollouts, estimator: Estimator) -> StepAdvantages:
+        """The same object, which from now on knows what it answers."""
+        object.__setattr__(self, "_asked", Asked(rollouts, estimator))
+        return self
 
     def problems(self) -> Problems:
         """What is probably wrong with the batch, the most certain first; none hides another.
@@ -93,11 +106,6 @@ class StepAdvantages:
 
     def __len__(self) -> int:
         return len(self.advantages)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # To other processes without the batch, which does not travel.
-        names = [each.name for each in fields(self) if each.name != "asked"]
-        return StepAdvantages, tuple(getattr(self, name) for name in names)
 
     def __repr__(self) -> str:
         return f"StepAdvantages({self._in_short()})"

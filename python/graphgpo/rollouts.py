@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Mapping
@@ -17,8 +16,8 @@ from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
 from graphgpo.problems.problem import counted
-from graphgpo.problems.warning import warn_of_lost_credit
-from graphgpo.result import Asked, StepAdvantages
+from graphgpo.problems.warning import told_elsewhere, warn_of_lost_credit
+from graphgpo.result import StepAdvantages
 from graphgpo.states.merging import Merged, Merging, merged, with_history
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ class Rollouts:
             columns = with_history(
                 self._merged.columns, *self.node_ids(), self._merging.node_history
             )
-            self._merged = dataclasses.replace(self._merged, columns=columns)
+            self._merged = self._merged._replace(columns=columns)
             self._read = self._read_batch(self._num_threads)
 
     def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
@@ -212,7 +211,7 @@ class Rollouts:
 
     def _in_short(self) -> str:
         try:
-            m = self._credit([_GraphAlone()], None)[0].metrics
+            m = self.graph_metrics()
         except (TypeError, ValueError) as problem:
             sizes = f"{counted(len(self), 'row')}, which no estimator takes: {problem}"
         else:
@@ -265,10 +264,28 @@ class Rollouts:
 
         return explain(self._in_host_memory(), row, estimators.make(estimator, options))
 
+    def with_history(self, node_history: int) -> Rollouts:
+        """The same columns and options, but nodes of so many states."""
+        return Rollouts(
+            **self._plain,
+            normalise=self._merging.normaliser,
+            similar=self._merging.similar,
+            node_history=node_history,
+            num_threads=self._num_threads,
+        )
+
+    def graph_metrics(self) -> dict[str, float]:
+        """The metrics of the batch and its graph, without any credit."""
+        return self._graph_alone().metrics
+
     def node_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) nodes each row's step leaves and leads to, in the order of `graph()`; masked: -1."""
-        nodes = self.advantages(_GraphAlone())
+        nodes = self._graph_alone()
         return nodes.state_ids, nodes.next_state_ids
+
+    def _graph_alone(self) -> StepAdvantages:
+        with told_elsewhere():  # nobody asked for credit, so none is lost
+            return self.advantages(_GraphAlone())
 
     def _in_host_memory(self) -> Rollouts:
         return self._on_device.host() if self._on_device else self
@@ -281,14 +298,12 @@ class Rollouts:
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
         answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
-        for answer in answers:
-            answer["metrics"].update(self._merged.metrics)
-        results = [
-            StepAdvantages(**answer, asked=Asked(self, estimator))
-            for answer, estimator in zip(answers, chosen, strict=True)
-        ]
-        for result, estimator in zip(results, chosen, strict=True):
-            warn_of_lost_credit(result.metrics, estimator, self)
+        of_merging = self._merged.metrics
+        results = []
+        for answer, estimator in zip(answers, chosen, strict=True):
+            answer["metrics"].update(of_merging)
+            results.append(StepAdvantages(**answer).answering(self, estimator))
+            warn_of_lost_credit(answer["metrics"], estimator, self)
         return results
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:

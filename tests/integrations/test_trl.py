@@ -110,6 +110,7 @@ def make_trainer(
     num_processes: int = 1,
     estimator: Any = "graphgpo",
     reward_funcs: Any = reached,
+    merging: dict[str, Any] | None = None,
     **options: Any,
 ) -> Any:
     torch.manual_seed(0)
@@ -131,6 +132,7 @@ def make_trainer(
         train_dataset=Dataset.from_dict({"prompt": prompts}),
         rollout_func=rollout_func,
         estimator=estimator,
+        **(merging or {}),
     )
 
 
@@ -218,6 +220,24 @@ def test_options_are_those_of_the_library(tmp_path: Path, recorded: Recorded) ->
         TypeError, match="unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'"
     ):
         make_trainer(tmp_path, play, estimator={"omgea": 0.5})
+
+
+def test_what_counts_as_one_state_is_said_beside_the_estimator(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    def play(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        output = Playback(recorded)(prompts, trainer)
+        for fields in output["graphgpo"]:
+            for name in ("states", "next_states"):
+                fields[name] = [f"turn {i}: {state}" for i, state in enumerate(fields[name])]
+        return output
+
+    expected = Playback(recorded).expected()
+    assert not torch.equal(advantages(tmp_path, play), expected)
+    merging = {"normalise": {"ignore": [r"turn \d+"]}}
+    assert torch.equal(advantages(tmp_path, play, merging=merging), expected)
+    with pytest.raises(ValueError, match="node_history is 0; expected an int >= 1"):
+        make_trainer(tmp_path, play, merging={"node_history": 0})
 
 
 def test_a_truncated_completion_keeps_the_steps_it_still_has(

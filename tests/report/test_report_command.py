@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,15 @@ def test_rollouts_are_called_by_what_tells_them_apart(tmp_path: Path) -> None:
     text = out.read_text(encoding="utf-8")
     assert '"name":"\\u2026_0"' in text
     assert "rows.jsonl" in text
+
+
+def test_the_demos_report_needs_numpy_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("pyarrow", "msgspec", "graphgpo.files", "rich", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["demo", "--report", str(tmp_path / "a.html"), "--group", "0"]) == 0
+    with pytest.raises(SystemExit) as stopped:
+        made("rows.parquet", "-o", str(tmp_path / "b.html"))
+    assert stopped.value.code == 2
+    assert "graphgpo.files" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 from scenes import hostile, maze, shipped, walks
 
 import graphgpo
-from graphgpo.report import UnknownTaskError, page
+from graphgpo.report import UnknownTaskError, page, why
 from graphgpo.report.batch import credited, named, task_name, telling
 from graphgpo.report.health import chart, health_of
 from graphgpo.report.task import MOST_ROLLOUTS
@@ -242,9 +242,9 @@ def test_problems_are_words() -> None:
     assert "In 1 of 1 tasks no rollout reached the goal." in found
     assert "a clock (timestamps=True) merges 3 of 4 states" in found
     assert "Write <code>normalise={'timestamps': True}</code>." in found
+    assert "No step gets credit from grpo, gigpo and graphgpo." in found
     assert "0«1»:00:00 hall" in found
     assert '<b>no success</b><span class="aside">gigpo, graphgpo</span>' in found
-    assert "grpo gives no step any credit." in found
     assert "3 rollouts were left out: &lt;crashed&gt;." in found
 
 
@@ -280,3 +280,22 @@ def test_rollouts_of_no_step_are_refused() -> None:
     )
     with pytest.raises(ValueError, match=r"^the rollouts have no steps; expected at least one$"):
         page(empty)
+
+
+def test_of_more_steps_than_are_explained_the_peers_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(why, "MOST_STEPS", 100)
+    found = page(shipped("textworld"), tasks=["0"])
+    assert "Too many steps to explain each: the peers of a step are left out." in found
+    assert set(Page(found).data("task-0")["why"].values()) == {None}
+
+
+def test_an_estimator_that_compares_across_tasks_is_explained_by_all_of_them() -> None:
+    rollouts = shipped("sokoban")
+    name = "reinforce_pp"
+    task = parsed(rollouts, [name], tasks=["1"]).data("task-0")
+    level = task["why"][name]["terms"][0]["levels"][0]
+    told = rollouts.explain(task["steps"]["row"][5], name).terms[0].comparisons[0]
+    assert level["sets"][level["set"][5]]["num"] == told.num_peers
+    assert told.num_peers > len(task["rollouts"])

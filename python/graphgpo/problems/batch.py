@@ -44,7 +44,7 @@ def batch_problems(
             certainty=1.0,
         )
     if gives_step_credit(estimator):
-        yield from _step_problems(m, advice, estimator, num_rewarded, is_single)
+        yield from _step_problems(metrics, advice, estimator, num_rewarded, is_single)
     penalty = estimator.options().get("invalid_action_penalty", 0.0)
     if penalty > 0.0 and not knows_action_valid:
         yield Problem(
@@ -91,8 +91,13 @@ def batch_problems(
 
 
 def _step_problems(
-    m: Mapping[str, float], advice: Advice, estimator: Estimator, num_rewarded: int, is_single: bool
+    metrics: Mapping[str, float],
+    advice: Advice,
+    estimator: Estimator,
+    num_rewarded: int,
+    is_single: bool,
 ) -> Iterator[Problem]:
+    m = {name.removeprefix("graphgpo/"): value for name, value in metrics.items()}
     is_inert, num_groups = m["inert"] == 1.0, m["num_groups"]
     has_no_success = num_groups > 0 and m["groups_without_success"] == num_groups
     num_states_left = round(m["num_steps"] * (1.0 - m["merge_ratio"]))
@@ -125,7 +130,7 @@ def _step_problems(
             f"are probably empty or constant, or merged into one. {advice.record_steps}",
             certainty=0.97,
         )
-    if has_few_positions(m):
+    if has_few_positions(metrics):
         yield Problem(
             name="one position",
             words=f"of the states that recur, {m['revisited_positions']:.0%} occur at more than one"
@@ -141,13 +146,15 @@ def gives_step_credit(estimator: Estimator) -> bool:
     return not all(term.is_episodic for term in estimator.terms())
 
 
-def has_few_positions(m: Mapping[str, float]) -> bool:
-    """Whether states recur, but at one position of a rollout only. `m`: without "graphgpo/"."""
-    num_recurring = m["num_steps"] * (1.0 - m["merge_ratio"] - m["singleton_share"])
+def has_few_positions(metrics: Mapping[str, float]) -> bool:
+    """Whether states recur, but at one position of a rollout only."""
+    if metrics["graphgpo/revisited_positions"] > FEW_REVISITED:
+        return False
+    num_steps = metrics["graphgpo/num_steps"]
+    share_recurring = 1.0 - metrics["graphgpo/merge_ratio"] - metrics["graphgpo/singleton_share"]
     return (
-        m["num_steps"] >= 3 * m["num_trajectories"]
-        and round(num_recurring) >= FEWEST_RECURRING
-        and m["revisited_positions"] <= FEW_REVISITED
+        num_steps >= 3 * metrics["graphgpo/num_trajectories"]
+        and round(num_steps * share_recurring) >= FEWEST_RECURRING
     )
 
 

@@ -77,10 +77,10 @@ def may_lose_credit(metrics: Mapping[str, float], estimator: Estimator) -> bool:
     """Whether states hardly meet, or at one position only, in a batch that is large enough."""
     if metrics["graphgpo/num_steps"] < FEWEST_STEPS:
         return False
-    if metrics["graphgpo/group_size_mean"] < FEWEST_ROLLOUTS or not gives_step_credit(estimator):
+    if metrics["graphgpo/group_size_mean"] < FEWEST_ROLLOUTS:
         return False
-    m = {name.removeprefix("graphgpo/"): value for name, value in metrics.items()}
-    return m["singleton_share"] >= MANY_LONE or has_few_positions(m)
+    hardly_meet = metrics["graphgpo/singleton_share"] >= MANY_LONE or has_few_positions(metrics)
+    return hardly_meet and gives_step_credit(estimator)
 
 
 def lost_credit(rollouts: Rollouts) -> Problem | None:

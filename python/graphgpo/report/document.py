@@ -15,7 +15,7 @@ from graphgpo.report import style
 from graphgpo.report.batch import Batch, credited, named, telling
 from graphgpo.report.health import charts, health_of
 from graphgpo.report.labels import shortened
-from graphgpo.report.problems import facts_of, problems_of
+from graphgpo.report.problems import facts_of, listed, problems_of
 from graphgpo.report.svg import NO_CREDIT, attribute, escaped
 from graphgpo.report.task import Task, task_of
 from graphgpo.report.why import Reader
@@ -160,11 +160,17 @@ def _colours(names: Sequence[str]) -> str:
 
 def _header(title: str, batch: Batch) -> str:
     m = {k.removeprefix("graphgpo/"): v for k, v in batch.first.metrics.items()}
+    counts = {
+        word: m[f"num_{name}"]
+        for word, name in (
+            ("task", "groups"),
+            ("rollout", "trajectories"),
+            ("step", "steps"),
+            ("state", "states"),
+        )
+    }
     facts = {
-        "tasks": f"{m['num_groups']:,.0f}",
-        "rollouts": f"{m['num_trajectories']:,.0f}",
-        "steps": f"{m['num_steps']:,.0f}",
-        "states": f"{m['num_states']:,.0f}",
+        **{word if count == 1 else f"{word}s": f"{count:,.0f}" for word, count in counts.items()},
         "rollouts reach the goal": f"{m['success_rate']:.0%}",
         "steps share their state": f"{m['merge_ratio']:.0%}",
     }
@@ -172,15 +178,11 @@ def _header(title: str, batch: Batch) -> str:
         share = batch.disagrees[batch.graph.edge_rows].mean()
         facts["steps rewarded by one estimator, punished by another"] = f"{share:.0%}"
     items = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items())
+    by = escaped(listed(list(batch.results)))
     return (
-        f'<header><p class="brand">Credit for single steps: {_listed(list(batch.results))}</p>'
+        f'<header><p class="brand">Credit for single steps: {by}</p>'
         f'<h1><bdi>{escaped(title)}</bdi></h1><dl class="facts">{items}</dl></header>'
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    texts = [escaped(name) for name in names]
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def _problems(batch: Batch, notes: Sequence[str]) -> str:
@@ -200,10 +202,12 @@ def _problems(batch: Batch, notes: Sequence[str]) -> str:
 def _problem(problem: Problem, whose: str) -> str:
     remedy = f'<p class="muted">Write <code>{escaped(problem.remedy)}</code>.</p>'
     near = problem.nearest or ()
-    shown = "".join(f'<pre dir="auto">{escaped(state.marked)}</pre>' for state in near)
+    lines = "\n".join(escaped(state.marked) for state in near)
+    shown = f'<pre dir="auto">{lines}</pre>' if near else ""
+    words = f"{problem.words[:1].upper()}{problem.words[1:].removesuffix('.')}."
     aside = f'<span class="aside">{escaped(whose)}</span>' if whose else ""
     return (
-        f"<li><p><b>{escaped(problem.name)}</b>{aside}</p><p><bdi>{escaped(problem.words)}</bdi></p>"
+        f"<li><p><b>{escaped(problem.name)}</b>{aside}</p><p><bdi>{escaped(words)}</bdi></p>"
         f"{remedy if problem.remedy else ''}{shown}</li>"
     )
 

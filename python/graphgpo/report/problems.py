@@ -38,10 +38,19 @@ def facts_of(batch: Batch) -> list[str]:
     ]
     num_groups = int(batch.first.metrics["graphgpo/num_groups"])
     num_lost = int(batch.first.metrics["graphgpo/groups_without_success"])
-    facts = [f"{title} gives no step any credit." for title in silent]
+    facts = [f"No step gets credit from {listed(silent)}."] if silent else []
     if num_lost:
         facts.append(f"In {num_lost:,} of {num_groups:,} tasks no rollout reached the goal.")
     return facts
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return names[-1] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _whose(titles: Sequence[str], batch: Batch) -> str:

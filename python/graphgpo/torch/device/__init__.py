@@ -124,7 +124,7 @@ def to_host(result: StepAdvantages) -> StepAdvantages:
     arrays: dict[str, Any] = {
         field.name: getattr(result, field.name).cpu().numpy()
         for field in dataclasses.fields(result)
-        if field.name not in ("metrics", "asked")
+        if field.name != "metrics"
     }
     return StepAdvantages(**arrays, metrics=result.metrics)
 

@@ -92,8 +92,7 @@ def compute_advantages_across_ranks(
         history = merging.get("node_history", 1)
         rollouts = Rollouts(**gathered.columns, node_history=history, num_threads=num_threads)
         result = rollouts.advantages(chosen)
-    others = ("metrics", "asked")
-    arrays = (field.name for field in dataclasses.fields(result) if field.name not in others)
+    arrays = (field.name for field in dataclasses.fields(result) if field.name != "metrics")
     own = {name: getattr(result, name)[gathered.own].copy() for name in arrays}
     return StepAdvantages(**own, metrics=result.metrics)
 
