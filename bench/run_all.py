@@ -67,6 +67,13 @@ def cell_ratio(row: dict[str, Any], name: str) -> str:
     return f"{cell['ratio']:.1f} ({low:.1f}-{high:.1f})"
 
 
+def cell_per_step(row: dict[str, Any], name: str) -> str:
+    cell = row["contenders"].get(name)
+    if cell is None:
+        return "-"
+    return f"{cell['ratio']:.2f} ({cell['median_ms'] / row['steps'] * 1e6:,.0f} ns)"
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
     return "\n".join(lines)
@@ -117,12 +124,12 @@ def linear(report: dict[str, Any]) -> str:
 
 
 def family(report: dict[str, Any]) -> str:
-    """Every estimator's time over GraphGPO's, a column a batch; slowest last."""
+    """Every estimator's time over GraphGPO's and per step, a column a batch; slowest last."""
     times = report["times"]
     names = sorted(
         times[0]["contenders"], key=lambda name: float(times[0]["contenders"][name]["ratio"])
     )
-    rows = [[name, *(cell_ratio(row, name) for row in times)] for name in names]
+    rows = [[name, *(cell_per_step(row, name) for row in times)] for name in names]
     head = ["x graphgpo", *(f"{row['workload']}, {row['steps']:,} steps" for row in times)]
     return table(head, rows)
 

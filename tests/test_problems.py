@@ -105,7 +105,9 @@ RIGHT: dict[str, Columns] = {
 @pytest.mark.parametrize("name", RIGHT)
 def test_nothing_is_said_of_states_that_are_right(name: str) -> None:
     found = credit(RIGHT[name]).problems()
-    assert {*found.names} <= {"ends at a start"}  # in a small world many end where they began
+    # In a small world many end where they began, and which train stands there is chance.
+    assert {*found.names} <= {"ends at a start", "several outcomes"}
+    assert ("several outcomes" in found.names) == (name == "trains")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,27 @@ def test_states_merged_by_mistake_are_told_with_what_did_it(
     assert a.text != b.text
     repaired = credit(RIGHT[name], **{**options, **mistake.switch})
     assert "merged differences" not in repaired.problems().names
+
+
+MAZE: Columns = {
+    "states": ["hall", "corridor", "bath", "corridor"],
+    "next_states": ["corridor", "garden", "corridor", "cellar"],
+    "actions": ["walk"] * 4,
+    "group_ids": [0] * 4,
+    "trajectory_ids": [0, 0, 1, 1],
+    "success": [False] * 4,
+}
+
+
+def test_a_hidden_part_of_the_state_is_told_from_chance() -> None:
+    hidden = credit(MAZE).problems().named("several outcomes")
+    assert hidden.switch == {"node_history": 2}
+    assert "100% of the actions that were taken more than once" in hidden.words
+    assert "of the last 2 states it is 0%" in hidden.words
+    assert "several outcomes" not in credit(MAZE, **hidden.switch).problems().names
+    chance = MAZE | {"states": ["hall", "corridor"] * 2}
+    told = credit(chance).problems().named("several outcomes")
+    assert (told.switch, told.certainty) == ({}, 0.4)
 
 
 def test_what_is_switched_on_stays_on_in_a_remedy() -> None:
@@ -167,6 +190,7 @@ def test_the_warning_can_be_turned_off_and_comes_of_nothing_small_or_right() -> 
         for given in RIGHT.values():
             credit(given)
         credit(shop("clock"), estimator="grpo")
+        repr(graphgpo.Rollouts(**shop("counter")))
         warnings.filterwarnings("ignore", category=graphgpo.LostCreditWarning)
         credit(shop("counter"))
 

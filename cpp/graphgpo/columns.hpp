@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "graphgpo/graph_memory.hpp"
 #include "graphgpo/key.hpp"
 #include "graphgpo/types.hpp"
 
@@ -97,6 +98,7 @@ struct Batch {
     std::optional<KeyColumn> peer_keys = {};
     // As they came, if `states` are what was made of them: only to count what that merges wrongly.
     std::optional<KeyColumn> given_states = {};
+    std::optional<Remembering> remembering = {};  // with it every step costs 1
 };
 
 }  // namespace graphgpo

@@ -259,6 +259,23 @@ def test_similar_states_are_merged_whatever_the_order_of_rows() -> None:
         ComplexGraph.from_data(batch, enable_similarity=True, similarity_thresh=2)
 
 
+def test_peers_are_similar_where_the_graph_was() -> None:
+    mask = torch.ones(2, 1)
+    columns = {
+        "token_level_rewards": torch.zeros(2, 1),
+        "step_rewards": torch.tensor([10.0, 0.1]),
+        "response_mask": mask,
+        "anchor_obs": np.array(["A mug is here.", "A mug is where."], dtype=object),
+        "index": np.array(["task"] * 2, dtype=object),
+        "traj_index": np.array(["a", "b"], dtype=object),
+    }
+    for corrected in (False, True):
+        apart, _ = compute_graphgpo_outcome_advantage(**columns, corrected=corrected)
+        assert not apart.any()
+        peers, _ = compute_graphgpo_outcome_advantage(**columns, corrected=corrected, similar=0.85)
+        torch.testing.assert_close(peers[:, 0], torch.tensor([0.7071, -0.7071]), atol=1e-3, rtol=0)
+
+
 def test_a_missing_column_is_named() -> None:
     batch = tiny_batch(HALL, HALL)
     del batch.non_tensor_batch["next_obs"]

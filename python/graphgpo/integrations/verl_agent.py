@@ -169,6 +169,7 @@ def compute_graphgpo_outcome_advantage(
     mode: Mode = "mean_std_norm",
     *,
     corrected: bool = False,
+    similar: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Joint advantage of every token, from returns of `compute_graph_path_returns`.
 
@@ -188,6 +189,9 @@ def compute_graphgpo_outcome_advantage(
         are 0. True: the returns of a state are scaled by their largest, so that credit does not
         fade with distance, and episode statistics count each rollout once (its largest outcome,
         as the trainer may have penalised some of its rows).
+    similar
+        The threshold that `ComplexGraph.from_data` was given, for the states that are compared to
+        be those of the graph; None: equal ones only.
 
     Returns
     -------
@@ -200,7 +204,7 @@ def compute_graphgpo_outcome_advantage(
     is_row = np.arange(len(returns))
     states = _as_states(anchor_obs)
     if corrected:
-        returns = returns / _largest_of_state(returns, states, index)
+        returns = returns / _largest_of_state(returns, states, index, similar)
         outcomes = _largest_of_trajectory(outcomes, index, traj_index)
     how = Mean() if mode == "mean_norm" else MeanStd(epsilon=epsilon)
     rollouts = graphgpo.Rollouts(
@@ -208,11 +212,14 @@ def compute_graphgpo_outcome_advantage(
         group_ids=index,
         trajectory_ids=traj_index if corrected else is_row,
         success=None,
+        similar=similar,
     )
     step = _GivenReturns(returns=Given(returns), peers=SameState(), how=how)
-    advantages = step_advantage_w * rollouts.advantages(step).step_advantages.astype(np.float64)
     episode = _GivenReturns(returns=Given(outcomes), peers=Task(), how=how, is_of_rollout=corrected)
-    advantages += episode_advantage_w * rollouts.advantages(episode).step_advantages
+    with told_elsewhere():
+        of_steps, of_episodes = (rollouts.advantages(one) for one in (step, episode))
+    advantages = step_advantage_w * of_steps.step_advantages.astype(np.float64)
+    advantages += episode_advantage_w * of_episodes.step_advantages
     tokens = to_tokens(advantages, response_mask)
     return tokens, tokens
 
@@ -397,13 +404,17 @@ def _order_with_goal_last(is_goal: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.where(is_goal, len(is_goal), np.arange(len(is_goal)))
 
 
-def _largest_of_state(returns: NDArray[np.float64], states: Any, index: Any) -> NDArray[np.float64]:
-    nodes = graphgpo.compute_advantages(
+def _largest_of_state(
+    returns: NDArray[np.float64], states: Any, index: Any, similar: float | None
+) -> NDArray[np.float64]:
+    rollouts = graphgpo.Rollouts(
         states,
         group_ids=index,
         trajectory_ids=np.arange(len(returns)),
-        success=np.zeros(len(returns), dtype=bool),
-    ).state_ids
+        success=None,
+        similar=similar,
+    )
+    nodes, _ = rollouts.node_ids()
     largest = np.zeros(nodes.max(initial=-1) + 1)
     np.maximum.at(largest, nodes, np.abs(returns))
     largest[largest == 0] = 1.0

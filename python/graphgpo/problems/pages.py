@@ -26,6 +26,11 @@ action they lead to two states, or what is done decides which of them comes next
 "train 2" are such states without their numbers. Write what the problem says, or name what must
 stay: `normalise={"numbers": True, "keep": [r"train \d+"]}`.
 Similarity is wrong for boards and tables, whose states are all alike.""",
+    "several outcomes": """
+The same action in the same state led to several states. Either the environment rolls dice: then an
+edge is credited with the best that followed it, and luck looks like skill. Or the observation hides
+what decides, as a maze seen from inside: put it into the state, or let `node_history=2` make a node
+of the last two states; fewer rollouts then share one.""",
     "no choice": """
 No step's credit differs from 0 though rollouts succeeded. Either states never recur (look at
 singleton_share), or no state was left in two ways, as when all rollouts are the same: then the task

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphgpo.estimators import Estimator
 from graphgpo.problems.batch import batch_problems, gives_step_credit
+from graphgpo.problems.outcomes import several_outcomes
 from graphgpo.problems.problem import Advice, Problem, Problems
 from graphgpo.problems.states import state_problems
 
@@ -53,6 +54,7 @@ def problems_of(
     )
     if rollouts is not None and gives_step_credit(estimator):
         found += state_problems(rollouts)
+        found += several_outcomes(rollouts, metrics)
     return Problems(found)
 
 
