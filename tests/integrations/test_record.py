@@ -88,10 +88,10 @@ def test_verl_leaves_a_file_a_step(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def test_verls_options_name_the_folder() -> None:
-    estimator, record = _options({"graphgpo": {"record": "runs/x", "omega": 0.5}})
+    estimator, record, _ = _options({"graphgpo": {"record": "runs/x", "omega": 0.5}})
     assert (estimator, record) == (estimators.make("graphgpo", {"omega": 0.5}), "runs/x")
     assert _options({"graphgpo": {"omega": 0.5}})[1] is None
-    assert _options({}) == (estimators.make("graphgpo"), None)
+    assert _options({}) == (estimators.make("graphgpo"), None, {})
 
 
 def test_verl_agent_leaves_a_file_a_step(tmp_path: Path) -> None:
