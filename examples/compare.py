@@ -143,8 +143,11 @@ STUDY_CONTRASTS = [
     ("spread", "gigpo"),
     ("spread", "grpo"),
     ("gigpo spread_weight=1.0", "gigpo"),
+    ("spread memory=True", "spread"),
 ]
 EXPERIMENTS["spread"] = STUDY
+MEMORY = Experiment(STUDY.settings, (arm("spread", memory=True),), STUDY.seeds, STUDY.first_seed)
+EXPERIMENTS["spread_memory"] = MEMORY
 
 CONTRASTS = {
     "paired": (
@@ -317,12 +320,12 @@ def write_study(finished: Sequence[report.Finished]) -> None:
     """CSV files and tables of the study of spread credit, as far as it is run."""
     results = ROOT / "bench" / "results" / "spread"
     if finished:
-        report.write_results(finished, results, origin("spread"))
+        report.write_results(finished, results, origin("spread spread_memory"))
     if not results.exists():
         return
     finished = report.read_results(results)
     where = json.loads((results / "origin.json").read_text())
-    planned = len(jobs(["spread"], None, None))
+    planned = len(jobs(["spread", "spread_memory"], None, None))
     page = ROOT / "docs" / "spread.md"
     report.fill(
         page,
@@ -331,7 +334,7 @@ def write_study(finished: Sequence[report.Finished]) -> None:
         f"runs of `{where['command']}` are finished, commit {where['commit']}; {where['machine']}.",
     )
     runs = report.Runs(finished, fewest_seeds=1)
-    arms = [arm.name for arm in STUDY.arms]
+    arms = [arm.name for arm in (*STUDY.arms, *MEMORY.arms)]
     report.fill(page, "study", report.study_table(runs, arms, STUDY.settings))
     report.fill(page, "study paired", report.contrasts_table(runs, STUDY_CONTRASTS, STUDY.settings))
 
@@ -347,7 +350,7 @@ def write_report(folder: Path) -> None:
     where = json.loads((results / "origin.json").read_text())
     runs = report.Runs([*finished, *report.games_alone(finished, "coin110", ALONE)])
     page = ROOT / "docs" / "does_it_help.md"
-    others = [name for name, experiment in EXPERIMENTS.items() if experiment is not STUDY]
+    others = [name for name, of in EXPERIMENTS.items() if of.first_seed < STUDY.first_seed]
     report.fill(
         page,
         "origin",

@@ -266,12 +266,13 @@ def dead_groups_table(runs: Runs, arms: Sequence[str], settings: Sequence[str]) 
 
 
 def study_table(runs: Runs, arms: Sequence[str], settings: Sequence[str]) -> str:
-    """How all arms did, over the seeds that every one of them has."""
+    """How the arms that were begun did, over the seeds that every one of them has."""
     rows = []
     metrics = {"auc": 3, "final": 2, "dead_groups": 2, "length": 1}
     for setting in settings:
-        seeds = runs.shared_seeds(setting, arms)
-        for arm in arms if len(seeds) >= runs.fewest_seeds else ():
+        begun = [arm for arm in arms if (setting, arm) in runs.by_arm]
+        seeds = runs.shared_seeds(setting, begun)
+        for arm in begun if len(seeds) >= runs.fewest_seeds else ():
             found = {m: estimate(runs.values(setting, arm, m, seeds)) for m in metrics}
             numbers = [interval(found[m], digits) for m, digits in metrics.items()]
             rows.append([f"{TITLES[setting]}, {len(seeds)} seeds", label(arm), *numbers])

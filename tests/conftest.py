@@ -79,3 +79,12 @@ def back_end(name: str) -> Compute:
     if name == "cpu":
         return graphgpo.compute_advantages
     return on_device(name.removeprefix("torch "))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked heavy run with the heavy profile, or where they are asked for by `-m heavy`."""
+    if os.environ.get("HYPOTHESIS_PROFILE") == "heavy" or "heavy" in config.getoption("-m"):
+        return
+    for item in items:
+        if item.get_closest_marker("heavy"):
+            item.add_marker(pytest.mark.skip(reason="heavy: minutes"))

@@ -34,6 +34,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 def test_the_public_names_are_these() -> None:
     assert graphgpo.__all__ == [
         "Estimator",
+        "GraphMemory",
         "LostCreditWarning",
         "Rollouts",
         "StateGraph",

@@ -310,6 +310,33 @@ def test_a_masked_row_has_no_node_but_a_number_of_its_own() -> None:
     np.testing.assert_array_equal(by_node[:11], graph.edge_targets)
 
 
+@pytest.mark.parametrize("gamma", [0.5, 0.999])
+@pytest.mark.parametrize("ways", [1, 2, 3])
+def test_a_bellman_mean_is_the_solution_of_its_equations(ways: int, gamma: float) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    from scipy.sparse.linalg import spsolve
+
+    # A ring with chords: one component of 2,000 states, which the first state alone leaves.
+    size = 2_000
+    sources = np.tile(np.arange(size), ways)
+    chords = np.random.default_rng(ways).integers(size, size=size * (ways - 1))
+    targets = np.concatenate([(np.arange(size) + 1) % size, chords])
+    columns = {
+        "states": np.append(sources, 0),
+        "next_states": np.append(targets, 0),
+        "group_ids": np.zeros(len(sources) + 1, np.int64),
+        "trajectory_ids": np.arange(len(sources) + 1),
+        "success": np.arange(len(sources) + 1) == len(sources),
+    }
+    leaving = np.bincount(columns["states"], minlength=size)
+    shares = sparse.coo_array((gamma / leaving[sources], (sources, targets)), (size, size))
+    earned = np.zeros(size)
+    earned[0] = gamma / leaving[0]
+    expected = spsolve((sparse.eye_array(size) - shares).tocsc(), earned)
+    found = scored(columns, Target(BellmanMean(gamma, failed_end="state")))
+    np.testing.assert_allclose(found[:-1], expected[targets], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("length", [0, 1, 11, 13])
 def test_a_number_for_every_row(length: int) -> None:
     for score in (

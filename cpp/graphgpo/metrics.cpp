@@ -58,11 +58,15 @@ void tally_progress(const Rollouts& rollouts, bool has_goal, const GraphColumns&
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         const auto trajectory = rollouts.steps.row(id_of(t));
         std::int64_t progress = 0;
-        for (const StepId step : trajectory) {
-            // Without a branch: whether a step made progress is as good as random.
-            const bool is_progress =
-                steps.next_distances[index(step)] < steps.distances[index(step)];
-            progress += is_progress ? 1 : 0;
+        // Without a branch: whether a step made progress is as good as random.
+        const auto see = [&](std::size_t step) {
+            progress += steps.next_distances[step] < steps.distances[step] ? 1 : 0;
+        };
+        if (rollouts.are_runs) {  // a loop that the compiler makes vectors of
+            const std::size_t first = index(trajectory.front());
+            for (std::size_t i = 0; i < trajectory.size(); ++i) see(first + i);
+        } else {
+            for (const StepId step : trajectory) see(index(step));
         }
         if (rollouts.succeeded[t] == 1) {
             tally.succeeded_steps += std::ssize(trajectory);

@@ -143,6 +143,10 @@ const Surprisal* surprisal_in(const Plan& plan) noexcept {
     return nullptr;
 }
 
+bool is_batch_wide(const Term& term) noexcept {
+    return std::holds_alternative<WholeBatch>(term.comparisons.front().peers);
+}
+
 void check_plan(const Plan& plan, const Batch& batch) {
     const Needs needs(batch);
     require_finite("step_weight", plan.step_weight);
@@ -162,6 +166,7 @@ void check_plan(const Plan& plan, const Batch& batch) {
             check(comparison.score);
             check(comparison.peers);
             check(comparison.normaliser);
+            check_together(comparison.score, comparison.peers, comparison.normaliser);
             needs.of(comparison.score);
             needs.of(comparison.peers);
         }

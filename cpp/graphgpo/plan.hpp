@@ -68,6 +68,9 @@ struct Plan {
 // The surprisal a term of the plan credits, the first one's; null: none does.
 [[nodiscard]] const Surprisal* surprisal_in(const Plan& plan) noexcept;
 
+// Whether a term is compared within the whole batch, all groups at once.
+[[nodiscard]] bool is_batch_wide(const Term& term) noexcept;
+
 // Throws `std::invalid_argument` for a parameter out of range, for values given with another number
 // of rows than the batch has, and for a column that a block needs and the batch lacks.
 void check_plan(const Plan& plan, const Batch& batch);

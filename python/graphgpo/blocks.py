@@ -249,6 +249,9 @@ class Standing(Block):
     normaliser: Normaliser
     unit: Unit = "steps"
 
+    def __post_init__(self) -> None:
+        _check_together(self.score, (self.peers,), self.normaliser)
+
 
 # --- peers: a key per step; steps with one key are compared ---------------------------------------
 
@@ -468,30 +471,12 @@ class Term(Block):
                 "the base of a term has levels, a base, an average, modifiers or a weight of its "
                 "own; expected one score compared with one kind of peers"
             )
-        is_relative = getattr(self.normaliser, "scale", "absolute") == "relative"
-        if isinstance(self.score, EdgeReturn) and is_relative and self.levels != (SameState(),):
-            raise ValueError(
-                "EdgeReturn at relative scale is compared with other peers than SameState; "
-                "expected SameState"
-            )
+        _check_together(self.score, self.levels, self.normaliser)
 
     @property
     def levels(self) -> tuple[Peers, ...]:
         """The peers, as a tuple."""
         return self.peers if isinstance(self.peers, tuple) else (self.peers,)
-
-    def check(self) -> None:
-        """Refuse levels that make no sense beside each other."""
-        if len(self.levels) > 1 and any(isinstance(peers, Batch) for peers in self.levels):
-            raise ValueError("a term with several peers has Batch among them; expected Batch alone")
-        base = self.base
-        if base is None:
-            return
-        if base.base or base.average or base.modifiers or len(base.levels) > 1 or base.weight != 1:
-            raise ValueError(
-                "the base of a term is more than a score compared with one kind of peers; expected "
-                "no base, average, modifiers or weight of its own"
-            )
 
     @property
     def is_episodic(self) -> bool:
@@ -506,4 +491,14 @@ class Term(Block):
             and self.average is None
             and all(isinstance(peers, (Task, Batch, PeerKeys)) for peers in levels)
             and not any(isinstance(m, (Seen, ActionEvidence)) for m in self.modifiers)
+        )
+
+
+def _check_together(score: Score, levels: tuple[Peers, ...], normaliser: Normaliser) -> None:
+    """Refuse edge returns at relative scale, distances from one state, among other peers."""
+    is_relative = getattr(normaliser, "scale", "absolute") == "relative"
+    if isinstance(score, EdgeReturn) and is_relative and levels != (SameState(),):
+        raise ValueError(
+            "EdgeReturn at relative scale is compared with other peers than SameState; "
+            "expected SameState"
         )

@@ -86,17 +86,15 @@ def _numbered(
     in its turn.
     """
     states, next_states = plain["states"], plain.get("next_states")
-    if not isinstance(states, (list, tuple)) or not isinstance(
-        next_states, (list, tuple, type(None))
-    ):
+    if not (_holds_objects(states) and (next_states is None or _holds_objects(next_states))):
         return None
     try:
         group_ids = key_column("group_ids", plain["group_ids"], mask, is_id=True)
     except (TypeError, ValueError):
         return None
     columns = _core.number_objects(
-        states=states,
-        next_states=next_states,
+        states=_objects(states),
+        next_states=None if next_states is None else _objects(next_states),
         group_ids=group_ids,
         mask=mask,
         num_threads=num_threads,
@@ -104,6 +102,19 @@ def _numbered(
     if columns is None:
         return None
     return {"states": columns[0], "next_states": columns[1], "group_ids": group_ids}
+
+
+def _holds_objects(values: Any) -> bool:
+    if isinstance(values, np.ndarray):
+        return values.dtype.kind == "O" and values.ndim == 1
+    return isinstance(values, (list, tuple))
+
+
+def _objects(values: Any) -> Any:
+    """Elements as Python objects: of an object array where they lie."""
+    if not isinstance(values, np.ndarray):
+        return values
+    return _plain_array(values) if values.dtype.kind == "O" else values.tolist()
 
 
 def read_column(name: str, values: Any, mask: Mask) -> Any:
@@ -152,8 +163,8 @@ def key_column(
             # Ids are read more than once, and index memory: never the caller's, who may change it.
             own = values.copy() if is_id else values
             return _keys_from_array(name, own, mask, in_place)
-        values = values.tolist()
-    if isinstance(values, (list, tuple)):
+        values = _objects(values)
+    if isinstance(values, (list, tuple, np.ndarray)):
         return _core.keys_from_objects(
             values=values, mask=mask, name=name, is_id=is_id, in_place=in_place, states=states
         )
@@ -378,6 +389,12 @@ def too_many_rows(name: str, num_rows: int) -> ValueError:
 
 def _plain_array(values: NDArray[Any], dtype: Any = None) -> NDArray[Any]:
     """C-contiguous and aligned, copied only if it is not."""
+    if (
+        (dtype is None or values.dtype == dtype)
+        and values.flags.c_contiguous
+        and values.flags.aligned
+    ):
+        return values  # `require` finds it out too, in a microsecond
     return np.require(values, dtype, ("C", "A"))
 
 

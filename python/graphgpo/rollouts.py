@@ -23,6 +23,7 @@ from graphgpo.states.merging import Merged, Merging, merged, with_history
 if TYPE_CHECKING:
     from graphgpo.explain import Explanation
     from graphgpo.graph import StateGraph
+    from graphgpo.memory import GraphMemory
     from graphgpo.torch.device import DeviceBatch
 
 
@@ -48,6 +49,9 @@ class Rollouts:
     node_history
         A node is the last so many states of the rollout, >= 1: for observations that hide a part
         of the true state. Fewer states merge.
+    task_ids, memory
+        As there. Every call of `advantages` and `compare` is a batch to the memory; `graph`
+        looks at these rollouts alone, and `explain` refuses a memory.
     num_threads
         Upper limit for reading and for every answer, >= 1; None: all cores this process may use.
 
@@ -91,6 +95,8 @@ class Rollouts:
         normalise: Any = None,
         similar: float | None = None,
         node_history: int = 1,
+        task_ids: Any = None,
+        memory: GraphMemory | None = None,
         num_threads: int | None = None,
     ) -> None:
         self._num_threads = thread_limit(num_threads)
@@ -110,6 +116,7 @@ class Rollouts:
             "mask": mask,
             "peer_keys": peer_keys,
         }
+        self._remembering: dict[str, Any] | None = None
         self._plain: Mapping[str, Any]
         self._coarse: Mapping[str, Any]
         self._on_device: DeviceBatch | None = None
@@ -121,6 +128,8 @@ class Rollouts:
                     "normalise, similar and node_history read texts, and there are none on a "
                     "device; expected columns on the CPU for them"
                 )
+            if memory is not None:
+                raise ValueError("a memory is in host memory; expected columns on the CPU for it")
             self._on_device = batch_of(given)
             self._plain = self._coarse = self._on_device.given
             self._merged = Merged(self._plain)
@@ -135,6 +144,15 @@ class Rollouts:
             )
             self._merged = self._merged._replace(columns=columns)
             self._read = self._read_batch(self._num_threads)
+        if memory is not None:
+            from graphgpo.memory import in_words_of
+
+            if self._merging.similar is not None or self._merging.node_history > 1:
+                raise ValueError(
+                    "similar and node_history name states within one batch, a memory in "
+                    "every one; leave them out, or the memory"
+                )
+            self._remembering = in_words_of(memory, self._merged.columns, task_ids)
 
     def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
         columns = read_batch(self._merged.columns, num_threads)
@@ -262,6 +280,11 @@ class Rollouts:
         """Why the step of a row has its credit: state, action, distances, peers, every term."""
         from graphgpo.explain import explain
 
+        if self._remembering is not None:
+            raise ValueError(
+                "the rollouts have a memory, and explain looks at a batch alone; make Rollouts "
+                "without it"
+            )
         return explain(self._in_host_memory(), row, estimators.make(estimator, options))
 
     def with_history(self, node_history: int) -> Rollouts:
@@ -297,7 +320,12 @@ class Rollouts:
             check_needs(estimator, self._plain)
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
-        answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
+        answers = self.ask_core(
+            _core.compute_advantages,
+            plans=plans,
+            num_threads=limit,
+            remembering=None if isinstance(chosen[0], _GraphAlone) else self._remembering,
+        )
         of_merging = self._merged.metrics
         results = []
         for answer, estimator in zip(answers, chosen, strict=True):

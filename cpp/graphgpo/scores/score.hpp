@@ -209,4 +209,8 @@ void write_scores(const Score& score, Group& group, std::span<double> scores);
 // Throws `std::invalid_argument` for a parameter out of range.
 void check(const Score& score);
 
+// Throws `std::invalid_argument` where the three make no sense together: edge returns at relative
+// scale follow from the distances of steps from one state.
+void check_together(const Score& score, const Peers& peers, const Normaliser& normaliser);
+
 }  // namespace graphgpo

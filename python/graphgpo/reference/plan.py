@@ -114,7 +114,6 @@ class Compared:
 
 def levels_of(term: Term) -> list[Level]:
     """The base, if there is one, and one a peer rule."""
-    term.check()
     base = [] if term.base is None else levels_of(term.base)
     return base + [
         Level(term.score, peers, term.normaliser, term.unit, term.penalty) for peers in term.levels

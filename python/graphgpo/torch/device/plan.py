@@ -55,7 +55,6 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
 
 def _levels_of(term: Term) -> list[Level]:
     """The base, if there is one, and one a peer rule."""
-    term.check()
     base = [] if term.base is None else _levels_of(term.base)
     return base + [
         Level(term.score, peers, term.normaliser, term.unit, term.penalty) for peers in term.levels
