@@ -261,7 +261,7 @@ def test_similar_states_are_merged_whatever_the_order_of_rows() -> None:
 
 def test_peers_are_similar_where_the_graph_was() -> None:
     mask = torch.ones(2, 1)
-    columns = {
+    columns: dict[str, Any] = {
         "token_level_rewards": torch.zeros(2, 1),
         "step_rewards": torch.tensor([10.0, 0.1]),
         "response_mask": mask,
