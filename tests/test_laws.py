@@ -325,7 +325,8 @@ def test_proposition_4_1_nearer_the_goal_is_never_worse(
 def test_proposition_4_2_credit_is_a_function_of_the_edge_alone(
     compute: Compute, columns: Columns, chosen: dict[str, Any]
 ) -> None:
-    chosen = {**chosen, "invalid_action_penalty": 0.0}
+    # With `spread_actions` it is one of the edge and the action.
+    chosen = {**chosen, "invalid_action_penalty": 0.0, "spread_actions": False}
     result = compute(**columns, **chosen)
     credit: dict[tuple[int, int, float], set[float]] = defaultdict(set)
     costs = columns["edge_costs"] or [1.0] * num_rows(columns)
