@@ -27,7 +27,7 @@ import graphgpo
 from graphgpo import estimators
 from graphgpo.torch import device as on_device
 
-ESTIMATORS = ("graphgpo", "gigpo", "grpo", "hgpo", "graft")
+ESTIMATORS = ("graphgpo", "hgpo", "graft")
 INTEGERS = ("state_ids", "next_state_ids", "num_peers")
 FLOATS = (
     "advantages",

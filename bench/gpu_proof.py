@@ -74,7 +74,7 @@ class Proof:
             for has_costs in (False, True):
                 if has_costs:
                     columns["edge_costs"] = 0.1 * (1 + columns["states"] % 12)
-                for name in ("graphgpo", "gigpo", "hgpo", "graft"):
+                for name in ("graphgpo", "hgpo", "graft"):
                     called = f"answers, {shape}, {name}"
                     core = graphgpo.compute_advantages(**columns, estimator=name)
                     try:

@@ -133,6 +133,8 @@ def _ends(block: BellmanMean, rollouts: Rollouts) -> Tensor:
         if not bool(((by_row >= 0) & (by_row <= 1) | is_masked).all()):
             raise RefusedError
         ends = by_row[rollouts.row]
+        if not torch.equal(rollouts.trajectory.largest(ends)[rollouts.trajectory.ids], ends):
+            raise RefusedError  # one value per trajectory
     else:
         fails = 0.0 if block.failed_end == "leaf" else math.nan
         ends = torch.where(rollouts.is_won, 1.0, torch.full_like(rollouts.cost, fails))
