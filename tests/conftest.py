@@ -30,3 +30,12 @@ def compute(request: pytest.FixtureRequest) -> Compute:
     if request.param == "reference":
         return reference.compute_advantages
     return graphgpo.compute_advantages
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless it is asked for."""
+    if "heavy" in config.option.markexpr:
+        return
+    heavy = [item for item in items if item.get_closest_marker("heavy")]
+    items[:] = [item for item in items if not item.get_closest_marker("heavy")]
+    config.hook.pytest_deselected(items=heavy)

@@ -9,6 +9,7 @@
 #include "graphgpo/errors.hpp"
 #include "graphgpo/exact_sum.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -49,14 +50,14 @@ const Array<std::int32_t>& Group::actions() {
     }
     Interner known(0);
     const auto number = [&](const auto& column) {
-        for (std::size_t step = 0; step < actions_->size(); ++step) {
+        for_each_stoppable(actions_->size(), [&](std::size_t step) {
             const RowId row = rollouts_.row[step];
             const Key key = key_at(column, row);
             if (key.is_null()) {
                 throw RowError(row, cell("actions", row) + " is null; expected a value");
             }
             (*actions_)[step] = known.intern(key);
-        }
+        });
     };
     std::visit(number, *batch_->actions);
     return *actions_;
@@ -68,10 +69,10 @@ const StateActions& Group::state_actions() {
     StateActions found;
     found.pair.reserve(num_steps());
     const Array<std::int32_t>& of_step = actions();
-    for (std::size_t step = 0; step < num_steps(); ++step) {
+    for_each_stoppable(num_steps(), [&](std::size_t step) {
         const std::int64_t source = graph().source[step];
         found.pair.push_back(known.intern(Key::integer(source << 32 | of_step[step])));
-    }
+    });
     found.steps = group_by_row(found.pair, known.size());
     return state_actions_.emplace(std::move(found));
 }
@@ -80,6 +81,7 @@ std::span<const double> Group::outcomes() {
     if (outcomes_) return *outcomes_;
     outcomes_.emplace(rollouts_.num_trajectories(), unknown_score);
     ExactSum sum;
+    StopMeter meter;
     for (std::size_t t = 0; t < outcomes_->size(); ++t) {
         if (!rollouts_.has_verdict(id_of(t))) continue;
         const auto steps = rollouts_.steps.row(id_of(t));
@@ -90,6 +92,7 @@ std::span<const double> Group::outcomes() {
         } else if (batch_->rewards) {
             sum.clear();
             for (const StepId step : steps) sum.add((*batch_->rewards)[row_of(step)]);
+            meter(steps.size());
             outcome = sum.total();
         } else {
             outcome = rollouts_.succeeded[t] == 1 ? 1 : 0;

@@ -8,6 +8,7 @@
 #include "graphgpo/errors.hpp"
 #include "graphgpo/group.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -18,6 +19,7 @@ namespace {
 class Pairs {
   public:
     std::int32_t number(std::int32_t a, std::int32_t b) {
+        meter_();
         const auto high = static_cast<std::int64_t>(a) << 32;
         return known_.intern(Key::integer(high | static_cast<std::uint32_t>(b)));
     }
@@ -25,6 +27,7 @@ class Pairs {
 
   private:
     Interner known_{0};
+    StopMeter meter_;
 };
 
 Csr keyed(const SameState&, Group& group) { return group.steps_by_source(); }
@@ -35,7 +38,9 @@ Csr keyed(const LastStates& rule, Group& group) {
     const Array<StateId>& source = group.graph().source;
     Array<std::int32_t> keys(source.begin(), source.end());
     std::size_t num_keys = group.graph().num_nodes;
+    StopMeter meter;
     for (std::int64_t k = 2; k <= rule.count; ++k) {
+        meter(keys.size());
         Pairs pairs;
         Array<std::int32_t> longer(keys.size(), none);
         for (std::size_t step = 0; step < keys.size(); ++step) {
@@ -45,6 +50,7 @@ Csr keyed(const LastStates& rule, Group& group) {
         }
         keys = std::move(longer);
         num_keys = pairs.size();
+        if (num_keys == 0) break;  // no trajectory is that long
     }
     return group_by_row(keys, num_keys);
 }
@@ -75,14 +81,14 @@ Csr keyed(const PeerKeys&, Group& group) {
     Array<std::int32_t> keys(group.num_steps());
     Interner known(0);
     const auto number = [&](const auto& column) {
-        for (std::size_t step = 0; step < keys.size(); ++step) {
+        for_each_stoppable(keys.size(), [&](std::size_t step) {
             const RowId row = group.rollouts().row[step];
             const Key key = key_at(column, row);
             if (key.is_null()) {
                 throw RowError(row, cell("peer_keys", row) + " is null; expected a value");
             }
             keys[step] = known.intern(key);
-        }
+        });
     };
     std::visit(number, *group.batch().peer_keys);
     return group_by_row(keys, known.size());
@@ -99,8 +105,14 @@ Csr keyed(const SameTransition& rule, Group& group) {
     for (std::size_t step = 0; step < move.size(); ++step) {
         move[step] = of_moves.number(actions[step], graph.target[step]);
     }
+    std::int64_t longest = 0;
+    for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
+        longest = std::max(longest, std::ssize(rollouts.steps.row(id_of(t))));
+    }
     Array<std::int32_t> before(move.size(), none);  // by step: the chain up to the step before it
-    for (std::int64_t h = 0; h < rule.history; ++h) {
+    StopMeter meter;
+    for (std::int64_t h = 0; h < std::min(rule.history, longest); ++h) {
+        meter(move.size());
         Pairs of_chains;
         Array<std::int32_t> longer(move.size(), none);
         for (std::size_t step = 0; step < move.size(); ++step) {

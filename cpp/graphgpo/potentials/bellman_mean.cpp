@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "graphgpo/group.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -65,7 +66,9 @@ Chances chances_of(const BellmanMean& block, Group& group) {
     chances.offsets.push_back(0);
     Array<std::int32_t> place(nodes, none);  // by target: its edge, if it is one of this node
     Array<double> ends;
+    StopMeter meter;
     for (std::size_t node = 0; node < nodes; ++node) {
+        meter(1 + leaving.row(id_of(node)).size());
         const auto first = chances.edges.size();
         ends.clear();
         for (const StepId step : leaving.row(id_of(node))) {
@@ -123,6 +126,7 @@ class Components {
     void search(StateId root) {
         enter(root);
         while (!path_.empty()) {
+            meter_();
             const StateId node = path_.back();
             const auto edges = chances_->of(node);
             std::int32_t& next = next_edge_[index(node)];
@@ -169,6 +173,7 @@ class Components {
     Array<StateId> order_;
     std::int32_t num_entered_ = 0;
     std::int32_t num_components_ = 0;
+    StopMeter meter_;
 };
 
 class Solver {
@@ -195,6 +200,7 @@ class Solver {
         const std::size_t at = index(node);
         double sum = 0;
         const auto edges = chances_->of(node);
+        meter_(1 + edges.size());
         if (edges.size() <= 2) {  // a sum of two does not depend on their order
             for (const auto& [target, count] : edges) sum += count * values_[index(target)];
         } else {
@@ -259,6 +265,7 @@ class Solver {
             if (earns) reach(node, 0);
         }
         if (reached.empty()) return reached;
+        stop_if_asked_after(chances_->size());
         // Against the edges inside the component.
         Array<std::int32_t> place(chances_->size(), none);
         for (std::size_t i = 0; i < nodes.size(); ++i) place[index(nodes[i])] = id_of(i);
@@ -287,6 +294,7 @@ class Solver {
     Array<double> values_;
     Array<std::int32_t> level_;
     Array<double> products_;
+    StopMeter meter_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "graphgpo/exact_sum.hpp"
 #include "graphgpo/group.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -14,7 +15,9 @@ KnownMeans known_means(const Csr& sets, std::span<const double> values) {
     KnownMeans means{.mean = Array<double>(sets.num_rows(), unknown_score),
                      .known = Array<double>(sets.num_rows(), 0)};
     ExactSum sum;
+    StopMeter meter;
     for (std::size_t row = 0; row < sets.num_rows(); ++row) {
+        meter(sets.row(id_of(row)).size());
         sum.clear();
         double smallest = std::numeric_limits<double>::infinity();
         double largest = -smallest;
