@@ -98,6 +98,7 @@ def measure(
     kept = [name for name in names if len(workload) <= MAX_STEPS.get(name, len(workload))]
     for name in set(names) - set(kept):
         print(f"  skipped: {name} on {len(workload):,} steps would take too long")
+    kept = [name for name in kept if opponents.is_installed(name)]
     seconds = rounds(workload, kind, contenders(kept, options.threads), options.repeat, clock)
     row: dict[str, Any] = {
         "workload": workload.name,
@@ -126,6 +127,8 @@ def measure(
         row["floor"]["ours_over_floor"] = (
             row["contenders"][OURS]["median_ms"] / row["floor"]["total_ms"]
         )
+    elif kind.startswith("keys"):
+        row["instructions_per_step"] = floor.instructions_of_keys()
     return row
 
 
@@ -225,7 +228,8 @@ def beyond_its_text(repeat: int = 2000) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    packages = ("numpy", "scipy", "pandas", "polars", "pyarrow")
+    packages = ["numpy", "scipy", "pandas", "polars", "pyarrow"]
+    packages += ["numba"] if opponents.is_installed("numba") else []
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -294,6 +298,9 @@ def main() -> None:
         print(json.dumps(own_peak(options.peak_of, workload, options.kind[0], options.threads)))
         return
 
+    for name in options.opponent:
+        if not opponents.is_installed(name):
+            print(f"skipped: {name} is not installed: pip install '.[bench]'")
     report: dict[str, Any] = {
         "command": "python bench/end_to_end.py " + " ".join(sys.argv[1:]),
         "commit": commit(),
@@ -301,6 +308,11 @@ def main() -> None:
         "times": [],
         "memory": [],
     }
+    if "numba" in options.opponent and opponents.is_installed("numba"):
+        report["seconds_to_compile"] = opponents.seconds_to_compile()
+        print(
+            f"numba has compiled for {report['seconds_to_compile']:.1f} s, which counts as nothing"
+        )
     if options.scaling:
         report |= scaling(options)
     else:

@@ -1,6 +1,7 @@
 """What each estimator costs beside GraphGPO on the same batch, and five at once beside one.
 
     python bench/family.py --json bench/results/family.json
+    python bench/family.py --workload million --json ...    # keeps the report's other workloads
     python bench/family.py --quick    # does it run? seconds
 
 Every round asks each estimator in turn, Python objects in and all results out, on one thread with
@@ -153,6 +154,20 @@ def measure(workload: workloads.Workload, kind: str, repeat: int) -> dict[str, A
     return row
 
 
+def joined(earlier: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+    """The report, with what an earlier one has of other workloads, by size."""
+    measured = [row["workload"] for row in report["times"]]
+    kept = [row for row in earlier["times"] if row["workload"] not in measured]
+    if not kept:
+        return report
+    if earlier["machine"] != report["machine"]:
+        raise SystemExit("the report is of another machine; expected a new one, or all workloads")
+    times = sorted([*kept, *report["times"]], key=lambda row: int(row["steps"]))
+    names = " ".join(row["workload"] for row in times)
+    command = f"python bench/family.py --workload {names} --json bench/results/family.json"
+    return report | {"command": command, "times": times}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
@@ -178,6 +193,8 @@ def main() -> None:
         for contender, cell in row["contenders"].items():
             print(f"  {contender:22} {cell['median_ms']:9.2f} ms  x{cell['ratio']:.2f}")
     if options.json:
+        if options.json.exists():
+            report = joined(json.loads(options.json.read_text()), report)
         options.json.parent.mkdir(exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 

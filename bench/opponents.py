@@ -3,6 +3,8 @@ eight arrays, in the default options; ids are dense over the batch but numbered 
 
 - `vectorised`: the best vectorised Python we know of, on its best day: interns group by group;
 - `vectorised_batch`: what one would write first: a table for the batch, polars' `over`, Dijkstra;
+- `numba`: loops that numba compiles, a pass per group; states that are no integers it numbers as
+  `vectorised` does (bench/compiled.py);
 - `plain`: dicts, lists and a deque, a step at a time;
 - `recipe`: as `plain`, but finds rows as the official recipe does: by looking through all of them.
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from itertools import chain, count, pairwise
 from typing import Any, TypeAlias
 
@@ -110,6 +113,29 @@ def vectorised_batch(states: Any, next_states: Any, **columns: Any) -> Answer:
     """The same with the usual parts: tables for the whole batch, and SciPy's Dijkstra."""
     ways: dict[str, Any] = {"intern": intern_by_batch, "measure": distances_by_dijkstra}
     return vectorised(states, next_states, **columns, **ways)
+
+
+def by_numba(states: Any, next_states: Any, *, group_ids: Ids, **columns: Any) -> Answer:
+    """One compiled pass per group. Compiled when it is first called: measure that apart."""
+    import compiled
+
+    if isinstance(states, np.ndarray) and states.ndim == 1 and states.dtype.kind in "iu":
+        return compiled.answer(states, next_states, group_ids=group_ids, **columns)
+    sources, targets, _ = intern_by_group(states, next_states, group_ids)
+    known = None if next_states is None else targets
+    return compiled.answer(sources, known, group_ids=group_ids, is_numbered=True, **columns)
+
+
+def seconds_to_compile() -> float:
+    """Of numba's loops, once per process."""
+    import compiled
+
+    return compiled.seconds_to_compile()
+
+
+def is_installed(name: str) -> bool:
+    """Whether what an opponent needs is: numba is no dependency of the tests."""
+    return name != "numba" or find_spec("numba") is not None
 
 
 def _standardise(values: NDArray[np.float64], sets: Ids, num_sets: int) -> NDArray[np.float64]:
@@ -441,6 +467,7 @@ def _compare(values: list[float]) -> list[float]:
 OPPONENTS: dict[str, Callable[..., Answer]] = {
     "vectorised": vectorised,
     "vectorised_batch": vectorised_batch,
+    "numba": by_numba,
     "plain": plain,
     "recipe": recipe,
 }

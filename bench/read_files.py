@@ -2,11 +2,11 @@
 
     python bench/read_files.py [--megabytes 200] [--repeat 3]
 
-Three files, made here with a fixed seed: verifiers traces and verl dumps whose lines are mostly
-token ids, and a Parquet file of steps. Every reading is checked against the rows the file was made
-from. The opponent of the JSON files is `json.loads` on every line and nothing else, no rows made of
-it; of the Parquet file it is `pyarrow.parquet.read_table`. Turns alternate, the best of each
-counts.
+Four files, made here with a fixed seed: verifiers traces, verl dumps and lines that a mapping
+reads, all mostly token ids, and a Parquet file of steps. Every reading is checked against the rows
+the file was made from. The opponent of the JSON files is `json.loads` on every line and nothing
+else, no rows made of it; of the Parquet file it is `pyarrow.parquet.read_table`. Turns alternate,
+the best of each counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Case:
     num_steps: int
     opponent: str
     opponent_reads: Callable[[Path], Any]
+    reading: dict[str, Any] = field(default_factory=dict)
+    """How `read_rows` is told to read it."""
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def main() -> None:
     pa.set_io_thread_count(1)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one used")
     with tempfile.TemporaryDirectory() as folder:
-        for make in (verifiers_traces, verl_dump, steps_parquet):
+        for make in (verifiers_traces, verl_dump, mapped_lines, steps_parquet):
             report(make(Path(folder), arguments.megabytes * MB), arguments.repeat)
 
 
@@ -83,7 +85,7 @@ def report(case: Case, repeat: int) -> None:
 def check(case: Case) -> None:
     """Read the file, and see that nothing is missing or wrong."""
     num_steps = last = 0
-    for table in read_rows(case.path):
+    for table in read_rows(case.path, **case.reading):
         num_steps += table.num_rows
         last += table["next_state"].null_count
     assert num_steps == case.num_steps
@@ -171,6 +173,35 @@ def verl_dump(folder: Path, size: float) -> Case:
     path = folder / "1.jsonl"
     count = write_lines(path, rows(), size, multiple=TURNS)
     return Case("verl", path, count, "json.loads", json_lines)
+
+
+def mapped_lines(folder: Path, size: float) -> Case:
+    """A row a line under names of one's own, read by a mapping, with token ids beside."""
+    tokens = Tokens()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(10**9):
+            for step in range(TURNS):
+                yield {
+                    "task": f"task-{number // GROUP_SIZE}",
+                    "episode": number,
+                    "obs": {"text": state(number // GROUP_SIZE, step)},
+                    "did": "north",
+                    "won": number % 2 == 1,
+                    "token_ids": tokens.ids(),
+                    "logprobs": tokens.logprobs(),
+                }
+
+    path = folder / "mapped.jsonl"
+    count = write_lines(path, rows(), size, multiple=TURNS)
+    columns = {
+        "states": "obs.text",
+        "actions": "did",
+        "group_ids": "task",
+        "trajectory_ids": "episode",
+        "success": "won",
+    }
+    return Case("mapping", path, count, "json.loads", json_lines, {"columns": columns})
 
 
 def steps_parquet(folder: Path, size: float) -> Case:

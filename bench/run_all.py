@@ -4,9 +4,9 @@
     python bench/run_all.py --quick    # does it all run? writes nothing
     python bench/run_all.py --tables   # only write the tables and the plot anew
 
-Every report is a run of bench/end_to_end.py or bench/family.py; its JSON goes to bench/results with
-command, commit and machine, the tables between the markers of both README.md, the plot to
-docs/images.
+Every report is a run of bench/end_to_end.py, bench/family.py or bench/trainers.py; its JSON goes to
+bench/results with command, commit and machine, the tables between the markers of both README.md,
+the plot to docs/images.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ GLANCE = {"list_linked": "list of `str`", "arrow": "Arrow", "keys": "integer key
 # What bench/end_to_end.py is asked, by report.
 REPORTS = {
     "small": "--workload webshop_like sokoban_boards sokoban_frames alfworld_like "
-    "--kind list_linked list arrow arrow_1col keys rows --repeat 11 "
-    "--opponent vectorised_batch vectorised plain",
+    "--kind list_linked list object arrow arrow_1col keys rows --repeat 11 "
+    "--opponent vectorised_batch vectorised numba plain",
     "large": "--workload large million giant_group "
-    "--kind list_linked list arrow arrow_1col keys --repeat 3 "
-    "--opponent vectorised_batch vectorised",
+    "--kind list_linked list object arrow arrow_1col keys --repeat 3 "
+    "--opponent vectorised_batch vectorised numba",
     "singletons": "--workload alfworld_like --singletons 0.05 0.9 --kind list_linked arrow keys "
-    "--repeat 11 --opponent vectorised_batch vectorised",
-    "containers": "--workload alfworld_like --kind list_shared object string_dtype fixed_width "
+    "--repeat 11 --opponent vectorised_batch vectorised numba",
+    "containers": "--workload alfworld_like --kind list_shared string_dtype fixed_width "
     "arrow_large arrow_view arrow_dictionary polars --repeat 7 --opponent vectorised",
     "threads": "--workload alfworld_like large million --kind list_linked list arrow keys "
     "--threads 2 --repeat 5 --opponent",
@@ -49,7 +49,7 @@ QUICK = (
 )
 
 
-FAMILY = "family"  # the report of bench/family.py
+SCRIPTS = ("family", "trainers")  # reports of bench/NAME.py
 
 
 def run(script: str, *arguments: str) -> None:
@@ -67,6 +67,13 @@ def cell_ratio(row: dict[str, Any], name: str) -> str:
     return f"{cell['ratio']:.1f} ({low:.1f}-{high:.1f})"
 
 
+def cell_per_step(row: dict[str, Any], name: str) -> str:
+    cell = row["contenders"].get(name)
+    if cell is None:
+        return "-"
+    return f"{cell['ratio']:.2f} ({cell['median_ms'] / row['steps'] * 1e6:,.0f} ns)"
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
     return "\n".join(lines)
@@ -77,7 +84,11 @@ def calls(report: dict[str, Any]) -> str:
     rows = []
     for row in report["times"]:
         own = row["contenders"]["graphgpo"]["median_ms"]
-        above_floor = f"{row['floor']['ours_over_floor']:.1f}" if "floor" in row else "-"
+        above_floor = "-"
+        if "floor" in row:
+            above_floor = f"{row['floor']['ours_over_floor']:.1f}"
+        elif "instructions_per_step" in row:
+            above_floor = f"{row['instructions_per_step']:,.0f} instructions"
         rows.append(
             [row["workload"], f"{row['steps']:,}", f"{row['singleton_share']:.0%}", row["kind"]]
             + [f"{own:,.2f}", f"{own / row['steps'] * 1e6:,.0f}"]
@@ -113,14 +124,32 @@ def linear(report: dict[str, Any]) -> str:
 
 
 def family(report: dict[str, Any]) -> str:
-    """Every estimator's time over GraphGPO's, a column a batch; slowest last."""
+    """Every estimator's time over GraphGPO's and per step, a column a batch; slowest last."""
     times = report["times"]
     names = sorted(
         times[0]["contenders"], key=lambda name: float(times[0]["contenders"][name]["ratio"])
     )
-    rows = [[name, *(cell_ratio(row, name) for row in times)] for name in names]
+    rows = [[name, *(cell_per_step(row, name) for row in times)] for name in names]
     head = ["x graphgpo", *(f"{row['workload']}, {row['steps']:,} steps" for row in times)]
     return table(head, rows)
+
+
+def trainers(report: dict[str, Any]) -> str:
+    """Calls as trainers make them, a column a batch: milliseconds, and over what is plain."""
+    times = report["times"]
+    rows = []
+    for name in times[0]["calls"]:
+        cells = []
+        for row in times:
+            call = row["calls"].get(name)
+            if call is None:
+                cells.append("-")
+                continue
+            low, high = call["ratio_quartiles"]
+            cells.append(f"{call['median_ms']:,.2f} ms: {call['ratio']:.2f} ({low:.2f}-{high:.2f})")
+        rows.append([name, times[0]["calls"][name]["of"], *cells])
+    head = ["call", "time over that of"]
+    return table(head + [f"{row['workload']}, {row['steps']:,} steps" for row in times], rows)
 
 
 def losses(report: dict[str, Any]) -> str:
@@ -169,6 +198,8 @@ def origin(report: dict[str, Any]) -> str:
         f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
         f"{machine['compiler']}."
     )
+    if "seconds_to_compile" in report:
+        text += f" numba compiles for {report['seconds_to_compile']:.0f} s first, not counted."
     if "tiny" in report:
         call, beyond = report["tiny"]["call_us"], report["tiny"]["beyond_text_us"]
         text += f" A call on 8 x 10 steps: {call:.0f} us, {beyond:.0f} us beyond its text."
@@ -176,7 +207,7 @@ def origin(report: dict[str, Any]) -> str:
 
 
 def at_a_glance(small: dict[str, Any], large: dict[str, Any]) -> str:
-    """A few calls against the better of the two vectorised opponents."""
+    """A few calls against the better of the two vectorised opponents, and numba."""
     rows = []
     for row in small["times"] + large["times"]:
         if row["workload"] not in ("alfworld_like", "million") or row["kind"] not in GLANCE:
@@ -185,8 +216,14 @@ def at_a_glance(small: dict[str, Any], large: dict[str, Any]) -> str:
         best = min(opponents, key=lambda cell: float(cell["median_ms"]))
         own, theirs = row["contenders"]["graphgpo"]["median_ms"], best["median_ms"]
         times = [f"{own:,.2f} ms", f"{theirs:,.2f} ms", f"{best['ratio']:.1f}x"]
+        numba = row["contenders"].get("numba")
+        times += (
+            ["-", ""]
+            if numba is None
+            else [f"{numba['median_ms']:,.2f} ms", f"{numba['ratio']:.1f}x"]
+        )
         rows.append([f"{row['steps']:,} steps", GLANCE[row["kind"]], *times])
-    return table(["batch", "states as", "graphgpo", "vectorised Python", ""], rows)
+    return table(["batch", "states as", "graphgpo", "vectorised Python", "", "by numba", ""], rows)
 
 
 def fill(file: Path, name: str, text: str) -> None:
@@ -206,9 +243,10 @@ def write_tables() -> None:
         fill(ROOT / "bench" / "README.md", name, text)
     report = json.loads((RESULTS / "torch_loss.json").read_text())
     fill(ROOT / "bench" / "README.md", "losses", f"{losses(report)}\n\n{origin_of_losses(report)}")
-    if (RESULTS / f"{FAMILY}.json").exists():
-        report = json.loads((RESULTS / f"{FAMILY}.json").read_text())
-        fill(ROOT / "bench" / "README.md", FAMILY, f"{family(report)}\n\n{origin(report)}")
+    for name, make in (("family", family), ("trainers", trainers)):
+        if (RESULTS / f"{name}.json").exists():
+            report = json.loads((RESULTS / f"{name}.json").read_text())
+            fill(ROOT / "bench" / "README.md", name, f"{make(report)}\n\n{origin(report)}")
     fill(ROOT / "README.md", "speed", at_a_glance(reports["small"], reports["large"]))
 
 
@@ -217,19 +255,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tables", action="store_true")
     parser.add_argument(
-        "--report", nargs="+", choices=[*REPORTS, FAMILY], default=[*REPORTS, FAMILY]
+        "--report", nargs="+", choices=[*REPORTS, *SCRIPTS], default=[*REPORTS, *SCRIPTS]
     )
     options = parser.parse_args()
     if options.quick:
         for arguments in QUICK:
             run("bench/end_to_end.py", *arguments.split())
-        run("bench/family.py", "--quick")
+        for script in SCRIPTS:
+            run(f"bench/{script}.py", "--quick")
         return
     if not options.tables:
         for name in options.report:
             target = f"bench/results/{name}.json"
-            if name == FAMILY:
-                run("bench/family.py", "--json", target)
+            if name in SCRIPTS:
+                run(f"bench/{name}.py", "--json", target)
             else:
                 run("bench/end_to_end.py", *REPORTS[name].split(), "--json", target)
     write_tables()

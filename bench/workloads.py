@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,19 @@ class Workload:
             "trajectory_ids": self.trajectory_ids,
             "success": self.success,
         }
+
+    def columns_of_trainer(self, kind: str = "list") -> dict[str, Any]:
+        """The same, but ids are UUIDs as text, as verl has them: an object for every group and
+        every rollout, which all of its rows share. Seeded; in the container of the states.
+        """
+        columns = self.columns(kind)
+        rng = np.random.default_rng(self.seed)
+        for name in ("group_ids", "trajectory_ids"):
+            codes = getattr(self, name)
+            names = np.empty(int(codes.max()) + 1, object)
+            names[:] = [str(UUID(bytes=rng.bytes(16))) for _ in names]
+            columns[name] = names[codes] if kind == "object" else names[codes].tolist()
+        return columns
 
     @property
     def is_linked(self) -> NDArray[np.bool_]:

@@ -50,6 +50,9 @@ def setting(name: str, seed: int) -> Setting:
     """The same games for every seed, except in "coin105_own_games"."""
     if name == "sokoban":
         return Setting(train_sokoban.sokoban(16, 16), max_steps=30, iterations=60)
+    if name == "sokoban_other_rooms":
+        rooms = train_sokoban.sokoban(16, 16, first_seed=1001)
+        return Setting(rooms, max_steps=30, iterations=60)
     if name == "coin105_own_games":
         own = train_textworld.coin_collector(105, 8, 0, first_seed=101 + 8 * seed)
         return Setting(own, max_steps=25, iterations=30)
@@ -59,7 +62,7 @@ def setting(name: str, seed: int) -> Setting:
         )
         return Setting(alone, max_steps=50, iterations=60)
     level = int(name.removeprefix("coin"))
-    iterations = 60 if level == 110 else 30
+    iterations = 60 if level > 105 else 30
     problem = train_textworld.coin_collector(level, 8, 8)
     return Setting(problem, max_steps=5 * (level % 100), iterations=iterations)
 
@@ -91,6 +94,7 @@ class Experiment:
     settings: tuple[str, ...]
     arms: tuple[Arm, ...]
     seeds: int
+    first_seed: int = 0
 
 
 def three(**options: Any) -> tuple[Arm, ...]:
@@ -126,6 +130,24 @@ EXPERIMENTS = {
         8,
     ),
 }
+
+# Frozen before any of its runs: what docs/spread.md says of these seeds was not chosen by them.
+STUDY = Experiment(
+    ("coin110", "coin105", "coin108", "sokoban", "sokoban_other_rooms"),
+    (*three(), arm("spread"), arm("gigpo", spread_weight=1.0)),
+    seeds=16,
+    first_seed=16,
+)
+STUDY_CONTRASTS = [
+    ("spread", "graphgpo"),
+    ("spread", "gigpo"),
+    ("spread", "grpo"),
+    ("gigpo spread_weight=1.0", "gigpo"),
+    ("spread memory=True", "spread"),
+]
+EXPERIMENTS["spread"] = STUDY
+MEMORY = Experiment(STUDY.settings, (arm("spread", memory=True),), STUDY.seeds, STUDY.first_seed)
+EXPERIMENTS["spread_memory"] = MEMORY
 
 CONTRASTS = {
     "paired": (
@@ -200,10 +222,11 @@ class Job:
 def jobs(experiments: list[str], settings: list[str] | None, seeds: int | None) -> list[Job]:
     """Of all experiments, seed by seed."""
     listed = []
-    for seed in range(max(seeds or e.seeds for e in EXPERIMENTS.values())):
+    for i in range(max(seeds or e.seeds for e in EXPERIMENTS.values())):
         for name in experiments:
             experiment = EXPERIMENTS[name]
-            if seed < (seeds or experiment.seeds):
+            seed = experiment.first_seed + i
+            if i < (seeds or experiment.seeds):
                 for place in experiment.settings:
                     if not settings or place in settings:
                         listed += [Job(place, arm, seed, cache=True) for arm in experiment.arms]
@@ -256,14 +279,14 @@ def run_all(listed: Sequence[Job], folder: Path, processes: int) -> None:
             raise
 
 
-def origin() -> dict[str, Any]:
+def origin(experiment: str) -> dict[str, Any]:
     """Where and with what the runs were made."""
     packages = ("graphgpo", "torch", "numpy", "textworld", "gym-sokoban")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT
     )
     return {
-        "command": "python examples/compare.py --experiment all",
+        "command": f"python examples/compare.py --experiment {experiment}",
         "commit": commit.stdout.strip(),
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
@@ -293,19 +316,45 @@ def default_comparison(folder: Path, processes: int, seeds: int) -> None:
     print(report.cost_table(finished))
 
 
+def write_study(finished: Sequence[report.Finished]) -> None:
+    """CSV files and tables of the study of spread credit, as far as it is run."""
+    results = ROOT / "bench" / "results" / "spread"
+    if finished:
+        report.write_results(finished, results, origin("spread spread_memory"))
+    if not results.exists():
+        return
+    finished = report.read_results(results)
+    where = json.loads((results / "origin.json").read_text())
+    planned = len(jobs(["spread", "spread_memory"], None, None))
+    page = ROOT / "docs" / "spread.md"
+    report.fill(
+        page,
+        "study origin",
+        f"{'' if len(finished) == planned else '**Partial:** '}{len(finished)} of the {planned} "
+        f"runs of `{where['command']}` are finished, commit {where['commit']}; {where['machine']}.",
+    )
+    runs = report.Runs(finished, fewest_seeds=1)
+    arms = [arm.name for arm in (*STUDY.arms, *MEMORY.arms)]
+    report.fill(page, "study", report.study_table(runs, arms, STUDY.settings))
+    report.fill(page, "study paired", report.contrasts_table(runs, STUDY_CONTRASTS, STUDY.settings))
+
+
 def write_report(folder: Path) -> None:
     """CSV files of the runs in `folder`, if there are any; tables and figures of the CSV files."""
     results = ROOT / "bench" / "results" / "training"
-    if finished := report.read_runs(folder):
-        report.write_results(finished, results, origin())
+    finished = report.read_runs(folder)
+    write_study([run for run in finished if run.seed >= STUDY.first_seed])
+    if finished := [run for run in finished if run.seed < STUDY.first_seed]:
+        report.write_results(finished, results, origin("all"))
     finished = report.read_results(results)
     where = json.loads((results / "origin.json").read_text())
     runs = report.Runs([*finished, *report.games_alone(finished, "coin110", ALONE)])
     page = ROOT / "docs" / "does_it_help.md"
+    others = [name for name, of in EXPERIMENTS.items() if of.first_seed < STUDY.first_seed]
     report.fill(
         page,
         "origin",
-        f"{len(finished)} of the {len(jobs(list(EXPERIMENTS), None, None))} runs of "
+        f"{len(finished)} of the {len(jobs(others, None, None))} runs of "
         f"`{where['command']}`, commit {where['commit']}; TextWorld "
         f"{where['textworld']}, gym-sokoban {where['gym-sokoban']}, torch {where['torch']}, numpy "
         f"{where['numpy']}, Python {where['python']}; {where['machine']}.",

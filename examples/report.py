@@ -31,8 +31,11 @@ TITLES = {
     "coin105_own_games": "5 rooms away, other games for every seed",
     "coin110": "Coin collector, 10 rooms away",
     "sokoban": "Sokoban 6x6",
+    "coin108": "Coin collector, 8 rooms away",
+    "sokoban_other_rooms": "Sokoban 6x6, other rooms",
 }
 ESTIMATORS = {"grpo": "GRPO", "gigpo": "GiGPO", "graphgpo": "GraphGPO"}
+NAMES = {**ESTIMATORS, "spread": "Spread"}
 COLOURS = {"grpo": "#a371f7", "gigpo": "#d29922", "graphgpo": "#2f81f7"}
 GREY = "#8b949e"  # readable on white and on GitHub's dark background
 METRICS = ("auc", "final", "iterations_to_90", "length", "held_out", "held_out_length")
@@ -262,13 +265,28 @@ def dead_groups_table(runs: Runs, arms: Sequence[str], settings: Sequence[str]) 
     return table(head, without_repetition(rows))
 
 
+def study_table(runs: Runs, arms: Sequence[str], settings: Sequence[str]) -> str:
+    """How the arms that were begun did, over the seeds that every one of them has."""
+    rows = []
+    metrics = {"auc": 3, "final": 2, "dead_groups": 2, "length": 1}
+    for setting in settings:
+        begun = [arm for arm in arms if (setting, arm) in runs.by_arm]
+        seeds = runs.shared_seeds(setting, begun)
+        for arm in begun if len(seeds) >= runs.fewest_seeds else ():
+            found = {m: estimate(runs.values(setting, arm, m, seeds)) for m in metrics}
+            numbers = [interval(found[m], digits) for m, digits in metrics.items()]
+            rows.append([f"{TITLES[setting]}, {len(seeds)} seeds", label(arm), *numbers])
+    head = ["games", "", "AUC", "final", "dead games", "steps to the goal"]
+    return table(head, without_repetition(rows))
+
+
 def contrasts_table(runs: Runs, pairs: Sequence[tuple[str, str]], settings: Sequence[str]) -> str:
     """One row per setting and pair of arms, over the seeds that both arms have."""
     rows = []
     for setting in settings:
         for arm, other in pairs:
             seeds = runs.shared_seeds(setting, [arm, other])
-            if len(seeds) < FEWEST_SEEDS:
+            if len(seeds) < runs.fewest_seeds:
                 continue
             of = {m: runs.difference(setting, arm, other, m, seeds) for m in METRICS}
             rows.append(
@@ -307,7 +325,7 @@ def without_repetition(rows: Sequence[list[str]]) -> list[list[str]]:
 
 def label(arm: str) -> str:
     estimator, _, options = arm.partition(" ")
-    title = ESTIMATORS[estimator]
+    title = NAMES[estimator]
     changed = [option.replace("_", " ").replace("=", " ") for option in options.split()]
     return ", ".join([title, *changed])
 

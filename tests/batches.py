@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from graphgpo import estimators
-from graphgpo.blocks import Batch, Block, NobodyWon, Term
+from graphgpo.blocks import Batch, Block, Live, NobodyWon, Term
 from graphgpo.estimators import Estimator
 
 STATES: list[list[Any]] = [
@@ -165,7 +165,7 @@ def blocks_of(block: object) -> list[Block]:
 def is_batch_wide(chosen: Columns) -> bool:
     """Whether the groups of a batch depend on each other."""
     return any(
-        isinstance(block, Batch) or (isinstance(block, NobodyWon) and block.times_share)
+        isinstance(block, (Batch, Live)) or (isinstance(block, NobodyWon) and block.times_share)
         for block in blocks_of(chosen_estimator(chosen).terms())
     )
 

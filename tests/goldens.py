@@ -46,6 +46,11 @@ class Golden:
         """Outputs of the codes of other estimators, by column."""
         return _arrays("golden_family", self.name)
 
+    @cached_property
+    def spread(self) -> dict[str, NDArray[Any]]:
+        """Spread credit as the study behind it computed it, by column."""
+        return _arrays("golden_spread", self.name)
+
 
 def _arrays(folder: str, name: str) -> dict[str, NDArray[Any]]:
     with np.load(Path(__file__).parent / folder / f"{name}.npz", allow_pickle=False) as file:

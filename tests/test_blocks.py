@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ from graphgpo.blocks import (
     Raw,
     ReachValue,
     ReturnToGo,
+    SameState,
     SameTransition,
     Seen,
     Standing,
@@ -271,10 +273,27 @@ def test_numbers_that_do_not_fit_are_refused(compute: Compute, term: Any, messag
         compute(**STAR, estimator=Only(term=term))
 
 
-def test_boundary_values_of_one_rollout_agree() -> None:
-    term = Term(Target(BellmanMean(0.5, boundary=Given([0.0, 0.5]))))
-    with pytest.raises(ValueError, match=r"boundary\[1\] is 0.5 but row 0 has 0.0"):
-        reference.compute_advantages(**one_group("s a !"), estimator=Only(term=term))
+def test_boundary_values_of_one_rollout_agree(compute: Compute) -> None:
+    term = Term(Target(BellmanMean(0.5, boundary=Given([1.0, 0.0, 0.5]))))
+    text = "boundary[2] is 0.5 but row 1 of the same trajectory has 0; expected one value per traj"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
+        compute(**one_group("t !", "s a !"), estimator=Only(term=term))
+
+
+def test_a_standing_of_relative_edge_returns_is_among_the_steps_from_a_state() -> None:
+    text = "EdgeReturn at relative scale is compared with other peers than SameState"
+    with pytest.raises(ValueError, match=f"^{text}; expected SameState$"):
+        Standing(EdgeReturn(0.5, 1.0), Task(), Mean(scale="relative"))
+    Standing(EdgeReturn(0.5, 1.0), SameState(), Mean(scale="relative"))
+
+
+def test_relative_scores_of_trajectories_are_divided_by_the_largest_that_counts(
+    compute: Compute,
+) -> None:
+    # Of the second trajectory -8 does not count: 4 is the largest.
+    term = Term(Given([2.0, 4.0, -8.0]), Task(), Mean(scale="relative"), unit="trajectories")
+    found = compute(**one_group("s a", "s a b"), estimator=Only(term=term)).advantages
+    np.testing.assert_allclose(found, [-0.25, 0.25, -2.75])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,20 @@ def test_an_interrupted_command_says_so(
     monkeypatch.setattr("graphgpo.corpus.run_job", interrupted)
     code, words = failing("convert", VERL, "-o", str(tmp_path / "a.csv"), capsys=capsys)
     assert (code, words) == (130, "\ngraphgpo convert: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_a_scheduler_ends_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "graphgpo", "credit", "-", "-o", str(tmp_path / "out.csv")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write("".join(json.dumps(row) + "\n" for row in rows()))
+    process.stdin.flush()
+    while not list(tmp_path.iterdir()):  # it waits for more lines
+        time.sleep(0.01)
+    process.terminate()
+    _, said = process.communicate()
+    assert (process.returncode, said) == (130, "\ngraphgpo credit: interrupted\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -222,6 +222,9 @@ def test_the_defaults_are_the_papers() -> None:
         "episode_weight": 1.0,
         "episode_weighting": "trajectory",
         "invalid_action_penalty": 0.0,
+        "spread_weight": 0.0,
+        "spread_actions": False,
+        "spread_scale": "plain",
     }
 
 

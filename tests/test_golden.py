@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import graphgpo
-from conftest import Compute
+from conftest import Compute, back_end
 from goldens import NAMES, Golden, ReadOnce
 from graphgpo.estimators.graphgpo import GraphGPO
 
@@ -19,9 +19,9 @@ OUTPUT = re.compile(
 )
 
 
-@pytest.fixture(scope="module", params=["cpu", "reference"])
+@pytest.fixture(scope="module")
 def compute(request: pytest.FixtureRequest) -> Compute:
-    return ReadOnce() if request.param == "reference" else graphgpo.compute_advantages
+    return ReadOnce() if request.param == "reference" else back_end(request.param)
 
 
 @pytest.fixture(scope="module", params=NAMES)

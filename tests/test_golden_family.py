@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import graphgpo
-from conftest import Compute
+from conftest import Compute, back_end
 from goldens import NAMES, Golden, ReadOnce
 from graphgpo import estimators
 from graphgpo.blocks import (
@@ -151,9 +150,9 @@ DELIBERATE = {  # ours differs on purpose: the tests below say how
 }
 
 
-@pytest.fixture(scope="module", params=["cpu", "reference"])
+@pytest.fixture(scope="module")
 def compute(request: pytest.FixtureRequest) -> Compute:
-    return ReadOnce() if request.param == "reference" else graphgpo.compute_advantages
+    return ReadOnce() if request.param == "reference" else back_end(request.param)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -182,7 +181,7 @@ def test_every_golden_column_is_compared_with(golden: Golden) -> None:
 
 def test_every_estimator_with_published_code_is_compared() -> None:
     compared = {case.estimator for case in CASES if isinstance(case.estimator, str)}
-    elsewhere = {"graphgpo", "proxmo"}  # test_golden.py; below
+    elsewhere = {"graphgpo", "proxmo", "spread"}  # test_golden.py; below; test_spread.py
     read_only = {"tree_grpo"}  # its code was read; there are no outputs of it
     marked = {name for name in estimators.names() if estimators.load(name).mark == "C"}
     assert compared | elsewhere | read_only == marked

@@ -21,7 +21,7 @@ from graphgpo import reference
 Columns = dict[str, Any]
 
 
-def batch(rows: int = 3, **others: Any) -> Columns:
+def batch(rows: int = 3, /, **others: Any) -> Columns:
     """One rollout that wins."""
     return {
         "states": [f"room {row}" for row in range(rows)],

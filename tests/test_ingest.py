@@ -10,6 +10,7 @@ import pickle
 import sys
 import uuid
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -537,24 +538,36 @@ def test_a_next_state_that_is_the_following_rows_object_is_like_any_other(
     assert ids(linked) == ids(pickle.loads(pickle.dumps(linked)))
 
 
-def test_a_list_that_shrinks_while_its_elements_are_read_is_refused() -> None:
-    states: list[Any] = []
+def saboteur(act: Callable[[], Any]) -> Any:
+    """Reads like a tensor, and does something else meanwhile."""
 
     class Device:
         type = "cpu"
 
-    class Saboteur:  # reads like a tensor
+    class Saboteur:
         device = Device()
 
         def detach(self) -> Any:
-            states.clear()
+            act()
             return self
 
         def numpy(self) -> Any:
             return np.zeros(2)
 
-    states[:] = [Saboteur(), Saboteur()]
+    return Saboteur()
+
+
+def test_a_list_that_shrinks_while_its_elements_are_read_is_refused() -> None:
+    states: list[Any] = []
+    states[:] = [saboteur(states.clear), saboteur(states.clear)]
     with pytest.raises(ValueError, match="states has become shorter while it was read"):
+        graphgpo.compute_advantages(states, group_ids=[0, 0], trajectory_ids=[0, 1], success=[0, 0])
+
+
+def test_an_array_that_is_resized_while_its_elements_are_read_is_refused() -> None:
+    states = np.empty(2, object)
+    states[:] = [saboteur(lambda: states.resize(1, refcheck=False)), "hall"]
+    with pytest.raises(ValueError, match="states has changed its length while it was read"):
         graphgpo.compute_advantages(states, group_ids=[0, 0], trajectory_ids=[0, 1], success=[0, 0])
 
 

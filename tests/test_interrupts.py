@@ -23,7 +23,9 @@ from test_determinism import digest, random_walks
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals as Linux has them")
 
-LATEST = 0.2  # seconds, on a machine of one's own; machines that are shared take some times that
+# Seconds until a call has stopped: on a machine of one's own, as heavy tests have, and any other.
+LATEST = 0.2
+LATEST_WHILE_BUSY = 2.0
 PATIENCE = 10.0
 
 
@@ -50,6 +52,11 @@ class CtrlC:
         """By `time.perf_counter`, which all processes of Linux share."""
         return float(self._process.communicate()[0])
 
+    def leave(self) -> None:
+        """Nobody presses any more."""
+        self._process.kill()
+        self._process.communicate()
+
 
 def seconds_until_stopped(call: Callable[[], object], after: float = 0.3) -> float:
     """From Ctrl-C to KeyboardInterrupt."""
@@ -59,21 +66,29 @@ def seconds_until_stopped(call: Callable[[], object], after: float = 0.3) -> flo
     except KeyboardInterrupt:
         stopped = time.perf_counter()
         return stopped - pressed.pressed_at()
+    except Exception:
+        pressed.leave()
+        raise
+    pressed.leave()
     pytest.fail("the call was over before anybody pressed Ctrl-C")
 
 
-def one_long_rollout(rows: int = 6000) -> graphgpo.Rollouts:
+ROWS = 400_000
+
+
+def one_long_rollout(rows: int = ROWS) -> graphgpo.Rollouts:
     return graphgpo.Rollouts(
         states=np.random.default_rng(1).integers(0, 40, rows),
         group_ids=np.zeros(rows, np.int64),
         trajectory_ids=np.zeros(rows, np.int64),
         success=np.ones(rows, bool),
+        actions=np.zeros(rows, np.int64),
     )
 
 
 def endless() -> Any:
-    """An estimator that takes minutes: a thousand histories, each found anew."""
-    return graphgpo.estimators.make("hgpo", {"history": 1000})
+    """An estimator that takes seconds: it goes back a thousand turns, one by one."""
+    return graphgpo.estimators.make("salt", {"history": 1000})
 
 
 # Texts over two letters, which only a comparison letter by letter tells apart.
@@ -86,15 +101,15 @@ CALLS: dict[str, Callable[[], object]] = {
     "advantages": lambda: one_long_rollout().advantages(endless()),
     "compare": lambda: one_long_rollout().compare(["grpo", endless(), "gigpo"]),
     "compute_advantages": lambda: graphgpo.compute_advantages(
-        **{**one_long_rollout().columns}, estimator="hgpo", history=1000
+        **{**one_long_rollout().columns}, estimator="salt", history=1000
     ),
     "on two threads": lambda: graphgpo.compute_advantages(
         **{
             **one_long_rollout().columns,
-            "group_ids": np.arange(6000) // 3000,
-            "trajectory_ids": np.arange(6000) // 3000,
+            "group_ids": np.arange(ROWS) // (ROWS // 2),
+            "trajectory_ids": np.arange(ROWS) // (ROWS // 2),
         },
-        estimator="hgpo",
+        estimator="salt",
         history=1000,
         num_threads=2,
     ),
@@ -106,11 +121,13 @@ CALLS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_stops_a_long_call(call: str) -> None:
-    # On a busy machine one of several presses still shows how long it takes.
-    times = [seconds_until_stopped(CALLS[call])]
-    while min(times) > LATEST and sum(times) < PATIENCE:
-        times.append(seconds_until_stopped(CALLS[call]))
-    assert min(times) <= LATEST
+    assert seconds_until_stopped(CALLS[call]) <= LATEST_WHILE_BUSY
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_stops_a_long_call_in_a_fifth_of_a_second(call: str) -> None:
+    assert min(seconds_until_stopped(CALLS[call]) for _ in range(5)) <= LATEST
 
 
 def test_a_call_that_was_stopped_leaves_nothing_behind() -> None:

@@ -312,7 +312,7 @@ def test_proposition_4_1_nearer_the_goal_is_never_worse(
     compute: Compute, columns: Columns, chosen: dict[str, Any], cost: float
 ) -> None:
     columns = {**columns, "edge_costs": [cost] * num_rows(columns)}
-    chosen = {**chosen, "invalid_action_penalty": 0.0}
+    chosen = {**chosen, "invalid_action_penalty": 0.0, "spread_weight": 0.0}
     result = compute(**columns, **chosen)
     for state in np.unique(result.state_ids):
         peers = result.state_ids == state

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -206,3 +208,10 @@ def test_counts_add_up(compute: Compute, columns: Columns) -> None:
     assert sizes[1] * found["num_groups"] == pytest.approx(found["num_trajectories"])
     assert 1 <= found["distinct_starts"] <= found["group_size_max"]
     assert found["ends_at_a_start"] <= judged
+
+
+def test_every_metric_has_its_line_on_the_page() -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
+    told = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| [^|]+ \|$", page.read_text("utf-8"), re.M)
+    assert len(told) == len(set(told))
+    assert set(told) == {name.removeprefix("graphgpo/") for name in fast(**batch()).metrics}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 from unittest.mock import patch
 
@@ -151,6 +152,78 @@ def test_lists_of_other_lengths_are_left_to_those_who_say_so() -> None:
     assert not is_numbered(states=["a", "b"], group_ids=[0])
     with pytest.raises(TypeError, match="expected a list or tuple"):
         is_numbered(states="ab")
+    for array in (np.zeros((2, 1), object), np.zeros(4, object)[::2], np.zeros(2)):
+        with pytest.raises(TypeError, match="expected a contiguous array of objects with one axis"):
+            is_numbered(states=array)
+
+
+def object_array(values: Any) -> Any:
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+@given(batches(), st.sampled_from(["whole", "strided", "read-only", "states alone"]))
+def test_object_arrays_are_numbered_where_they_lie(columns: dict[str, Any], how: str) -> None:
+    expected = compute(**columns)
+    for name in ("states",) if how == "states alone" else ("states", "next_states"):
+        values = object_array(columns[name])
+        if how == "strided":
+            values = np.repeat(values, 2)[::2]
+        values.setflags(write=how != "read-only")
+        columns[name] = values
+    result = compute(**columns)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))
+    assert result.metrics == expected.metrics
+    if how != "strided":
+        given_columns = {name: columns[name] for name in ("states", "next_states")}
+        assert is_numbered(**given_columns)
+
+
+def null_where(array: Any, rows: list[int]) -> Any:
+    """Entries that were never written, as C code may leave them; NumPy takes them for None."""
+    copy = object_array(array.tolist())
+    for row in rows:
+        entry = ctypes.cast(copy.ctypes.data, ctypes.POINTER(ctypes.c_void_p))
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(copy[row]))
+        entry[row] = None
+    return copy
+
+
+def test_an_entry_without_an_object_is_none() -> None:
+    states, next_states = object_array(["a", "b", "c"]), object_array(["b", "c", "d"])
+    columns: dict[str, Any] = {
+        "group_ids": [0, 0, 0],
+        "trajectory_ids": [0, 0, 0],
+        "success": [False, False, False],
+    }
+    last = null_where(next_states, [2])
+    assert last.tolist() == ["b", "c", None]
+    assert is_numbered(states=states, next_states=last)
+    result = compute(states=states, next_states=last, **columns)
+    expected = compute(states=states, next_states=["b", "c", None], **columns)
+    np.testing.assert_array_equal(result.next_state_ids, expected.next_state_ids)
+    with pytest.raises(ValueError, match=r"states\[1\] is null"):
+        compute(states=null_where(states, [1]), **columns)
+    columns["group_ids"] = null_where(object_array(["g", "g", "g"]), [0])
+    with pytest.raises(ValueError, match=r"group_ids\[0\] is null"):
+        compute(states=states, **columns)
+
+
+def test_ids_in_runs_of_one_object_are_those_of_objects_apart() -> None:
+    names = ["g" * 40, "h" * 40]
+    runs = object_array([names[0], names[0], names[1], names[1], names[0]])
+    apart = object_array([str(name.encode(), "ascii") for name in runs])
+    columns: dict[str, Any] = {"states": list("abcde"), "success": [True] * 5}
+    for mask in (None, [True, False, False, True, True]):
+        results = [
+            compute(**columns, group_ids=ids, trajectory_ids=ids, mask=mask)
+            for ids in (runs, apart, runs.tolist(), tuple(apart))
+        ]
+        for result in results[1:]:
+            np.testing.assert_array_equal(result.state_ids, results[0].state_ids)
+            assert result.metrics == results[0].metrics
 
 
 def test_a_wrong_value_is_named_before_a_wrong_group() -> None:

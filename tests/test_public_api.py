@@ -34,6 +34,8 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 def test_the_public_names_are_these() -> None:
     assert graphgpo.__all__ == [
         "Estimator",
+        "GraphMemory",
+        "LostCreditWarning",
         "Rollouts",
         "StateGraph",
         "StepAdvantages",
@@ -134,7 +136,7 @@ def test_a_result_shows_what_happened_in_one_line() -> None:
         ["a", "a", "b"], group_ids=[0] * 3, trajectory_ids=[0, 1, 2], success=[1, 0, 0]
     )
     assert repr(result) == (
-        "StepAdvantages(3 steps, 3 rollouts, 1 groups; 67% of the steps with credit, "
+        "StepAdvantages(3 steps, 3 rollouts, 1 group; 67% of the steps with credit, "
         "merge_ratio 0.33)"
     )
 

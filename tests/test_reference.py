@@ -96,6 +96,9 @@ def combinations(name: str) -> list[Columns]:
     }
     choices |= {option: (False, True) for option, hint in hints.items() if hint is bool}
     choices.pop("mark", None)
+    if name not in ("spread", "hgpo"):  # where spread credit is on, and where it is not
+        choices.pop("spread_actions", None)
+        choices.pop("spread_scale", None)
     required = {"ecpo": {"tau": 2.0, "step_weight": 0.5}, "gagpo": {"gamma": 0.9, "lam": 0.8}}
     return [
         {"estimator": name, **required.get(name, {}), **dict(zip(choices, values, strict=True))}

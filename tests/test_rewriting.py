@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,27 +159,29 @@ def arrow_case(column: str, part: str) -> Any:
 KEYS = ["states", "next_states", "group_ids", "trajectory_ids", "actions", "peer_keys"]
 
 CASES: dict[str, Callable[[], Any]] = {
-    **{f"numpy {name}": (lambda name=name: numpy_case(name, None)) for name in COLUMNS},
-    **{f"numpy text {name}": (lambda name=name: numpy_case(name, as_text)) for name in KEYS},
-    **{f"numpy bytes {name}": (lambda name=name: numpy_case(name, as_bytes)) for name in KEYS},
-    **{f"numpy rows {name}": (lambda name=name: numpy_case(name, as_rows)) for name in KEYS[:2]},
-    **{f"torch {name}": (lambda name=name: torch_case(name)) for name in COLUMNS},
-    **{f"arrow values {name}": (lambda name=name: arrow_case(name, "values")) for name in COLUMNS},
-    **{f"arrow texts {name}": (lambda name=name: arrow_case(name, "texts")) for name in KEYS},
-    **{f"arrow nulls {name}": (lambda name=name: arrow_case(name, "validity")) for name in KEYS},
-    **{f"arrow entries {n}": (lambda n=n: arrow_case(n, "dictionary")) for n in KEYS},
+    **{f"numpy {name}": partial(numpy_case, name, None) for name in COLUMNS},
+    **{f"numpy text {name}": partial(numpy_case, name, as_text) for name in KEYS},
+    **{f"numpy bytes {name}": partial(numpy_case, name, as_bytes) for name in KEYS},
+    **{f"numpy rows {name}": partial(numpy_case, name, as_rows) for name in KEYS[:2]},
+    **{f"torch {name}": partial(torch_case, name) for name in COLUMNS},
+    **{f"arrow values {name}": partial(arrow_case, name, "values") for name in COLUMNS},
+    **{f"arrow texts {name}": partial(arrow_case, name, "texts") for name in KEYS},
+    **{f"arrow nulls {name}": partial(arrow_case, name, "validity") for name in KEYS},
+    **{f"arrow entries {n}": partial(arrow_case, n, "dictionary") for n in KEYS},
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_column_that_is_rewritten_during_a_call_gives_no_crash(case: str) -> None:
-    call_while_rewritten(*CASES[case](), calls=1)
+    columns, memory = CASES[case]()
+    call_while_rewritten(columns, memory, calls=1)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("case", CASES)
 def test_a_column_that_is_rewritten_during_many_calls_gives_no_crash(case: str) -> None:
-    call_while_rewritten(*CASES[case](), calls=200)
+    columns, memory = CASES[case]()
+    call_while_rewritten(columns, memory, calls=200)
 
 
 def test_a_number_that_rewrites_another_column_while_it_is_read_gives_no_crash() -> None:
@@ -228,12 +231,11 @@ def test_lists_that_lie_outside_their_values_are_refused() -> None:
     pa = pytest.importorskip("pyarrow")
     for kind, dtype in ((pa.list_, np.int32), (pa.large_list, np.int64)):
         for broken in ([0, 9], [2, 1], [-1, 2]):
-            states = pa.Array.from_buffers(
-                kind(pa.int64()),
-                1,
-                [None, pa.py_buffer(np.array(broken, dtype))],
-                children=[pa.array([1, 2, 3])],
-            )
+            offsets = np.array([0, 3], dtype)
+            buffers = [None, pa.py_buffer(offsets)]
+            values = pa.array([1, 2, 3])
+            states = pa.Array.from_buffers(kind(pa.int64()), 1, buffers, children=[values])
+            offsets[:] = broken  # PyArrow refuses it if it sees it
             with pytest.raises(ValueError, match=r"states\[0\] lies outside the buffers"):
                 graphgpo.compute_advantages(
                     states, group_ids=[0], trajectory_ids=[0], success=[True]

@@ -120,12 +120,31 @@ def test_columns_are_those_that_were_given() -> None:
 def test_a_length_and_a_line_of_text() -> None:
     read = Rollouts(**WORKED_EXAMPLE)
     assert len(read) == 12
-    assert repr(read) == "Rollouts(12 steps; next_states, success)"
+    assert repr(read) == (
+        "Rollouts(12 steps, 3 rollouts, 1 group, merge_ratio 0.58; next_states, success)"
+    )
     bare = Rollouts(["a"], group_ids=[0], trajectory_ids=[0], success=None)
-    assert repr(bare) == "Rollouts(1 steps; no further columns)"
+    assert (
+        repr(bare) == "Rollouts(1 step, 1 rollout, 1 group, merge_ratio 0.00; no further columns)"
+    )
     empty = Rollouts([], group_ids=[], trajectory_ids=[], success=[])
     assert len(empty) == len(empty.advantages()) == 0
     assert empty.node_ids()[0].tolist() == []
+    assert repr(empty).startswith("Rollouts(0 steps, 0 rollouts, 0 groups")
+    assert "12 steps" in read._repr_html_()
+    merged = Rollouts(**WORKED_EXAMPLE, normalise=True, similar=0.9, node_history=2)
+    assert repr(merged).endswith("; next_states, success, normalise, similar=0.9, node_history=2)")
+
+
+def test_a_line_of_text_of_rollouts_that_contradict_themselves_says_so() -> None:
+    wrong = Rollouts(["a", "b"], group_ids=[0, 0], trajectory_ids=[0, 0], success=[True, False])
+    assert repr(wrong).startswith("Rollouts(2 rows, which no estimator takes: success[0] is True")
+
+
+def test_a_graph_is_one_line_of_text() -> None:
+    graph = Rollouts(**WORKED_EXAMPLE).graph()
+    assert repr(graph).startswith(f"StateGraph({len(graph.node_states)} nodes, 12 edges, 1 goal; ")
+    assert "12 edges" in graph._repr_html_()
 
 
 @given(columns=rollouts(Shape()))

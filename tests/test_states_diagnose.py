@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import graphgpo
 import worlds
 from graphgpo.states import diagnose
 from graphgpo.states.sample import MAX_STEPS, bounded, read_steps, shares
@@ -200,3 +201,26 @@ def golden(name: str) -> dict[str, Any]:
         "group_ids": stored["group_id"],
         "trajectory_ids": stored["trajectory_id"],
     }
+
+
+def test_rollouts_stand_for_their_columns_and_what_is_taken_out_already() -> None:
+    columns = worlds.ticket_shop("clock", "counter").columns
+    success = [False] * len(columns["states"])
+    (finding,) = diagnose(graphgpo.Rollouts(**columns, success=success))
+    assert finding == diagnose(**columns)[0]
+    partly = graphgpo.Rollouts(**columns, success=success, normalise=True)
+    assert diagnose(partly)[0].switch == {"ignore": (r"step \d+",)}
+    mended = graphgpo.Rollouts(**columns, success=success, normalise=finding.normaliser)
+    assert diagnose(mended) == []
+    with pytest.raises(TypeError, match="trajectory_ids is None; expected a column, or Rollouts"):
+        diagnose(columns["states"], group_ids=columns["group_ids"])
+
+
+def test_a_finding_prints_what_to_write() -> None:
+    (finding,) = diagnose(**worlds.ticket_shop("counter").columns)
+    words, write, *rows = str(finding).splitlines()
+    assert words == finding.words
+    assert write == r"  write: normalise={'ignore': [r'step \d+']}"
+    assert [row.split(":")[0] for row in rows] == [
+        f"  row {near.row}" for near in finding.nearest or ()
+    ]

@@ -28,6 +28,7 @@ from graphgpo.blocks import (
     FailureRate,
     Given,
     LastStates,
+    Live,
     Log,
     Mean,
     MeanReturn,
@@ -45,6 +46,7 @@ from graphgpo.blocks import (
     SameTransition,
     Seen,
     Standing,
+    Surprisal,
     Target,
     Task,
     Term,
@@ -79,6 +81,8 @@ RETURN = ReturnToGo(0.9, 1.0)
         (RETURN, [REWARDS]),
         (Outcome(), [OUTCOME]),
         (NewStates(), []),
+        (Surprisal(), []),
+        (Surprisal(actions=True), [ACTIONS]),
         (Given([0.0]), []),
         (Target(Given([0.0])), []),
         (Target(Log(VALUE, 0.1)), [SUCCESS]),
@@ -95,6 +99,7 @@ RETURN = ReturnToGo(0.9, 1.0)
         (FailureRate(2.0), [OUTCOME]),
         (Polarised(2.0, 0.1), [OUTCOME]),
         (NobodyWon(), [OUTCOME]),
+        (Live(), [OUTCOME]),
         (Seen("actions"), []),
         (
             Term(RETURN, PeerKeys(), modifiers=(ActionEvidence(RETURN, 1.0),)),
@@ -287,6 +292,13 @@ def test_scores_by_row_are_taken_as_they_are(columns: Columns) -> None:
         np.testing.assert_array_equal(scored(columns, Given(given_values)), values)
 
 
+def test_numbers_of_ones_own_equal_themselves_alone() -> None:
+    one, other = Given([1.0]), Given([1.0])
+    assert {one: 1}[one] == 1
+    assert one != other
+    assert len({one, other, Target(one), Target(other)}) == 4
+
+
 def test_a_masked_row_has_no_node_but_a_number_of_its_own() -> None:
     columns = {**WORKED_EXAMPLE, "mask": [True] * 11 + [False]}
     values = np.arange(12.0)
@@ -296,6 +308,33 @@ def test_a_masked_row_has_no_node_but_a_number_of_its_own() -> None:
     graph = graphgpo.build_graph(**columns)
     by_node = scored(columns, Target(Given(np.arange(float(len(graph.node_states))))))
     np.testing.assert_array_equal(by_node[:11], graph.edge_targets)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.999])
+@pytest.mark.parametrize("ways", [1, 2, 3])
+def test_a_bellman_mean_is_the_solution_of_its_equations(ways: int, gamma: float) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    from scipy.sparse.linalg import spsolve
+
+    # A ring with chords: one component of 2,000 states, which the first state alone leaves.
+    size = 2_000
+    sources = np.tile(np.arange(size), ways)
+    chords = np.random.default_rng(ways).integers(size, size=size * (ways - 1))
+    targets = np.concatenate([(np.arange(size) + 1) % size, chords])
+    columns = {
+        "states": np.append(sources, 0),
+        "next_states": np.append(targets, 0),
+        "group_ids": np.zeros(len(sources) + 1, np.int64),
+        "trajectory_ids": np.arange(len(sources) + 1),
+        "success": np.arange(len(sources) + 1) == len(sources),
+    }
+    leaving = np.bincount(columns["states"], minlength=size)
+    shares = sparse.coo_array((gamma / leaving[sources], (sources, targets)), (size, size))
+    earned = np.zeros(size)
+    earned[0] = gamma / leaving[0]
+    expected = spsolve((sparse.eye_array(size) - shares).tocsc(), earned)
+    found = scored(columns, Target(BellmanMean(gamma, failed_end="state")))
+    np.testing.assert_allclose(found[:-1], expected[targets], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("length", [0, 1, 11, 13])

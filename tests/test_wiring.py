@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import graphgpo
-from batches import Columns, num_rows, random_walks
+from batches import Columns, num_rows, one_group, random_walks
 from graphgpo import estimators
-from graphgpo.integrations._wiring import Advice, wiring_problems
+from graphgpo.problems import Advice, problems_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "limits.md"
 
@@ -124,7 +124,21 @@ ADVICE = Advice(
 def told(columns: Columns, estimator: str = "graphgpo", **options: Any) -> dict[str, str]:
     chosen = estimators.make(estimator, options)
     result = graphgpo.compute_advantages(**columns, estimator=chosen)
-    return wiring_problems(result.metrics, ADVICE, chosen)
+    problems = problems_of(result.metrics, chosen, advice=ADVICE)
+    return {problem.name: problem.words for problem in problems}
+
+
+def test_spread_of_noise_is_told_of() -> None:
+    clock = one_group("s t1", "s t1", "s t2", "s t2", actions=["wait"] * 4)
+    problems = told(clock, "graphgpo", spread_weight=1.0)
+    assert problems["spread of noise"] == (
+        "in groups without success 100% of the entropy of where steps lead is not explained by "
+        "their actions, so spread_weight credits steps that do nothing for noise in the "
+        "observation (a clock?). Take it out of the states, or pass spread_actions=True"
+    )
+    assert "spread of noise" not in told(clock, "graphgpo", spread_weight=1.0, spread_actions=True)
+    assert "spread of noise" not in told({**clock, "actions": list("xxyy")}, "spread")
+    assert "spread of noise" not in told(clock)
 
 
 NEVER_WON: Columns = {

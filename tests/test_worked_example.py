@@ -106,6 +106,12 @@ def test_the_metrics(compute: Compute) -> None:
         "ends_at_a_start": 0,
         "masked_inside": 0,
         "rollouts_without_verdict": 0,
+        "revisited_positions": 1,  # hall, kitchen and mug, of those seen twice
+        "lone_state_share": 2 / 5,  # bedroom, fridge open
+        "ambiguous_actions": 0,  # no actions given
+        "merge_conflicts": 0,
+        "similar_merged": 0,
+        "similar_largest": 0,
     }
 
 

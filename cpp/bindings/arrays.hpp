@@ -65,6 +65,16 @@ inline py::array as_bools(const py::array_t<std::uint8_t>& flags) {
     return py::array(flags.attr("view")("?"));
 }
 
+// The elements of an object array with one axis, contiguous and aligned. NumPy takes null for None.
+[[nodiscard]] inline std::span<PyObject* const> object_elements(const py::object& values) {
+    const auto array = py::reinterpret_borrow<py::array>(values);
+    constexpr int wanted = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+    if (array.dtype().kind() != 'O' || array.ndim() != 1 || (array.flags() & wanted) != wanted) {
+        throw py::type_error("expected a contiguous array of objects with one axis");
+    }
+    return {static_cast<PyObject* const*>(array.data()), static_cast<std::size_t>(array.size())};
+}
+
 // Borrowed; the tuple is never changed, so it lives as long as the tuple does.
 inline py::handle element(const py::tuple& values, std::size_t row) {
     return PyTuple_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(row));

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "graph_memory.hpp"
 #include "key_column.hpp"
 #include "pipeline.hpp"
 #include "plan.hpp"
@@ -40,6 +41,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     bindings::bind_numbers(module);        // numbers and flags from Python objects
     bindings::bind_arrow_numbers(module);  // ... from Arrow columns
     bindings::bind_plan(module);           // estimators
+    bindings::bind_graph_memory(module);   // what is kept between batches
     bindings::bind_pipeline(module);       // compute_advantages, build_graph
     bindings::bind_states(module);         // texts normalised, near-duplicates
 }

@@ -1,4 +1,4 @@
-// Lists of plain values to numbers, while they are read.
+// Lists and object arrays of plain values to numbers, while they are read.
 //
 // Every value is read once, compared with those of its group, and let go: no key per row, no
 // reference to any object, and no second visit to memory that is cold by then.
@@ -36,8 +36,10 @@ using py::literals::operator""_a;
 
 namespace {
 
-// A list or tuple. No Python code runs while it is read, so that it stays as it is.
+// Of a list, a tuple or an object array, whose elements may be null. No Python code runs while they
+// are read, so that they stay as they are.
 std::span<PyObject* const> elements(const py::object& values) {
+    if (py::isinstance<py::array>(values)) return object_elements(values);
     if (PyList_Check(values.ptr()) == 0 && PyTuple_Check(values.ptr()) == 0) {
         throw py::type_error("expected a list or tuple");
     }
@@ -47,8 +49,8 @@ std::span<PyObject* const> elements(const py::object& values) {
 
 // The key of a value that neither Python code nor memory is needed for.
 std::optional<Key> plain_key(PyObject* value) {
+    if (value == Py_None || value == nullptr) return Key();
     if (PyUnicode_Check(value)) return text_in_place(value);
-    if (value == Py_None) return Key();
     if (PyLong_CheckExact(value)) {
         int overflow = 0;
         const long long number = PyLong_AsLongLongAndOverflow(value, &overflow);

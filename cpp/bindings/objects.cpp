@@ -25,18 +25,20 @@ namespace {
     bindings::raise(misfit.type, name + " " + misfit.problem);
 }
 
-// The elements of a list or tuple. Encoding one may run Python code, and that may change the list:
-// elements are taken one at a time, each with a reference of its own.
+// The elements of a list, a tuple or an object array. Encoding one may run Python code, and that
+// may change the list: elements are taken one at a time, each with a reference of its own.
 class Elements {
   public:
     Elements(py::object values, const std::string& name)
         : values_(std::move(values)),
           name_(&name),
           is_list_(PyList_Check(values_.ptr()) != 0),
-          size_(static_cast<std::size_t>(Py_SIZE(values_.ptr()))) {
-        if (!is_list_ && PyTuple_Check(values_.ptr()) == 0) {
-            throw py::type_error("expected a list or tuple");
+          is_array_(py::isinstance<py::array>(values_)) {
+        if (!is_list_ && !is_array_ && PyTuple_Check(values_.ptr()) == 0) {
+            throw py::type_error("expected a list, a tuple or an array of objects");
         }
+        size_ = is_array_ ? object_elements(values_).size()
+                          : static_cast<std::size_t>(Py_SIZE(values_.ptr()));
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -44,6 +46,7 @@ class Elements {
     // Borrowed.
     [[nodiscard]] py::handle operator[](std::size_t row) const {
         const auto at = static_cast<Py_ssize_t>(row);
+        if (is_array_) return element_of_array(row);
         if (!is_list_) return PyTuple_GET_ITEM(values_.ptr(), at);
         if (at >= PyList_GET_SIZE(values_.ptr())) {
             throw py::value_error(*name_ + " has become shorter while it was read");
@@ -63,9 +66,20 @@ class Elements {
     }
 
   private:
+    // Found anew each time: `resize` moves what an array holds.
+    [[nodiscard]] py::handle element_of_array(std::size_t row) const {
+        const auto* array = py::detail::array_proxy(values_.ptr());
+        if (array->dimensions[0] != static_cast<Py_ssize_t>(size_)) {
+            throw py::value_error(*name_ + " has changed its length while it was read");
+        }
+        PyObject* const object = reinterpret_cast<PyObject* const*>(array->data)[row];
+        return object == nullptr ? Py_None : object;
+    }
+
     py::object values_;
     const std::string* name_;
     bool is_list_;
+    bool is_array_;
     std::size_t size_;
 };
 
@@ -144,14 +158,24 @@ OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<C
     const py::tuple objects(elements.size());  // a masked row, or a following state's, has none
     PyObject_GC_UnTrack(objects.ptr());        // so nobody must find it by way of the collector
     KindOfIds kind_of_ids(name);
+    py::handle before;  // the row before's, held
     for (std::size_t row = 0; row < keys.size(); ++row) {
         hear_signals(row);
         elements.prefetch(row);
-        if (masked.hides(row)) continue;
+        if (masked.hides(row)) {
+            before = {};
+            continue;
+        }
         const py::handle object = elements[row];
+        if (object.is(before)) {  // ids come in runs of one object
+            keys[row] = keys[row - 1];
+            continue;
+        }
+        before = {};
         keys[row] = following.find(object, row);
         if (!keys[row].is_null()) continue;
         PyTuple_SET_ITEM(objects.ptr(), static_cast<Py_ssize_t>(row), object.inc_ref().ptr());
+        before = object;
         try {
             keys[row] = encoder.encode(object);
             if (is_id) kind_of_ids.check(keys[row], row, object);

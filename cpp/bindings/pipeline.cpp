@@ -12,6 +12,7 @@
 
 #include "arrays.hpp"
 #include "gil.hpp"
+#include "graph_memory.hpp"
 #include "graphgpo/graph_export.hpp"
 #include "key_column.hpp"
 #include "plan.hpp"
@@ -118,23 +119,28 @@ py::dict metrics_dict(const Metrics& metrics) {
     PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::tuple> storage;
     const py::tuple& names = storage
                                  .call_once_and_store_result([&] {
-                                     py::tuple made(metrics.size());
-                                     for (std::size_t i = 0; i < metrics.size(); ++i) {
+                                     py::tuple made(Metrics::num_common);
+                                     for (std::size_t i = 0; i < made.size(); ++i) {
                                          made[i] = py::str(metrics[i].first);
                                      }
                                      return made;
                                  })
                                  .get_stored();
     py::dict dict;
-    for (std::size_t i = 0; i < metrics.size(); ++i) dict[names[i]] = metrics[i].second;
+    for (std::size_t i = 0; i < names.size(); ++i) dict[names[i]] = metrics[i].second;
+    for (std::size_t i = names.size(); i < metrics.size(); ++i) {
+        dict[py::str(metrics[i].first)] = metrics[i].second;
+    }
     return dict;
 }
 
 // A dict of arrays and metrics for every plan; those of the graph are shared.
 py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plans,
-                std::size_t num_threads) {
+                std::size_t num_threads, const py::object& remembering) {
     const Columns columns(given);
-    const Batch& batch = columns.batch();
+    const std::optional<OwnedRemembering> memory = remembering_of(remembering);
+    Batch batch = columns.batch();
+    if (memory) batch.remembering = memory->view();
     const std::size_t rows = num_rows(batch.states);
     py::dict of_graph;
     const GraphColumns graph = graph_columns(rows, of_graph);
@@ -176,7 +182,7 @@ py::dict graph_of(const py::dict& given, std::size_t num_threads) {
 
 void bind_pipeline(py::module_& module) {
     module.def("compute_advantages", &credit, py::kw_only(), "columns"_a, "plans"_a,
-               "num_threads"_a);
+               "num_threads"_a, "remembering"_a);
     module.def("build_graph", &graph_of, py::kw_only(), "columns"_a, "num_threads"_a);
 }
 

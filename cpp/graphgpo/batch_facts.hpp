@@ -21,6 +21,10 @@ struct BatchFacts {
         return groups == 0 ? 0
                            : static_cast<double>(groups_nobody_won) / static_cast<double>(groups);
     }
+    [[nodiscard]] double live_share() const noexcept {
+        return static_cast<double>(groups - groups_nobody_won + 1) /
+               static_cast<double>(groups + 1);
+    }
 };
 
 }  // namespace graphgpo

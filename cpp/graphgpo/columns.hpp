@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "graphgpo/graph_memory.hpp"
 #include "graphgpo/key.hpp"
 #include "graphgpo/types.hpp"
 
@@ -50,6 +51,15 @@ using KeyColumn =
     return std::visit([row](const auto& typed) { return key_at(typed, row); }, column);
 }
 
+// Whether two rows have one key.
+[[nodiscard]] inline bool is_same_key(const auto& column, RowId a, RowId b) noexcept {
+    return key_at(column, a) == key_at(column, b);
+}
+[[nodiscard]] inline bool is_same_key(std::span<const std::int64_t> column, RowId a,
+                                      RowId b) noexcept {
+    return column[index(a)] == column[index(b)];
+}
+
 // Whether a row has no key.
 [[nodiscard]] inline bool is_null_at(const auto& column, RowId row) noexcept {
     return key_at(column, row).is_null();
@@ -88,6 +98,7 @@ struct Batch {
     std::optional<KeyColumn> peer_keys = {};
     // As they came, if `states` are what was made of them: only to count what that merges wrongly.
     std::optional<KeyColumn> given_states = {};
+    std::optional<Remembering> remembering = {};  // with it every step costs 1
 };
 
 }  // namespace graphgpo

@@ -4,17 +4,26 @@
 #include <cmath>
 #include <variant>
 
+#include "graphgpo/remembered.hpp"
 #include "graphgpo/scores/edge_return.hpp"
 
 namespace graphgpo {
 
 namespace {
 
-// Divides every known value by the largest of its peers.
-void scale_among(const Csr& peers, std::span<double> values) {
+// Divides every known value by the largest of its peers that count: if `trajectories` are given,
+// the first of each.
+void scale_among(const Csr& peers, std::span<const TrajectoryId> trajectories,
+                 std::size_t num_trajectories, std::span<double> values) {
+    Array<std::int32_t> counted_in(trajectories.empty() ? 0 : num_trajectories, none);
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         double largest = 0;
         for (const StepId step : peers.row(id_of(row))) {
+            if (!trajectories.empty()) {
+                std::int32_t& last = counted_in[index(trajectories[index(step)])];
+                if (last == id_of(row)) continue;
+                last = id_of(row);
+            }
             const double size = std::abs(values[index(step)]);
             if (size > largest) largest = size;
         }
@@ -40,6 +49,10 @@ Array<double> standings_of_edge_returns(const EdgeReturn& block, const Compariso
     const Csr& peers = group.steps_by_source();
     const bool relative = is_relative(comparison.normaliser);
     const bool is_penalised = group.penalises(comparison.penalty);
+    const TaskMemory* const task = group.task_memory();
+    if (task != nullptr && task->knows_goal()) {
+        return compare_with_remembered(block, comparison, group, powers, when_void, report);
+    }
     if (!group.graph().has_goal() && (relative || !is_penalised)) {
         report_sizes(peers, report.num_peers);
         return Array<double>(group.num_steps(), when_void);
@@ -99,12 +112,19 @@ Array<double> standings_of(const Comparison& comparison, Group& group, double wh
         return standings_of_edge_returns(*edge_return, comparison, group, when_void, report);
     }
 
-    Array<double> values(group.num_steps());
-    write_scores(comparison.score, group, values);
+    const std::span<const double> scores = group.scores(comparison.score);
+    Array<double> values(scores.begin(), scores.end());
     if (!report.scores.empty()) std::ranges::copy(values, report.scores.begin());
     const bool relative = is_relative(comparison.normaliser);
     const bool in_task = !std::holds_alternative<WholeBatch>(comparison.peers);
-    if (relative && in_task) scale_among(group.peers(comparison.peers), values);
+    const bool by_trajectory = comparison.unit == Unit::trajectories;
+    const auto counted_once = by_trajectory
+                                  ? std::span<const TrajectoryId>(group.rollouts().trajectory)
+                                  : std::span<const TrajectoryId>();
+    if (relative && in_task) {
+        scale_among(group.peers(comparison.peers), counted_once,
+                    group.rollouts().num_trajectories(), values);
+    }
     if (group.penalises(comparison.penalty) && (!relative || group.graph().has_goal())) {
         penalise(values, comparison.penalty, group);
     }
@@ -114,15 +134,12 @@ Array<double> standings_of(const Comparison& comparison, Group& group, double wh
     if (!in_task) {
         return stand_in_batch(std::move(values), when_void, *in_batch, report.num_peers);
     }
-    const bool by_trajectory = comparison.unit == Unit::trajectories;
-    compare_among(
-        group.peers(comparison.peers), values,
-        {.normaliser = &comparison.normaliser,
-         .when_void = when_void,
-         .tolerance = tolerance_of(comparison.score),
-         .trajectories = by_trajectory ? std::span<const TrajectoryId>(group.rollouts().trajectory)
-                                       : std::span<const TrajectoryId>(),
-         .num_peers = report.num_peers});
+    compare_among(group.peers(comparison.peers), values,
+                  {.normaliser = &comparison.normaliser,
+                   .when_void = when_void,
+                   .tolerance = tolerance_of(comparison.score),
+                   .trajectories = counted_once,
+                   .num_peers = report.num_peers});
     return values;
 }
 

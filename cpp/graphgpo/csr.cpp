@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace graphgpo {
 
@@ -32,14 +33,14 @@ Csr group_by_row(std::span<const std::int32_t> row_of_item, std::size_t num_rows
     // Counts are kept one place to the right, so that after the prefix sum offsets[r + 1] is where
     // row r begins, and after placing its items where it ends: no second offsets array.
     csr.offsets.assign(num_rows + 2, 0);
-    for (const std::int32_t row : row_of_item) {
-        if (row != none) ++csr.offsets[index(row) + 2];
-    }
+    for (const std::int32_t row : row_of_item) ++csr.offsets[index(row) + 2];  // `none` at 1
+    const bool leaves_out = std::exchange(csr.offsets[1], 0) != 0;
     for (std::size_t r = 2; r < csr.offsets.size(); ++r) csr.offsets[r] += csr.offsets[r - 1];
     csr.items.resize(index(csr.offsets.back()));
     for (std::size_t item = 0; item < row_of_item.size(); ++item) {
         const std::int32_t row = row_of_item[item];
-        if (row != none) csr.items[index(csr.offsets[index(row) + 1]++)] = id_of(item);
+        if (leaves_out && row == none) continue;
+        csr.items[index(csr.offsets[index(row) + 1]++)] = id_of(item);
     }
     csr.offsets.pop_back();
     return csr;

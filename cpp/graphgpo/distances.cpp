@@ -17,8 +17,9 @@ namespace {
 
 constexpr Distance unknown = std::numeric_limits<Distance>::infinity();
 
-void search_breadth_first(const TransitionGraph& graph, const Csr& steps_into,
-                          std::span<Distance> to_goal) {
+// Both searches return the distance of the node that was reached last, which none exceeds.
+Distance search_breadth_first(const TransitionGraph& graph, const Csr& steps_into,
+                              std::span<Distance> to_goal) {
     // In the order they were reached: the queue. One place more than nodes, because a source is
     // written before it is known to be new: a branch would go either way as often.
     Array<StateId> reached_nodes(graph.num_nodes + 1);
@@ -37,19 +38,22 @@ void search_breadth_first(const TransitionGraph& graph, const Csr& steps_into,
             known = std::min(known, distance);
         }
     }
+    return to_goal[index(reached_nodes[num_reached - 1])];
 }
 
-void search_cheapest_first(const TransitionGraph& graph, std::span<const double> costs,
-                           const Csr& steps_into, std::span<Distance> to_goal) {
+Distance search_cheapest_first(const TransitionGraph& graph, std::span<const double> costs,
+                               const Csr& steps_into, std::span<Distance> to_goal) {
     using Entry = std::pair<Distance, StateId>;
     std::priority_queue<Entry, Array<Entry>, std::greater<>> queue;
     queue.emplace(0, graph.goal);
+    Distance largest = 0;
     StopMeter meter;
     while (!queue.empty()) {
         meter();
         const auto [of_node, node] = queue.top();
         queue.pop();
         if (of_node != to_goal[index(node)]) continue;  // a cheaper entry of the node came first
+        largest = of_node;
         for (const StepId step : steps_into.row(node)) {
             Distance& known = to_goal[index(graph.source[index(step)])];
             const Distance distance = of_node + costs[index(step)];
@@ -58,6 +62,7 @@ void search_cheapest_first(const TransitionGraph& graph, std::span<const double>
             queue.emplace(distance, graph.source[index(step)]);
         }
     }
+    return largest;
 }
 
 }  // namespace
@@ -69,15 +74,12 @@ Distances distances_to_goal(const TransitionGraph& graph, std::span<const double
         const Csr steps_into = group_by_row(graph.target, graph.num_nodes);
         stop_if_asked_after(graph.target.size());
         if (std::ranges::all_of(costs, [](double cost) { return cost == 1; })) {
-            search_breadth_first(graph, steps_into, found.to_goal);
+            found.largest = search_breadth_first(graph, steps_into, found.to_goal);
         } else {
-            search_cheapest_first(graph, costs, steps_into, found.to_goal);
+            found.largest = search_cheapest_first(graph, costs, steps_into, found.to_goal);
         }
     }
 
-    for (const Distance distance : found.to_goal) {
-        found.largest = std::max(found.largest, distance == unknown ? 0 : distance);
-    }
     const double largest_cost = costs.empty() ? 1 : std::ranges::max(costs);
     found.unreachable = found.largest + largest_cost;
     // One edge further still has to be finite: the exponent of an edge return adds a cost to this.

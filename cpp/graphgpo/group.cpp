@@ -9,6 +9,7 @@
 #include "graphgpo/errors.hpp"
 #include "graphgpo/exact_sum.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/remembered.hpp"
 #include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
@@ -30,8 +31,22 @@ const Value& remembered(std::vector<std::pair<Key, std::unique_ptr<const Value>>
 }  // namespace
 
 const Csr& Group::peers(const Peers& peers) {
-    if (std::holds_alternative<SameState>(peers)) return steps_by_source();
+    if (std::holds_alternative<SameState>(peers) || peers == Peers(LastStates{1})) {
+        return steps_by_source();
+    }
     return remembered(peers_, peers, [&] { return peers_of(peers, *this); });
+}
+
+const Distances& Group::distances() {
+    if (distances_) return *distances_;
+    return distances_.emplace(batch_->remembering ? remembered_distances(*this)
+                                                  : distances_to_goal(graph(), costs()));
+}
+
+TaskMemory* Group::task_memory() const {
+    if (!batch_->remembering || num_steps() == 0) return nullptr;
+    const Remembering& all = *batch_->remembering;
+    return &all.memory->task(all.tasks[index(rollouts_.row.front())]);
 }
 
 const PotentialOfSteps& Group::potential(const Potential& potential) {
@@ -41,40 +56,42 @@ const PotentialOfSteps& Group::potential(const Potential& potential) {
     });
 }
 
-const Array<std::int32_t>& Group::actions() {
-    if (actions_) return *actions_;
-    actions_.emplace(num_steps());
-    if (!batch_->actions) {
-        std::ranges::copy(graph().target, actions_->begin());
-        return *actions_;
+std::span<const double> Group::scores(const Score& score) {
+    if (!scores_ || scores_->first != score) {
+        Array<double> scores(num_steps());
+        write_scores(score, *this, scores);
+        scores_.emplace(score, std::move(scores));
     }
+    return scores_->second;
+}
+
+const Numbers& Group::actions() {
+    if (actions_) return *actions_;
+    if (!batch_->actions) {
+        return actions_.emplace(Numbers{graph().target, graph().num_nodes});
+    }
+    Numbers numbers{.of = Array<std::int32_t>(num_steps())};
     Interner known(0);
     const auto number = [&](const auto& column) {
-        for_each_stoppable(actions_->size(), [&](std::size_t step) {
+        for_each_stoppable(numbers.of.size(), [&](std::size_t step) {
             const RowId row = rollouts_.row[step];
             const Key key = key_at(column, row);
             if (key.is_null()) {
                 throw RowError(row, cell("actions", row) + " is null; expected a value");
             }
-            (*actions_)[step] = known.intern(key);
+            numbers.of[step] = known.intern(key);
         });
     };
     std::visit(number, *batch_->actions);
-    return *actions_;
+    numbers.size = known.size();
+    return actions_.emplace(std::move(numbers));
 }
 
 const StateActions& Group::state_actions() {
     if (state_actions_) return *state_actions_;
-    Interner known(num_steps() / 2);
-    StateActions found;
-    found.pair.reserve(num_steps());
-    const Array<std::int32_t>& of_step = actions();
-    for_each_stoppable(num_steps(), [&](std::size_t step) {
-        const std::int64_t source = graph().source[step];
-        found.pair.push_back(known.intern(Key::integer(source << 32 | of_step[step])));
-    });
-    found.steps = group_by_row(found.pair, known.size());
-    return state_actions_.emplace(std::move(found));
+    Numbers pairs = pairs_of(steps_by_source(), actions());
+    Csr steps = group_by_row(pairs.of, pairs.size);
+    return state_actions_.emplace(StateActions{std::move(pairs.of), std::move(steps)});
 }
 
 std::span<const double> Group::outcomes() {

@@ -14,6 +14,7 @@
 #include "graphgpo/csr.hpp"
 #include "graphgpo/distances.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/pairs.hpp"
 #include "graphgpo/peers/peers.hpp"
 #include "graphgpo/potentials/potential.hpp"
 #include "graphgpo/rollouts.hpp"
@@ -48,10 +49,10 @@ class Group {
         if (!costs_) costs_.emplace(step_costs(*batch_, rollouts_));
         return *costs_;
     }
-    [[nodiscard]] const Distances& distances() {
-        if (!distances_) distances_.emplace(distances_to_goal(graph(), costs()));
-        return *distances_;
-    }
+    // With a memory, those along all edges it has, the group's among them.
+    [[nodiscard]] const Distances& distances();
+    // What is remembered of the group's task; null: there is no memory.
+    [[nodiscard]] TaskMemory* task_memory() const;
     // The steps that leave every node.
     [[nodiscard]] const Csr& steps_by_source() {
         if (!steps_by_source_) {
@@ -61,9 +62,11 @@ class Group {
     }
 
     [[nodiscard]] const Csr& peers(const Peers& peers);
+    // By step. Several comparisons ask for one score in a row: the last one is remembered.
+    [[nodiscard]] std::span<const double> scores(const Score& score);
     [[nodiscard]] const PotentialOfSteps& potential(const Potential& potential);
     // By step, dense. Targets stand for unknown actions.
-    [[nodiscard]] const Array<std::int32_t>& actions();
+    [[nodiscard]] const Numbers& actions();
     [[nodiscard]] const StateActions& state_actions();
 
     // The episode's return by trajectory; NaN without a verdict.
@@ -99,8 +102,9 @@ class Group {
     std::optional<Distances> distances_;
     std::optional<Csr> steps_by_source_;
     std::optional<Array<double>> outcomes_;
-    std::optional<Array<std::int32_t>> actions_;
+    std::optional<Numbers> actions_;
     std::optional<StateActions> state_actions_;
+    std::optional<std::pair<Score, Array<double>>> scores_;
     std::vector<std::pair<Peers, std::unique_ptr<const Csr>>> peers_;
     std::vector<std::pair<Potential, std::unique_ptr<const PotentialOfSteps>>> potentials_;
 };

@@ -60,11 +60,15 @@ void tally_progress(const Rollouts& rollouts, bool has_goal, const GraphColumns&
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         const auto trajectory = rollouts.steps.row(id_of(t));
         std::int64_t progress = 0;
-        for (const StepId step : trajectory) {
-            // Without a branch: whether a step made progress is as good as random.
-            const bool is_progress =
-                steps.next_distances[index(step)] < steps.distances[index(step)];
-            progress += is_progress ? 1 : 0;
+        // Without a branch: whether a step made progress is as good as random.
+        const auto see = [&](std::size_t step) {
+            progress += steps.next_distances[step] < steps.distances[step] ? 1 : 0;
+        };
+        if (rollouts.are_runs) {  // a loop that the compiler makes vectors of
+            const std::size_t first = index(trajectory.front());
+            for (std::size_t i = 0; i < trajectory.size(); ++i) see(first + i);
+        } else {
+            for (const StepId step : trajectory) see(index(step));
         }
         if (rollouts.succeeded[t] == 1) {
             tally.succeeded_steps += std::ssize(trajectory);
@@ -220,6 +224,9 @@ void CreditTally::append(const CreditTally& other) {
     zero_steps += other.zero_steps;
     largest_credit = std::max(largest_credit, other.largest_credit);
     advantages.append(other.advantages);
+    if (!other.spread) return;
+    if (!spread) spread.emplace();
+    spread->append(*other.spread);
 }
 
 GraphTally tally_graph(Group& group, const GraphColumns& steps) {
@@ -261,7 +268,7 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
     const auto number = [](std::int64_t count) { return static_cast<double>(count); };
     const Moments& advantages = credit.advantages;
     constexpr double rounding = 1e-6;  // a credit no larger is none
-    return {{
+    Metrics metrics({{
         {"graphgpo/num_groups", number(graph.groups)},
         {"graphgpo/num_trajectories", number(graph.trajectories)},
         {"graphgpo/num_steps", number(graph.steps)},
@@ -303,7 +310,9 @@ Metrics metrics_of(const GraphTally& graph, const CreditTally& credit, std::int6
         {"graphgpo/ambiguous_actions",
          share(graph.states.ambiguous_pairs, graph.states.recurring_pairs)},
         {"graphgpo/merge_conflicts", number(graph.states.merge_conflicts)},
-    }};
+    }});
+    if (credit.spread) add_spread(*credit.spread, graph.steps, metrics);
+    return metrics;
 }
 
 }  // namespace graphgpo

@@ -1,8 +1,11 @@
 // Numbers for a logger. Copies are counted once; a share of nothing is 0.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -65,11 +68,25 @@ struct GraphTally {
 
 [[nodiscard]] GraphTally tally_graph(Group& group, const GraphColumns& steps);
 
+// Where the steps of groups that nobody won go, for plans that credit it.
+struct SpreadTally {
+    std::int64_t steps = 0;         // of such groups
+    std::int64_t credited = 0;      // of those, steps whose state has targets of unequal surprisals
+    std::int64_t no_ops = 0;        // of those, steps that lead back to where they start
+    double surprisal = 0;           // summed
+    double surprisal_of_noise = 0;  // what is left of it where actions are known; else 0
+
+    void append(const SpreadTally& other);
+};
+
+[[nodiscard]] SpreadTally tally_spread(const Surprisal& block, Group& group);
+
 // The same of what one estimator says.
 struct CreditTally {
     std::int64_t zero_steps = 0;  // steps whose credit is exactly 0
     double largest_credit = 0;    // without its sign
     Moments advantages;
+    std::optional<SpreadTally> spread;  // of a plan that credits surprisal
 
     void append(const CreditTally& other);
 };
@@ -77,7 +94,33 @@ struct CreditTally {
 // A step's credit is its step advantage; of an estimator that has none, its episode advantage.
 [[nodiscard]] CreditTally tally_credit(const CreditColumns& steps, bool has_step_terms);
 
-using Metrics = std::array<std::pair<std::string_view, double>, 38>;
+// The first `num_common` are every plan's; those that follow are of plans that credit surprisal.
+class Metrics {
+  public:
+    using Entry = std::pair<std::string_view, double>;
+    static constexpr std::size_t num_common = 38;
+    static constexpr std::size_t num_of_spread = 4;
+
+    Metrics() = default;
+    explicit Metrics(const std::array<Entry, num_common>& common) {
+        std::ranges::copy(common, entries_.begin());
+    }
+    void add(const Entry& entry) { entries_[size_++] = entry; }
+
+    [[nodiscard]] auto begin() const noexcept { return entries_.begin(); }
+    [[nodiscard]] auto end() const noexcept {
+        return entries_.begin() + static_cast<std::ptrdiff_t>(size_);
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] const Entry& operator[](std::size_t i) const noexcept { return entries_[i]; }
+    [[nodiscard]] friend bool operator==(const Metrics&, const Metrics&) = default;
+
+  private:
+    std::array<Entry, num_common + num_of_spread> entries_;
+    std::size_t size_ = num_common;
+};
+
+void add_spread(const SpreadTally& tally, std::int64_t all_steps, Metrics& metrics);
 
 [[nodiscard]] Metrics metrics_of(const GraphTally& graph, const CreditTally& credit,
                                  std::int64_t masked_rows);

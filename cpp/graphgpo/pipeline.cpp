@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -13,6 +14,7 @@
 #include "graphgpo/group.hpp"
 #include "graphgpo/groups.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/remembered.hpp"
 #include "graphgpo/term.hpp"
 #include "graphgpo/validate.hpp"
 
@@ -93,10 +95,6 @@ void write_rows(const Rollouts& rollouts, const Columns& steps, const Columns& r
 
 // --- the batch before its groups -----------------------------------------------------------------
 
-bool is_batch_wide(const Term& term) {
-    return std::holds_alternative<WholeBatch>(term.comparisons.front().peers);
-}
-
 std::vector<const Comparison*> batch_wide_comparisons(std::span<const PlanColumns> plans) {
     std::vector<const Comparison*> found;
     for (const auto& [plan, columns] : plans) {
@@ -110,7 +108,8 @@ std::vector<const Comparison*> batch_wide_comparisons(std::span<const PlanColumn
 bool asks_who_won(std::span<const PlanColumns> plans) {
     const auto asks = [](const Modifier& modifier) {
         const auto* nobody_won = std::get_if<NobodyWon>(&modifier);
-        return nobody_won != nullptr && nobody_won->times_share;
+        return (nobody_won != nullptr && nobody_won->times_share) ||
+               std::holds_alternative<Live>(modifier);
     };
     return std::ranges::any_of(plans, [&](const PlanColumns& given) {
         return std::ranges::any_of(given.plan->terms, [&](const Term& term) {
@@ -203,6 +202,9 @@ GroupTally credit_group(const Batch& batch, const BatchFacts& facts, std::span<c
         with_step_columns(group, rows, columns, [&](const CreditColumns& steps) {
             credit_steps(*plan, group, in_batch, steps);
             tally.credit.push_back(tally_credit(steps, has_step_terms(*plan)));
+            if (const Surprisal* surprisal = surprisal_in(*plan)) {
+                tally.credit.back().spread = tally_spread(*surprisal, group);
+            }
         });
         in_batch = in_batch.subspan(
             static_cast<std::size_t>(std::ranges::count_if(plan->terms, is_batch_wide)));
@@ -258,10 +260,18 @@ std::vector<Metrics> compute_advantages(const Batch& batch, std::span<const Plan
     }
     const Groups groups = group_rows(batch);
     if (batch.mask) write_masked(*batch.mask, graph, plans);
+    std::unique_lock<std::mutex> memory_is_ours;
+    if (batch.remembering) {
+        memory_is_ours = std::unique_lock(batch.remembering->memory->mutex);
+        batch.remembering->memory->begin_batch(tasks_of_groups(batch, groups));
+    }
     const BatchFacts facts = facts_of(batch, groups, plans, num_threads);
     std::vector<GroupTally> tallies(groups.size());
     for_each_group(groups, num_threads, [&](GroupId g, std::span<const RowId> of_group) {
         tallies[index(g)] = credit_group(batch, facts, of_group, plans, graph);
+        if (const auto& all = batch.remembering) {
+            all->memory->end_batch(all->tasks[index(of_group.front())]);
+        }
     });
     number_nodes_over_batch(groups, tallies, graph);
     const auto masked_rows = std::ssize(graph.distances) - std::ssize(groups.rows.items);

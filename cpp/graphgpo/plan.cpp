@@ -47,7 +47,7 @@ class Needs {
         }
     }
     void of(const Modifier& modifier) const {
-        if (is_one_of<FailureRate, Polarised, NobodyWon>(modifier)) {
+        if (is_one_of<FailureRate, Polarised, NobodyWon, Live>(modifier)) {
             need(has_outcome_, "a modifier by success", "success");
         }
         if (const auto* evidence = std::get_if<ActionEvidence>(&modifier)) {
@@ -67,6 +67,9 @@ class Needs {
     void block_of(const ReturnToGo& block) const { need(has_rewards_, block.name, "success"); }
     void block_of(const Outcome& block) const { need(has_outcome_, block.name, "success"); }
     void block_of(const NewStates&) const {}
+    void block_of(const Surprisal& block) const {
+        need(!block.actions || batch_->actions, block.name, "actions");
+    }
     void block_of(const ActionMean& block) const {
         need(batch_->actions || block.unknown == UnknownAction::target, block.name, "actions");
         of(*block.score);
@@ -130,6 +133,20 @@ bool is_episodic(const Term& term) noexcept {
            });
 }
 
+const Surprisal* surprisal_in(const Plan& plan) noexcept {
+    for (const Term& term : plan.terms) {
+        for (const Comparison& compared : term.comparisons) {
+            const auto* surprisal = std::get_if<Surprisal>(&compared.score.block);
+            if (surprisal != nullptr) return surprisal;
+        }
+    }
+    return nullptr;
+}
+
+bool is_batch_wide(const Term& term) noexcept {
+    return std::holds_alternative<WholeBatch>(term.comparisons.front().peers);
+}
+
 void check_plan(const Plan& plan, const Batch& batch) {
     const Needs needs(batch);
     require_finite("step_weight", plan.step_weight);
@@ -149,6 +166,7 @@ void check_plan(const Plan& plan, const Batch& batch) {
             check(comparison.score);
             check(comparison.peers);
             check(comparison.normaliser);
+            check_together(comparison.score, comparison.peers, comparison.normaliser);
             needs.of(comparison.score);
             needs.of(comparison.peers);
         }

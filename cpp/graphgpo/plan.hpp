@@ -65,6 +65,12 @@ struct Plan {
 // Whether a term is one number per trajectory, so that it is part of the episode advantage.
 [[nodiscard]] bool is_episodic(const Term& term) noexcept;
 
+// The surprisal a term of the plan credits, the first one's; null: none does.
+[[nodiscard]] const Surprisal* surprisal_in(const Plan& plan) noexcept;
+
+// Whether a term is compared within the whole batch, all groups at once.
+[[nodiscard]] bool is_batch_wide(const Term& term) noexcept;
+
 // Throws `std::invalid_argument` for a parameter out of range, for values given with another number
 // of rows than the batch has, and for a column that a block needs and the batch lacks.
 void check_plan(const Plan& plan, const Batch& batch);

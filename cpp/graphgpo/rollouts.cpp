@@ -19,38 +19,40 @@ namespace {
 struct Numbering {
     Array<std::int32_t> id;  // by position, in order of first appearance; `none`: no row
     Csr positions;           // of every id, ascending
+    bool are_runs = true;    // whether those are 0, 1, 2, ..., id after id
 };
 
 // Trainers write ids in runs: a run costs one hash, its rows a comparison each. Where every run is
 // the only one of its id, which is the rule, the runs are the lists of positions already.
+// `row_of` a position; `none` only if `leaves_out`.
+template <bool leaves_out>
 Numbering number_keys(const auto& column, std::size_t num_positions, auto&& row_of) {
     Numbering numbers;
     numbers.id.resize(num_positions);
     Interner interner(0);
     Array<std::int32_t>& begins = numbers.positions.offsets;
     begins.reserve(16);  // a group has few rollouts
-    bool is_listed = true;
     std::size_t end = 0;
     StopMeter meter;
     for (std::size_t begin = 0; begin < num_positions; begin = end) {
         meter();
         end = begin + 1;
         const RowId row = row_of(begin);
-        if (row == none) {
+        if (leaves_out && row == none) {
             numbers.id[begin] = none;
-            is_listed = false;
+            numbers.are_runs = false;
             continue;
         }
-        const Key key = key_at(column, row);
-        while (end < num_positions && row_of(end) != none && key_at(column, row_of(end)) == key) {
+        while (end < num_positions && (!leaves_out || row_of(end) != none) &&
+               is_same_key(column, row_of(end), row)) {
             ++end;
         }
-        const std::int32_t id = interner.intern(key);
+        const std::int32_t id = interner.intern(key_at(column, row));
         std::ranges::fill(std::span(numbers.id).subspan(begin, end - begin), id);
-        is_listed = is_listed && index(id) == begins.size();
-        if (is_listed) begins.push_back(id_of(begin));
+        numbers.are_runs = numbers.are_runs && index(id) == begins.size();
+        if (numbers.are_runs) begins.push_back(id_of(begin));
     }
-    if (is_listed) {
+    if (numbers.are_runs) {
         begins.push_back(id_of(num_positions));
         numbers.positions.items.resize(num_positions);
         std::iota(numbers.positions.items.begin(), numbers.positions.items.end(), 0);
@@ -66,19 +68,27 @@ using Position = std::int32_t;
 // Of the trajectories of one group.
 Numbering number_trajectories(const Batch& batch, std::span<const RowId> rows) {
     const auto row_of = [&](std::size_t position) { return rows[position]; };
-    return std::visit([&](const auto& ids) { return number_keys(ids, rows.size(), row_of); },
+    return std::visit([&](const auto& ids) { return number_keys<false>(ids, rows.size(), row_of); },
                       batch.trajectory_ids);
 }
 
 // Whether step ids ascend strictly within every trajectory. Without step ids row order is theirs.
 bool is_ordered(const Batch& batch, const Numbering& trajectories, std::span<const RowId> rows) {
     if (!batch.step_ids) return true;
+    const auto ascends = [&](RowId row, RowId next_row) {
+        return (*batch.step_ids)[index(row)] < (*batch.step_ids)[index(next_row)];
+    };
+    if (trajectories.are_runs) {
+        for (std::size_t p = 1; p < rows.size(); ++p) {
+            const bool goes_on = trajectories.id[p - 1] == trajectories.id[p];
+            if (goes_on && !ascends(rows[p - 1], rows[p])) return false;
+        }
+        return true;
+    }
     Array<RowId> last_row(trajectories.positions.num_rows(), none);
     for (std::size_t p = 0; p < rows.size(); ++p) {
         RowId& last = last_row[index(trajectories.id[p])];
-        if (last != none && (*batch.step_ids)[index(last)] >= (*batch.step_ids)[index(rows[p])]) {
-            return false;
-        }
+        if (last != none && !ascends(last, rows[p])) return false;
         last = rows[p];
     }
     return true;
@@ -88,6 +98,7 @@ bool is_ordered(const Batch& batch, const Numbering& trajectories, std::span<con
 void take_as_ordered(Numbering&& trajectories, std::span<const RowId> rows, Rollouts& rollouts) {
     rollouts.row.assign(rows.begin(), rows.end());
     rollouts.steps = std::move(trajectories.positions);
+    rollouts.are_runs = trajectories.are_runs;
     rollouts.trajectory = std::move(trajectories.id);
 }
 
@@ -131,6 +142,13 @@ void sort_and_fold(const Numbering& trajectories, std::span<const RowId> rows,
 
 void link_steps(Rollouts& rollouts) {
     rollouts.following.assign(rollouts.num_steps(), none);
+    if (rollouts.are_runs) {
+        std::iota(rollouts.following.begin(), rollouts.following.end(), 1);
+        for (std::size_t t = 0; t < rollouts.steps.num_rows(); ++t) {
+            rollouts.following[index(rollouts.steps.row(id_of(t)).back())] = none;
+        }
+        return;
+    }
     for (std::size_t t = 0; t < rollouts.steps.num_rows(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
         for (std::size_t i = 1; i < steps.size(); ++i) {
@@ -222,9 +240,24 @@ void check_gaps(const Batch& batch, const Rollouts& rollouts, FirstError& errors
     }
 }
 
+// Of rollouts that are runs of rows, whether a row before a last one is null. In a loop that the
+// compiler makes vectors of.
+bool has_null_inside(const auto& column, const Rollouts& rollouts) {
+    bool found = false;
+    for (std::size_t t = 0; t < rollouts.steps.num_rows(); ++t) {
+        const auto steps = rollouts.steps.row(id_of(t));
+        const RowId last = rollouts.row[index(steps.back())];
+        for (RowId row = rollouts.row[index(steps.front())]; row < last; ++row) {
+            found |= is_null_at(column, row);
+        }
+    }
+    return found;
+}
+
 void check_next_states(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
     if (!batch.next_states) return;
     const auto check = [&](const auto& next_states) {
+        if (rollouts.are_runs_of_rows() && !has_null_inside(next_states, rollouts)) return;
         for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
             const RowId row = rollouts.row[step];
             if (!is_null_at(next_states, row) || rollouts.following[step] == none) continue;
@@ -244,13 +277,20 @@ void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
     const auto flag_of = [&](StepId step) {
         return (*batch.success)[index(rollouts.row[index(step)])];
     };
+    const bool are_runs = rollouts.are_runs_of_rows();
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         const auto steps = rollouts.steps.row(id_of(t));
         const std::uint8_t last_flag = flag_of(steps.back());
         rollouts.succeeded[t] = last_flag;
-        unsigned unlike_last = 0;
-        for (const StepId step : steps) {
-            unlike_last |= static_cast<unsigned>(flag_of(step) ^ last_flag);
+        std::uint8_t unlike_last = 0;
+        const auto see = [&](std::uint8_t flag) {
+            unlike_last = static_cast<std::uint8_t>(unlike_last | (flag ^ last_flag));
+        };
+        if (are_runs) {  // a loop that the compiler makes vectors of
+            const std::size_t first = index(rollouts.row[index(steps.front())]);
+            for (const auto flag : batch.success->subspan(first, steps.size())) see(flag);
+        } else {
+            for (const StepId step : steps) see(flag_of(step));
         }
         // A winning last step says all, but for rows that know nothing.
         if (unlike_last == 0 || (unlike_last == 1 && last_flag == 1)) continue;
@@ -300,10 +340,12 @@ void check_episode_returns(const Batch& batch, const Rollouts& rollouts, FirstEr
 
 Groups group_rows(const Batch& batch) {
     const auto number = [&](const auto& ids) {
+        const std::size_t rows = num_rows(batch.states);
+        if (!batch.mask) return number_keys<false>(ids, rows, id_of).positions;
         const auto row_of = [&](std::size_t row) {
-            return batch.mask && (*batch.mask)[row] == 0 ? none : id_of(row);
+            return (*batch.mask)[row] == 0 ? none : id_of(row);
         };
-        return number_keys(ids, num_rows(batch.states), row_of).positions;
+        return number_keys<true>(ids, rows, row_of).positions;
     };
     return {std::visit(number, batch.group_ids)};
 }

@@ -35,6 +35,7 @@ struct Rollouts {
     Array<TrajectoryId> trajectory;  // by step
     Array<StepId> following;         // by step: the next one of its trajectory; `none`: last
     Csr steps;                       // of every trajectory, in their order
+    bool are_runs = false;           // whether those are 0, 1, 2, ..., trajectory after trajectory
     Array<std::uint8_t> succeeded;   // by trajectory: 0, 1 or `no_verdict`
     Array<Copy> copies;
 
@@ -42,6 +43,10 @@ struct Rollouts {
     [[nodiscard]] std::size_t num_trajectories() const noexcept { return succeeded.size(); }
     [[nodiscard]] bool is_last(StepId step) const noexcept {
         return following[index(step)] == none;
+    }
+    // Whether the steps of a trajectory are rows without others between them.
+    [[nodiscard]] bool are_runs_of_rows() const noexcept {
+        return are_runs && index(row.back()) - index(row.front()) + 1 == row.size();
     }
     // The step after which the environment declared success.
     [[nodiscard]] bool is_winning(StepId step) const noexcept {

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
-#include <variant>
 #include <vector>
 
 #include "graphgpo/comparison.hpp"
@@ -22,10 +21,6 @@ struct TermValues {
     Array<double> by_step;
     Array<double> by_trajectory;
 };
-
-bool is_in_batch(const Term& term) {
-    return std::holds_alternative<WholeBatch>(term.comparisons.front().peers);
-}
 
 // The weighted mean of the comparisons that say something about a step.
 Array<double> weighted_mean(const Term& term, Group& group, const ScoreReport& report) {
@@ -196,7 +191,7 @@ void credit_steps(const Plan& plan, Group& group, std::span<const Standing> in_b
     ScoreReport report{.scores = steps.scores, .num_peers = steps.num_peers};
     for (const Term& term : plan.terms) {
         const Standing* standing = nullptr;
-        if (is_in_batch(term)) {
+        if (is_batch_wide(term)) {
             standing = &in_batch.front();
             in_batch = in_batch.subspan(1);
         }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <span>
 #include <stdexcept>
 #include <type_traits>
@@ -96,6 +97,90 @@ class NodesByNumber {
     std::size_t num_nodes_ = 0;
 };
 
+// Nodes by integer, found without a branch on whether a state is new, which is as good as random: a
+// key is written before it is known to be new, and an empty slot then stands for a node of that
+// key.
+class NodesByInteger {
+  public:
+    using Integers = std::span<const std::int64_t>;
+
+    NodesByInteger(Integers states, const Integers* next_states, const Rollouts& rollouts)
+        : states_(states),
+          row_(rollouts.row),
+          keys_(std::bit_ceil(std::max(rollouts.num_steps(), smallest))),
+          slots_(2 * keys_.size(), none),
+          mask_(slots_.size() - 1),
+          is_beyond_cache_(slots_.size() * sizeof(StateId) >= std::size_t{1} << 19) {
+        if (next_states != nullptr) next_states_ = *next_states;
+    }
+
+    [[nodiscard]] std::int64_t state(std::size_t step) const { return states_[index(row_[step])]; }
+    [[nodiscard]] std::int64_t next_state(std::size_t step) const {
+        return next_states_.empty() ? 0 : next_states_[index(row_[step])];
+    }
+    [[nodiscard]] bool is_null(std::int64_t /*key*/) const noexcept { return next_states_.empty(); }
+
+    // In a table beyond the cache: its slot first, then the key of the node in it.
+    void expect(std::size_t step) const {
+        constexpr std::size_t ahead = 16;
+        if (!is_beyond_cache_ || step + 2 * ahead >= row_.size()) return;
+        prefetch(&slots_[home(state(step + 2 * ahead))]);
+        const StateId known = slots_[home(state(step + ahead))];
+        prefetch(&keys_[known == none ? num_nodes_ : index(known)]);
+    }
+    [[nodiscard]] StateId node(std::int64_t key) {
+        keys_[num_nodes_] = key;
+        std::size_t at = home(key);
+        while (keys_[index(node_at(at))] != key) at = (at + 1) & mask_;
+        const StateId node = node_at(at);
+        slots_[at] = node;
+        num_nodes_ += static_cast<std::size_t>(index(node) == num_nodes_);
+        if (2 * num_nodes_ > mask_) grow();
+        return node;
+    }
+    [[nodiscard]] StateId add_keyless() {
+        const StateId node = id_of(num_nodes_++);
+        if (2 * num_nodes_ > mask_) grow();
+        return node;
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return num_nodes_; }
+
+  private:
+    static constexpr std::size_t smallest = 8;
+
+    [[nodiscard]] std::size_t home(std::int64_t key) const {
+        const auto& [k0, k1, k2, k3, k4] = secret_.words;
+        return fold(static_cast<std::uint64_t>(key) ^ k0, k1) & mask_;
+    }
+    // What a slot holds, or would hold next. In arithmetic, as above.
+    [[nodiscard]] StateId node_at(std::size_t at) const {
+        const StateId is_empty = slots_[at] >> 31;  // all bits, or none
+        return (id_of(num_nodes_) & is_empty) | (slots_[at] & ~is_empty);
+    }
+    void grow() {
+        keys_.resize(2 * keys_.size());
+        Array<StateId> old(2 * keys_.size(), none);
+        old.swap(slots_);
+        mask_ = slots_.size() - 1;
+        for (const StateId node : old) {
+            if (node == none) continue;
+            std::size_t at = home(keys_[index(node)]);
+            while (slots_[at] != none) at = (at + 1) & mask_;
+            slots_[at] = node;
+        }
+    }
+
+    HashSecret secret_ = process_secret();
+    Integers states_;
+    Integers next_states_;
+    std::span<const RowId> row_;
+    Array<std::int64_t> keys_;  // by node; one more is written than there are
+    Array<StateId> slots_;      // twice as many as keys, a power of two
+    std::size_t mask_;
+    bool is_beyond_cache_;
+    std::size_t num_nodes_ = 0;
+};
+
 TransitionGraph merge(auto&& nodes, bool has_next_states, const Rollouts& rollouts) {
     const std::size_t num_steps = rollouts.num_steps();
     TransitionGraph graph;
@@ -144,6 +229,9 @@ TransitionGraph merge_states(const Batch& batch, const Rollouts& rollouts) {
             return TransitionGraph();
         } else if constexpr (is_numbered) {
             return merge(NodesByNumber(states, given, rollouts), has_next_states, rollouts);
+        } else if constexpr (std::is_same_v<States, NodesByInteger::Integers> &&
+                             std::is_same_v<NextStates, States>) {
+            return merge(NodesByInteger(states, given, rollouts), has_next_states, rollouts);
         } else {
             return merge(NodesByKey(states, given, rollouts), has_next_states, rollouts);
         }

@@ -72,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser, **defaults: Any) -> None:
         metavar="NAME=VALUE",
         help="of the estimator, such as omega=0.5; again for another one",
     )
+    credit.add_argument(
+        "--memory", action="store_true", help="credit knows what was done in earlier iterations"
+    )
     ppo = parser.add_argument_group("training")
     ppo.add_argument("--seed", type=int)
     ppo.add_argument("--iterations", type=int)

@@ -51,6 +51,8 @@ class Options:
     epochs: int = 3
     minibatch: int = 256
     max_grad_norm: float = 1.0
+    memory: bool = False
+    """Whether credit knows what was done in a game in earlier iterations."""
 
     def credit(self) -> graphgpo.estimators.Estimator:
         """The estimator; refused if it needs columns that these games do not have."""
@@ -85,6 +87,7 @@ class Run:
         self.optimizer = torch.optim.Adam(
             self.policy.parameters(), lr=options.learning_rate, fused=True
         )
+        self.memory = graphgpo.GraphMemory() if options.memory else None
         self.curve: list[dict[str, float]] = []
         """One row per iteration; the same for the same options."""
         self.seconds: list[dict[str, float]] = []
@@ -103,7 +106,12 @@ class Run:
             self.policy, environments, options.group_size, options.max_steps, generator
         )
         clock.append(time.perf_counter())
-        result = graphgpo.compute_advantages(**rollouts.columns(), estimator=self.estimator)
+        result = graphgpo.compute_advantages(
+            **rollouts.columns(),
+            task_ids=[self.problem.tasks[group].name for group in rollouts.groups],
+            memory=self.memory,
+            estimator=self.estimator,
+        )
         clock.append(time.perf_counter())
         losses = self.update(rollouts, result, generator)
         clock.append(time.perf_counter())
@@ -184,6 +192,10 @@ class Run:
             "curve": self.curve,
             "seconds": self.seconds,
         }
+        if self.memory is not None:
+            content["memory"] = {
+                name: torch.as_tensor(values) for name, values in self.memory.state_dict().items()
+            }
         torch.save(content, buffer)
         write_atomically(file, buffer.getvalue())
 
@@ -200,3 +212,5 @@ class Run:
         self.policy.load_state_dict(content["policy"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.curve, self.seconds = content["curve"], content["seconds"]
+        if self.memory is not None:
+            self.memory.load_state_dict(content["memory"])

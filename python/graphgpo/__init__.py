@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from graphgpo.estimators import make as estimator
     from graphgpo.graph import StateGraph, Terminal, build_graph
     from graphgpo.keys import state_key, state_keys
+    from graphgpo.memory import GraphMemory
+    from graphgpo.problems import LostCreditWarning
     from graphgpo.result import StepAdvantages
     from graphgpo.rollouts import Rollouts
 
 __all__ = [
     "Estimator",
+    "GraphMemory",
+    "LostCreditWarning",
     "Rollouts",
     "StateGraph",
     "StepAdvantages",
@@ -36,6 +40,8 @@ __all__ = [
 # program that imports graphgpo in every worker should pay for what it calls and no more.
 _HOMES = {
     "Estimator": "graphgpo.estimators:Estimator",
+    "GraphMemory": "graphgpo.memory:GraphMemory",
+    "LostCreditWarning": "graphgpo.problems:LostCreditWarning",
     "Rollouts": "graphgpo.rollouts:Rollouts",
     "StateGraph": "graphgpo.graph:StateGraph",
     "StepAdvantages": "graphgpo.result:StepAdvantages",

@@ -32,13 +32,32 @@ class Plan:
 
     def __init__(self, *, plan: dict[str, Any]) -> None: ...
 
+@final
+class GraphMemory:
+    """Edges between stable keys, by task. Opaque."""
+
+    def __init__(self, *, max_states_per_task: int, max_age: int | None) -> None: ...
+    def edges(self) -> dict[str, Any]: ...
+    def add(
+        self,
+        *,
+        num_batches: int,
+        task: NDArray[np.int64],
+        source: NDArray[np.int64],
+        target: NDArray[np.int64],
+        is_goal: NDArray[np.bool_],
+        last_seen: NDArray[np.int64],
+    ) -> None: ...
+    def forget(self, *, task: int) -> bool: ...
+    def sizes(self) -> tuple[int, int, int, int]: ...
+
 def stable_keys(*, column: KeyColumn, name: str) -> NDArray[np.int64]: ...
 def nullable_stable_keys(*, column: KeyColumn) -> tuple[NDArray[np.int64], NDArray[np.bool_]]: ...
 def stable_key_of_object(*, state: Any) -> int: ...
 def array_of_tensor(*, tensor: Any, name: str) -> NDArray[Any]: ...
 def keys_from_objects(
     *,
-    values: list[Any] | tuple[Any, ...],
+    values: list[Any] | tuple[Any, ...] | NDArray[np.object_],
     mask: NDArray[np.bool_] | None,
     name: str,
     is_id: bool,
@@ -48,8 +67,8 @@ def keys_from_objects(
 ) -> KeyColumn: ...
 def number_objects(
     *,
-    states: list[Any] | tuple[Any, ...],
-    next_states: list[Any] | tuple[Any, ...] | None,
+    states: list[Any] | tuple[Any, ...] | NDArray[np.object_],
+    next_states: list[Any] | tuple[Any, ...] | NDArray[np.object_] | None,
     group_ids: KeyColumn,
     mask: NDArray[np.bool_] | None,
     num_threads: int,
@@ -96,7 +115,11 @@ def verdicts_from_arrow(
     *, values: Any, mask: NDArray[np.bool_] | None, name: str
 ) -> NDArray[np.uint8]: ...
 def compute_advantages(
-    *, columns: dict[str, Any], plans: Sequence[Plan], num_threads: int
+    *,
+    columns: dict[str, Any],
+    plans: Sequence[Plan],
+    num_threads: int,
+    remembering: dict[str, Any] | None,
 ) -> list[dict[str, Any]]: ...
 def build_graph(*, columns: dict[str, Any], num_threads: int) -> dict[str, Any]: ...
 def normalise_texts(

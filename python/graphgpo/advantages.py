@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphgpo.result import StepAdvantages
 from graphgpo.rollouts import Rollouts
+
+if TYPE_CHECKING:
+    from graphgpo.memory import GraphMemory
 
 
 def compute_advantages(
@@ -26,6 +29,8 @@ def compute_advantages(
     normalise: Any = None,
     similar: float | None = None,
     node_history: int = 1,
+    task_ids: Any = None,
+    memory: GraphMemory | None = None,
     estimator: Any = "graphgpo",
     num_threads: int | None = None,
     **options: Any,
@@ -73,6 +78,9 @@ def compute_advantages(
     normalise, similar, node_history
         What counts as one state, as in `graphgpo.Rollouts`: noise to take out of texts, the share
         of characters from which on near-duplicates are one, how many states back a node looks.
+    task_ids, memory
+        (N,) name of the row's task in every batch, an id; and a `graphgpo.GraphMemory` of what was
+        ever done in it, which this batch is added to. None: a batch is all there is.
     estimator
         A name (`graphgpo.estimators.names()`), a mapping of options with the name under
         "estimator", or an `Estimator`, yours too.
@@ -122,6 +130,8 @@ def compute_advantages(
         normalise=normalise,
         similar=similar,
         node_history=node_history,
+        task_ids=task_ids,
+        memory=memory,
         num_threads=num_threads,
     )
     return rollouts.advantages(estimator, **options)

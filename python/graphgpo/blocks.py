@@ -57,6 +57,10 @@ class Given(Block):
     values: Any
     """An array of floats, or a function of the `graphgpo.Rollouts` that makes one."""
 
+    # Each equals itself alone: arrays have no equality, and that of `Block` sees no fields.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def resolved(self, rollouts: Any) -> Any:
         """The array."""
         values: Any = self.values
@@ -202,6 +206,23 @@ class NewStates(Block):
 
 
 @dataclass(frozen=True)
+class Surprisal(Block):
+    """ln(n(s) / n(s, c)): n(s) steps leave the state, n(s, c) of them to the step's target.
+
+    Targets that one step alone takes from s count together as one target, or whatever never recurs
+    would look rare. `actions`: less the same among the steps with this state and action, which
+    makes it the pointwise mutual information of action and target.
+    """
+
+    actions: bool = False
+
+    @property
+    def needs(self) -> Needs:
+        """Actions, if they are looked at."""
+        return _ACTIONS if self.actions else frozenset()
+
+
+@dataclass(frozen=True)
 class ActionMean(Block):
     """A score's mean q over the steps with one state and action, (n q + kappa m) / (n + kappa).
 
@@ -227,6 +248,9 @@ class Standing(Block):
     peers: Peers
     normaliser: Normaliser
     unit: Unit = "steps"
+
+    def __post_init__(self) -> None:
+        _check_together(self.score, (self.peers,), self.normaliser)
 
 
 # --- peers: a key per step; steps with one key are compared ---------------------------------------
@@ -378,14 +402,21 @@ class NobodyWon(Block):
     own_needs: ClassVar[Needs] = _OUTCOME
 
 
+@dataclass(frozen=True)
+class Live(Block):
+    """(L + 1) / (G + 1), L groups with a success of the G in the batch, which ranks must share."""
+
+    own_needs: ClassVar[Needs] = _OUTCOME
+
+
 Potential: TypeAlias = "ReachValue | MeanReturn | BellmanMean | Log | Given"
 Score: TypeAlias = (
-    "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, ActionMean, "
-    "Standing, Given]"
+    "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, Surprisal, "
+    "ActionMean, Standing, Given]"
 )
 Peers: TypeAlias = "SameState | LastStates | Task | Turn | Batch | PeerKeys | SameTransition"
 Normaliser: TypeAlias = "Raw | Mean | MeanStd | LeaveOneOut | FlooredStd"
-Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon"
+Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon | Live"
 Unit: TypeAlias = Literal["steps", "trajectories"]
 Scale: TypeAlias = Literal["absolute", "relative"]
 
@@ -440,30 +471,12 @@ class Term(Block):
                 "the base of a term has levels, a base, an average, modifiers or a weight of its "
                 "own; expected one score compared with one kind of peers"
             )
-        is_relative = getattr(self.normaliser, "scale", "absolute") == "relative"
-        if isinstance(self.score, EdgeReturn) and is_relative and self.levels != (SameState(),):
-            raise ValueError(
-                "EdgeReturn at relative scale is compared with other peers than SameState; "
-                "expected SameState"
-            )
+        _check_together(self.score, self.levels, self.normaliser)
 
     @property
     def levels(self) -> tuple[Peers, ...]:
         """The peers, as a tuple."""
         return self.peers if isinstance(self.peers, tuple) else (self.peers,)
-
-    def check(self) -> None:
-        """Refuse levels that make no sense beside each other."""
-        if len(self.levels) > 1 and any(isinstance(peers, Batch) for peers in self.levels):
-            raise ValueError("a term with several peers has Batch among them; expected Batch alone")
-        base = self.base
-        if base is None:
-            return
-        if base.base or base.average or base.modifiers or len(base.levels) > 1 or base.weight != 1:
-            raise ValueError(
-                "the base of a term is more than a score compared with one kind of peers; expected "
-                "no base, average, modifiers or weight of its own"
-            )
 
     @property
     def is_episodic(self) -> bool:
@@ -478,4 +491,14 @@ class Term(Block):
             and self.average is None
             and all(isinstance(peers, (Task, Batch, PeerKeys)) for peers in levels)
             and not any(isinstance(m, (Seen, ActionEvidence)) for m in self.modifiers)
+        )
+
+
+def _check_together(score: Score, levels: tuple[Peers, ...], normaliser: Normaliser) -> None:
+    """Refuse edge returns at relative scale, distances from one state, among other peers."""
+    is_relative = getattr(normaliser, "scale", "absolute") == "relative"
+    if isinstance(score, EdgeReturn) and is_relative and levels != (SameState(),):
+        raise ValueError(
+            "EdgeReturn at relative scale is compared with other peers than SameState; "
+            "expected SameState"
         )

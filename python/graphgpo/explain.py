@@ -13,7 +13,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphgpo.blocks import Batch, Block, NobodyWon
+from graphgpo.blocks import Batch, Block, Live, NobodyWon
 from graphgpo.columns import COLUMNS, is_null
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.graph import value_at
@@ -162,19 +162,20 @@ def explain(rollouts: Rollouts, row: int, estimator: Estimator) -> Explanation:
 def _rows_needed(rollouts: Rollouts, row: int, estimator: Estimator) -> list[int]:
     """Those of the row's group; all, where the estimator looks at the whole batch."""
     everything = list(range(len(rollouts)))
-    if any(_is_batch_wide(term) for term in estimator.terms()):
+    if any(is_batch_wide(term) for term in estimator.terms()):
         return everything
     groups = rollouts.columns["group_ids"]
     own = value_at(groups, row)
     return [r for r in everything if value_at(groups, r) == own]
 
 
-def _is_batch_wide(block: Block) -> bool:
-    if isinstance(block, Batch) or (isinstance(block, NobodyWon) and block.times_share):
+def is_batch_wide(block: Block) -> bool:
+    """Whether a block looks beyond the task of a step."""
+    if isinstance(block, (Batch, Live)) or (isinstance(block, NobodyWon) and block.times_share):
         return True
     for value in vars(block).values():
         for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, Block) and _is_batch_wide(inner):
+            if isinstance(inner, Block) and is_batch_wide(inner):
                 return True
     return False
 

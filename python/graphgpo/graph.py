@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core
+from graphgpo.problems.problem import counted
 
 if TYPE_CHECKING:
     import networkx
@@ -34,7 +36,7 @@ class Terminal(enum.Enum):
 _STATE, _NEXT_STATE, _GOAL, _LEAF = range(4)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StateGraph:
     """All rollouts of a batch, merged: one graph per group, as arrays over nodes and edges.
 
@@ -68,6 +70,20 @@ class StateGraph:
 
     edge_costs: NDArray[np.float64]
     """Cost of the step."""
+
+    def __repr__(self) -> str:
+        return f"StateGraph({self._in_short()})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>StateGraph</code> {escape(self._in_short())}"
+
+    def _in_short(self) -> str:
+        num_groups = sum(state is Terminal.GOAL for state in self.node_states)
+        share = float(self.node_reached.mean()) if len(self.node_reached) else 0.0
+        return (
+            f"{counted(len(self.node_states), 'node')}, {counted(len(self.edge_rows), 'edge')}, "
+            f"{counted(num_groups, 'goal')}; {share:.0%} of the nodes reach one"
+        )
 
     def to_networkx(self) -> networkx.MultiDiGraph[Any]:
         """The graph as a `networkx.MultiDiGraph` (needs networkx).
@@ -108,6 +124,8 @@ def build_graph(states: Any, next_states: Any = None, **columns: Any) -> StateGr
     ...     trajectory_ids=[0, 0, 1],
     ...     success=[True, True, False],
     ... )
+    >>> graph
+    StateGraph(4 nodes, 3 edges, 1 goal; 75% of the nodes reach one)
     >>> graph.node_states
     ['hall', 'kitchen', GOAL, LEAF]
     >>> graph.node_distances

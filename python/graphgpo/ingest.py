@@ -7,6 +7,7 @@ check.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -85,17 +86,15 @@ def _numbered(
     in its turn.
     """
     states, next_states = plain["states"], plain.get("next_states")
-    if not isinstance(states, (list, tuple)) or not isinstance(
-        next_states, (list, tuple, type(None))
-    ):
+    if not (_holds_objects(states) and (next_states is None or _holds_objects(next_states))):
         return None
     try:
         group_ids = key_column("group_ids", plain["group_ids"], mask, is_id=True)
     except (TypeError, ValueError):
         return None
     columns = _core.number_objects(
-        states=states,
-        next_states=next_states,
+        states=_objects(states),
+        next_states=None if next_states is None else _objects(next_states),
         group_ids=group_ids,
         mask=mask,
         num_threads=num_threads,
@@ -103,6 +102,24 @@ def _numbered(
     if columns is None:
         return None
     return {"states": columns[0], "next_states": columns[1], "group_ids": group_ids}
+
+
+def _holds_objects(values: Any) -> bool:
+    if isinstance(values, np.ndarray):
+        return values.dtype.kind == "O" and values.ndim == 1
+    return isinstance(values, (list, tuple))
+
+
+def _objects(values: Any) -> Any:
+    """Elements as Python objects: of an object array where they lie."""
+    if not isinstance(values, np.ndarray):
+        return values
+    return _plain_array(values) if values.dtype.kind == "O" else values.tolist()
+
+
+def read_column(name: str, values: Any, mask: Mask) -> Any:
+    """One plain column, as `read_columns` reads it, text in a form that has stable keys."""
+    return _READERS[COLUMNS[name].kind](name, values, mask)
 
 
 def check_lengths(columns: dict[str, Any]) -> None:
@@ -148,8 +165,8 @@ def key_column(
             # Ids are read more than once, and index memory: never the caller's, who may change it.
             own = values.copy() if is_id else values
             return _keys_from_array(name, own, mask, in_place)
-        values = values.tolist()
-    if isinstance(values, (list, tuple)):
+        values = _objects(values)
+    if isinstance(values, (list, tuple, np.ndarray)):
         return _core.keys_from_objects(
             values=values,
             mask=mask,
@@ -372,12 +389,20 @@ def _from_pandas(values: Any) -> Any:
 def _from_categories(values: Any) -> NDArray[Any]:
     # Objects, not what pandas makes of them: with a missing one ints would become floats.
     categories = np.append(np.asarray(values.categories, object), [None])
-    return categories[np.asarray(values.codes)]  # missing is -1, the last
+    found: NDArray[Any] = categories[np.asarray(values.codes)]  # missing is -1, the last
+    return found
 
 
 def _is_tensor(values: Any) -> bool:
     """Whether it is a torch tensor, found out without importing torch."""
     return all(hasattr(values, name) for name in ("detach", "numpy", "device"))
+
+
+def is_on_a_device(values: Any) -> bool:
+    """Whether it is a torch tensor with values that are not in host memory."""
+    torch = sys.modules.get("torch")  # who has a tensor has imported it
+    is_one = torch is not None and isinstance(values, torch.Tensor)
+    return is_one and values.device.type not in ("cpu", "meta")
 
 
 def too_many_rows(name: str, num_rows: int) -> ValueError:
@@ -386,6 +411,12 @@ def too_many_rows(name: str, num_rows: int) -> ValueError:
 
 def _plain_array(values: NDArray[Any], dtype: Any = None) -> NDArray[Any]:
     """C-contiguous and aligned, copied only if it is not."""
+    if (
+        (dtype is None or values.dtype == dtype)
+        and values.flags.c_contiguous
+        and values.flags.aligned
+    ):
+        return values  # `require` finds it out too, in a microsecond
     return np.require(values, dtype, ("C", "A"))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core
-from graphgpo.ingest import key_column, plain_column
+from graphgpo.ingest import is_on_a_device, key_column, plain_column
 
 
 def state_key(state: Any) -> int:
@@ -33,10 +33,14 @@ def state_keys(states: Any) -> NDArray[np.int64]:
 
     Returns (N,) int64. For lists, tuples, NumPy arrays and tensors
     `state_keys(states)[i] == state_key(states[i])`: a row of an array is a state, and a tensor
-    without axes is its number.
+    without axes is its number. Keys of a tensor on a device are a tensor there.
 
     >>> state_keys(["hall", "kitchen"])[0] == state_key("hall")
     np.True_
     """
+    if is_on_a_device(states):
+        from graphgpo.torch import device
+
+        return device.state_keys(states)  # type: ignore[return-value]
     column = key_column("states", plain_column("states", states), None)
     return _core.stable_keys(column=column, name="states")

@@ -48,7 +48,6 @@ class _Lowering:
         }
 
     def term(self, term: Term) -> dict[str, Any]:
-        term.check()
         weights = list(term.peer_weights)
         base = [] if term.base is None else [self.comparison(term.base, 0, weights.pop(0))]
         levels = [self.comparison(term, k, weight) for k, weight in enumerate(weights)]

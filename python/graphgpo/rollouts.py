@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 
 from graphgpo import _core, estimators
 from graphgpo.estimators import Estimator, check_needs
-from graphgpo.ingest import key_column, plain_columns, read_batch
+from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
+from graphgpo.problems.problem import counted
+from graphgpo.problems.warning import told_elsewhere, warn_of_lost_credit
 from graphgpo.result import StepAdvantages
-from graphgpo.states.merging import Merging, merged, with_history
+from graphgpo.states.merging import Merged, Merging, merged, with_history
 
 if TYPE_CHECKING:
     from graphgpo.explain import Explanation
     from graphgpo.graph import StateGraph
+    from graphgpo.memory import GraphMemory
+    from graphgpo.torch.device import DeviceBatch
 
 
 MOST_THREADS = 1024
@@ -31,7 +35,9 @@ class Rollouts:
     """Row columns, read, checked and numbered once.
 
     The columns are those of `graphgpo.compute_advantages`, which is `Rollouts(...).advantages(...)`
-    for one question. States are lent: they must not change while the object lives.
+    for one question. States are lent: they must not change while the object lives. Of tensors on a
+    device, advantages are computed there (`graphgpo.torch.device`); graphs and explanations of a
+    copy in host memory.
 
     Parameters
     ----------
@@ -47,6 +53,9 @@ class Rollouts:
     node_history
         A node is the last so many states of the rollout, >= 1: for observations that hide a part
         of the true state. Fewer states merge.
+    task_ids, memory
+        As there. Every call of `advantages` and `compare` is a batch to the memory; `graph`
+        looks at these rollouts alone, and `explain` refuses a memory.
     num_threads
         Upper limit for reading and for every answer, >= 1; None: all cores this process may use.
 
@@ -64,7 +73,7 @@ class Rollouts:
     ...     success=[False, True, False],
     ... )
     >>> rollouts
-    Rollouts(3 steps; next_states, success)
+    Rollouts(3 steps, 2 rollouts, 1 group, merge_ratio 0.33; next_states, success)
     >>> rollouts.advantages("graphgpo", omega=0.5).step_advantages.round(2).tolist()
     [0.7099999785423279, 0.0, -0.7099999785423279]
     >>> {name: len(credit) for name, credit in rollouts.compare(["grpo", "gigpo"]).items()}
@@ -90,35 +99,59 @@ class Rollouts:
         normalise: Any = None,
         similar: float | None = None,
         node_history: int = 1,
+        task_ids: Any = None,
+        memory: GraphMemory | None = None,
         num_threads: int | None = None,
     ) -> None:
         self._num_threads = thread_limit(num_threads)
         self._merging = Merging.of(normalise, similar, node_history)
-        self._plain = plain_columns(
-            {
-                "states": states,
-                "next_states": next_states,
-                "group_ids": group_ids,
-                "trajectory_ids": trajectory_ids,
-                "success": success,
-                "step_ids": step_ids,
-                "actions": actions,
-                "rewards": rewards,
-                "episode_returns": episode_returns,
-                "edge_costs": edge_costs,
-                "action_valid": action_valid,
-                "mask": mask,
-                "peer_keys": peer_keys,
-            }
-        )
+        given = {
+            "states": states,
+            "next_states": next_states,
+            "group_ids": group_ids,
+            "trajectory_ids": trajectory_ids,
+            "success": success,
+            "step_ids": step_ids,
+            "actions": actions,
+            "rewards": rewards,
+            "episode_returns": episode_returns,
+            "edge_costs": edge_costs,
+            "action_valid": action_valid,
+            "mask": mask,
+            "peer_keys": peer_keys,
+        }
+        self._remembering: dict[str, Any] | None = None
+        self._plain: Mapping[str, Any]
+        self._coarse: Mapping[str, Any]
+        self._on_device: DeviceBatch | None = None
+        if any(map(is_on_a_device, given.values())):
+            from graphgpo.torch.device import batch_of
+
+            if memory is not None:
+                raise ValueError("a memory is in host memory; expected columns on the CPU for it")
+            self._on_device = batch_of(given, self._merging)
+            self._plain = self._coarse = self._on_device.given
+            self._merged = Merged(self._plain)
+            return
+        self._plain = plain_columns(given)
         self._merged = merged(self._plain, self._merging)
+        self._coarse = self._merged.columns
         self._read = self._read_batch(self._num_threads)
         if self._merging.node_history > 1:
             columns = with_history(
                 self._merged.columns, *self.node_ids(), self._merging.node_history
             )
-            self._merged = dataclasses.replace(self._merged, columns=columns)
+            self._merged = self._merged._replace(columns=columns)
             self._read = self._read_batch(self._num_threads)
+        if memory is not None:
+            from graphgpo.memory import in_words_of
+
+            if self._merging.similar is not None or self._merging.node_history > 1:
+                raise ValueError(
+                    "similar and node_history name states within one batch, a memory in "
+                    "every one; leave them out, or the memory"
+                )
+            self._remembering = in_words_of(memory, self._merged.columns, task_ids)
 
     def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
         columns = read_batch(self._merged.columns, num_threads)
@@ -175,18 +208,50 @@ class Rollouts:
         return self._merged.columns
 
     @property
+    def coarse_columns(self) -> Mapping[str, Any]:
+        """The same before histories take the place of states."""
+        return self._coarse
+
+    @property
     def merging(self) -> Merging:
         """What counts as one state."""
         return self._merging
 
+    @property
+    def merging_metrics(self) -> dict[str, float]:
+        """What near-duplicates did to the states."""
+        return self._merged.metrics
+
     def __len__(self) -> int:
-        return len(self._read["states"])
+        return len(self._plain["states"] if self._on_device else self._read["states"])
 
     def __repr__(self) -> str:
-        optional = [
-            name for name in self._plain if name not in ("states", "group_ids", "trajectory_ids")
-        ]
-        return f"Rollouts({len(self)} steps; {', '.join(optional) or 'no further columns'})"
+        return f"Rollouts({self._in_short()})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>Rollouts</code> {escape(self._in_short())}"
+
+    def _in_short(self) -> str:
+        try:
+            m = self.graph_metrics()
+        except (TypeError, ValueError) as problem:
+            sizes = f"{counted(len(self), 'row')}, which no estimator takes: {problem}"
+        else:
+            sizes = (
+                f"{counted(m['graphgpo/num_steps'], 'step')}, "
+                f"{counted(m['graphgpo/num_trajectories'], 'rollout')}, "
+                f"{counted(m['graphgpo/num_groups'], 'group')}, "
+                f"merge_ratio {m['graphgpo/merge_ratio']:.2f}"
+            )
+        required = ("states", "group_ids", "trajectory_ids")
+        further = [name for name in self._plain if name not in required]
+        merging = {
+            "normalise": self._merging.normaliser is not None,
+            f"similar={self._merging.similar}": self._merging.similar is not None,
+            f"node_history={self._merging.node_history}": self._merging.node_history > 1,
+        }
+        further += [name for name, is_on in merging.items() if is_on]
+        return f"{sizes}; {', '.join(further) or 'no further columns'}"
 
     def advantages(
         self, estimator: Any = "graphgpo", *, num_threads: int | None = None, **options: Any
@@ -218,28 +283,65 @@ class Rollouts:
         """The merged graph of every group: nodes, edges, `to_networkx()`."""
         from graphgpo.graph import graph_of
 
-        return graph_of(self)
+        return graph_of(self._in_host_memory())
 
     def explain(self, row: int, estimator: Any = "graphgpo", **options: Any) -> Explanation:
         """Why the step of a row has its credit: state, action, distances, peers, every term."""
         from graphgpo.explain import explain
 
-        return explain(self, row, estimators.make(estimator, options))
+        if self._remembering is not None:
+            raise ValueError(
+                "the rollouts have a memory, and explain looks at a batch alone; make Rollouts "
+                "without it"
+            )
+        return explain(self._in_host_memory(), row, estimators.make(estimator, options))
+
+    def with_history(self, node_history: int) -> Rollouts:
+        """The same columns and options, but nodes of so many states."""
+        return Rollouts(
+            **self._plain,
+            normalise=self._merging.normaliser,
+            similar=self._merging.similar,
+            node_history=node_history,
+            num_threads=self._num_threads,
+        )
+
+    def graph_metrics(self) -> dict[str, float]:
+        """The metrics of the batch and its graph, without any credit."""
+        return self._graph_alone().metrics
 
     def node_ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(N,) nodes each row's step leaves and leads to, in the order of `graph()`; masked: -1."""
-        nodes = self.advantages(_GraphAlone())
+        nodes = self._graph_alone()
         return nodes.state_ids, nodes.next_state_ids
 
+    def _graph_alone(self) -> StepAdvantages:
+        with told_elsewhere():  # nobody asked for credit, so none is lost
+            return self.advantages(_GraphAlone())
+
+    def _in_host_memory(self) -> Rollouts:
+        return self._on_device.host() if self._on_device else self
+
     def _credit(self, chosen: list[Estimator], num_threads: int | None) -> list[StepAdvantages]:
+        if self._on_device:
+            return self._on_device.credit(chosen)
         for estimator in chosen:
             check_needs(estimator, self._plain)
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
-        answers = self.ask_core(_core.compute_advantages, plans=plans, num_threads=limit)
-        for answer in answers:
-            answer["metrics"].update(self._merged.metrics)
-        return [StepAdvantages(**answer) for answer in answers]
+        answers = self.ask_core(
+            _core.compute_advantages,
+            plans=plans,
+            num_threads=limit,
+            remembering=None if isinstance(chosen[0], _GraphAlone) else self._remembering,
+        )
+        of_merging = self._merged.metrics
+        results = []
+        for answer, estimator in zip(answers, chosen, strict=True):
+            answer["metrics"].update(of_merging)
+            results.append(StepAdvantages(**answer).answering(self, estimator))
+            warn_of_lost_credit(answer["metrics"], estimator, self)
+        return results
 
     def ask_core(self, function: Any, **arguments: Any) -> Any:
         """A function of the core on these columns."""

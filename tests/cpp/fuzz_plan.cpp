@@ -107,7 +107,7 @@ class PlanMaker {
     }
     Difference difference(int depth) { return {potential(depth), share(), flag(), positive()}; }
     Score score(int depth) {
-        switch (choice(depth < deepest ? 10 : 8)) {
+        switch (choice(depth < deepest ? 11 : 9)) {
             case 0:
                 return {EdgeReturn{discount(), positive(), static_cast<Exponent>(choice(3))}};
             case 1:
@@ -125,6 +125,8 @@ class PlanMaker {
             case 7:
                 return {GivenScores{values_}};
             case 8:
+                return {Surprisal{flag()}};
+            case 9:
                 return {
                     ActionMean{score(depth + 1), share(), static_cast<UnknownAction>(choice(2))}};
             default:
@@ -133,7 +135,7 @@ class PlanMaker {
         }
     }
     Modifier modifier() {
-        switch (choice(5)) {
+        switch (choice(6)) {
             case 0:
                 return FailureRate{share(), weight()};
             case 1:
@@ -142,8 +144,10 @@ class PlanMaker {
                 return Seen{static_cast<SeenWhat>(choice(2)), static_cast<std::int64_t>(choice(4))};
             case 3:
                 return ActionEvidence{score(deepest), positive(), positive()};
-            default:
+            case 4:
                 return NobodyWon{flag()};
+            default:
+                return Live{};
         }
     }
 

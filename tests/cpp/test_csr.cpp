@@ -19,6 +19,13 @@ TEST(Csr, ListsItemsUnderTheirRowsInAscendingOrder) {
     EXPECT_TRUE(csr.row(3).empty());
 }
 
+TEST(Csr, RowsThatAscendAfterItemsOfNoRowAreListedToo) {
+    const Csr csr = group_by_row(Array<std::int32_t>{none, none, 0, 1, 1}, 2);
+    EXPECT_EQ(row(csr, 0), (Array<std::int32_t>{2}));
+    EXPECT_EQ(row(csr, 1), (Array<std::int32_t>{3, 4}));
+    EXPECT_EQ(csr.items.size(), 3u);
+}
+
 TEST(Csr, NoRowsAndNoItemsAreLegal) {
     EXPECT_EQ(group_by_row({}, 0).num_rows(), 0u);
     EXPECT_TRUE(group_by_row({}, 3).row(2).empty());

@@ -43,6 +43,18 @@ double metric(const BatchBuilder& builder, std::string_view name, const Plan& pl
     return 0;
 }
 
+TEST(Metrics, SayWhereStatesRecur) {
+    // a at one position, b at two, c alone.
+    const BatchBuilder builder{.states = {"a", "b", "b", "a", "c", "b"},
+                               .group_ids = {0, 0, 0, 0, 0, 0},
+                               .trajectory_ids = {0, 0, 0, 1, 1, 1},
+                               .success = {{1, 1, 1, 0, 0, 0}}};
+    EXPECT_EQ(metric(builder, "revisited_positions"), 1. / 2);
+    EXPECT_EQ(metric(builder, "lone_state_share"), 1. / 3);
+    EXPECT_EQ(metric(builder, "ambiguous_actions"), 0);
+    EXPECT_EQ(metric(builder, "merge_conflicts"), 0);
+}
+
 TEST(Metrics, CountOutcomesOfGroups) {
     // One solved, one mixed, one lost, one of which nobody knows.
     const BatchBuilder builder{.states = {"a", "b", "a", "b", "a", "a", "a"},

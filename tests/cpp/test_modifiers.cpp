@@ -84,5 +84,17 @@ TEST(NobodyWon, IsWeighedByTheShareOfSuchGroups) {
               (std::vector<float>{0.25, -0.25, 0, 0}));
 }
 
+TEST(Live, CountsGroupsWithASuccess) {
+    BatchBuilder builder{.states = {"a", "a", "b", "b", "c"},
+                         .group_ids = {0, 0, 1, 1, 2},
+                         .trajectory_ids = {0, 1, 0, 1, 0},
+                         .success = {{0, 0, 0, 1, 0}},
+                         .rewards = {{1, 0, 1, 0, 1}}};
+    Term term = term_of({compared({Outcome{}}, Task{}, Mean{})});
+    term.modifiers = {Live{}};
+    EXPECT_EQ(credit_of(builder, plan_of({term})).advantages,
+              (std::vector<float>{0.25, -0.25, 0.25, -0.25, 0}));
+}
+
 }  // namespace
 }  // namespace graphgpo

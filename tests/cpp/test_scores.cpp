@@ -95,6 +95,21 @@ TEST(Outcome, BeyondADoubleIsAnError) {
     EXPECT_THROW((void)scores_of({Outcome{}}, builder), std::invalid_argument);
 }
 
+TEST(Surprisal, IsTheLogarithmOfAShareWhereLoneTargetsShareOne) {
+    const BatchBuilder builder{.states = {"s", "s", "s", "s", "s"},
+                               .next_states = {{"a", "a", "a", "b", "c"}},
+                               .trajectory_ids = {0, 1, 2, 3, 4},
+                               .success = {{0, 0, 0, 0, 0}},
+                               .actions = {{"x", "x", "y", "y", "z"}}};
+    const double to_a = std::log(5. / 3);
+    const double alone = std::log(5. / 2);
+    EXPECT_EQ(scores_of({Surprisal{false}}, builder),
+              (Array<double>{to_a, to_a, to_a, alone, alone}));
+    const double of_two = std::log(2.);
+    EXPECT_EQ(scores_of({Surprisal{true}}, builder),
+              (Array<double>{to_a, to_a, to_a - of_two, alone - of_two, alone}));
+}
+
 TEST(NewStates, IsTheShareOfStepsToStatesNotSeenBefore) {
     // t1 finds three of three; t2 bedroom, kitchen, fridge of four; t3 kitchen, fridge, mug, GOAL.
     const Array<double> expected = {1, 1, 1, 0.75, 0.75, 0.75, 0.75, 0.8, 0.8, 0.8, 0.8, 0.8};

@@ -76,3 +76,18 @@ def test_games_trained_apart_are_one_run_once_all_are_finished() -> None:
     assert (together.setting, together.arm, together.seed) == ("games", "gigpo games=alone", 0)
     assert together.metrics == {"final": 0.75}
     assert together.curve["success"].tolist() == [0.0, 0.75]
+
+
+def test_a_study_that_is_not_whole_shows_the_arms_that_were_begun() -> None:
+    metrics = {"auc": 0.5, "final": 0.75, "dead_groups": 0.25, "length": 4.0}
+    runs = [
+        Finished("coin110", arm, seed, {}, metrics, {}, 0.0)
+        for arm, seeds in (("grpo", (16, 17)), ("spread", (16,)))
+        for seed in seeds
+    ]
+    table = report.study_table(Runs(runs, fewest_seeds=1), ["grpo", "gigpo", "spread"], ["coin110"])
+    numbers = ".500 [.500, .500] | .75 [.75, .75] | .25 [.25, .25] | 4.0 [4.0, 4.0] |"
+    assert table.splitlines()[2:] == [
+        f"| Coin collector, 10 rooms away, 1 seeds | GRPO | {numbers}",
+        f"|  | Spread | {numbers}",
+    ]

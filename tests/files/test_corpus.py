@@ -84,6 +84,17 @@ def test_a_rollout_may_go_on_in_another_file(tmp_path: Path) -> None:
         assert found["advantage_graphgpo"] == expected["advantage_graphgpo"]
 
 
+def test_a_file_that_is_there_twice_changes_nothing(tmp_path: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k != "next_state"} for row in steps()]
+    once = lines(tmp_path / "once" / "a.jsonl", rows).parent
+    lines(tmp_path / "twice" / "a.jsonl", rows)
+    lines(tmp_path / "twice" / "b.jsonl", rows)
+    expected = credits(once, tmp_path / "once.parquet")["advantage_graphgpo"].to_pylist()
+    for count in (1, 3):
+        found = credits(tmp_path / "twice", tmp_path / f"{count}.parquet", partitions=count)
+        assert found["advantage_graphgpo"].to_pylist() == 2 * expected
+
+
 def test_a_column_that_is_missing_somewhere_is_used_nowhere(tmp_path: Path) -> None:
     rows = [{**row, "reward": 1.0} for row in steps()]
     other = [{**row, "group_id": "other", "reward": None} for row in steps()]
@@ -266,8 +277,19 @@ def test_memory_is_bounded_by_flushing(tmp_path: Path, monkeypatch: pytest.Monke
     folder = corpus(tmp_path / "in")
     whole = credits(folder, tmp_path / "whole.parquet")
     monkeypatch.setattr(partitions, "_FLUSH_BYTES", 1)
-    monkeypatch.setattr(partitions, "_MERGED_ROWS", 5)
     assert credits(folder, tmp_path / "cut.parquet", partitions=7).equals(whole)
+
+
+def test_rows_are_converted_alike_however_they_are_cut(tmp_path: Path) -> None:
+    for folder in (corpus(tmp_path / "in"), CORPORA / "verl"):  # without next states, and with
+        found = []
+        for count in (1, 7):
+            out = tmp_path / "rows.parquet"
+            run_job(read_rows(folder), Job(out, partitions=count, overwrite=True))
+            found.append(pq.read_table(out))
+        assert found[0].equals(found[1])
+        assert found[0].schema.names == ROW_SCHEMA.names
+        assert found[0]["next_state"].null_count < found[0].num_rows
 
 
 def test_a_corpus_of_many_bytes_gets_many_partitions(

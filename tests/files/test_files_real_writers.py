@@ -157,3 +157,85 @@ def test_trl_writes_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert reader.report.format == "messages (TRL)"
     assert states(table) == [("hall", "door"), ("door", None)] * 2
     assert table["success"].to_pylist() == [True, True, False, False]
+
+
+class _Words:
+    """A tokenizer whose tokens are words."""
+
+    pad_token_id = 0
+    words = ("", "hall", "door", "cellar", "walk", "open", "fall")
+
+    def decode(self, ids: Any, skip_special_tokens: bool) -> str:
+        assert skip_special_tokens
+        return " ".join(self.words[token] for token in ids.tolist() if token)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_verl_writes_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("verl", reason="verl is not installed")
+    torch = pytest.importorskip("torch")
+    trainer_base = importlib.import_module("verl.trainer.ppo.v1.trainer_base")
+    outputs = [  # key, input, output, score
+        ("a_b_1_0", "hall", "fall", 0.0),  # a uid may hold underscores
+        ("a_b_0_1", "door", "open", 1.0),
+        ("a_b_0_0", "hall", "walk", 0.0),
+    ]
+    tokens = {word: token for token, word in enumerate(_Words.words)}
+    columns = {
+        "uid": SimpleNamespace(tolist=lambda: ["a_b"] * 3),
+        "prompts": torch.nested.nested_tensor([[tokens[row[1]]] for row in outputs]),
+        "responses": torch.nested.nested_tensor([[tokens[row[2]]] for row in outputs]),
+        "rm_scores": torch.tensor([[row[3]] for row in outputs]),
+    }
+    monkeypatch.setattr(trainer_base.tq, "kv_batch_get", lambda **_: columns)
+    trainer = SimpleNamespace(
+        tokenizer=_Words(),
+        global_steps=3,
+        _dump_generations=lambda **dumped: trainer_base.PPOTrainer._write_generations(
+            **dumped, global_steps=3
+        ),
+    )
+    batch = SimpleNamespace(keys=[row[0] for row in outputs], partition_id="train")
+    trainer_base.PPOTrainer._log_rollout_data(trainer, batch, {}, str(tmp_path))
+    reader = read_rows(tmp_path)
+    table = reader.table()
+    assert reader.report.format == "verl"
+    assert states(table) == [("hall", "door"), ("door", None), ("hall", None)]
+    assert table["action"].to_pylist() == ["walk", "open", "fall"]
+    assert table["success"].to_pylist() == [True, True, False]
+    assert set(table["group_id"].to_pylist()) == {"step=3|a_b"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_art_writes_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it looks for a newer one
+    art = pytest.importorskip("art", reason="openpipe-art is not installed")
+    logging = importlib.import_module("art.utils.trajectory_logging")
+    completion = importlib.import_module("openai.types.chat.chat_completion")
+    message = importlib.import_module("openai.types.chat.chat_completion_message")
+
+    def said(text: str) -> Any:
+        answer = message.ChatCompletionMessage(role="assistant", content=text)
+        return completion.Choice(finish_reason="stop", index=0, message=answer)
+
+    def trajectory(reward: float) -> Any:
+        example = {"role": "assistant", "content": "like so"}  # not the policy's own
+        turns = [
+            {"role": "user", "content": "example"},
+            example,
+            {"role": "user", "content": "hall"},
+            said("walk"),
+            {"role": "user", "content": "door"},
+            said("open"),
+        ]
+        return art.Trajectory(messages_and_choices=turns, reward=reward)
+
+    groups = [art.TrajectoryGroup([trajectory(1.0), trajectory(0.0)]) for _ in range(2)]
+    logging.write_trajectory_groups_parquet(groups, tmp_path / "0001.parquet")
+    reader = read_rows(tmp_path)
+    table = reader.table()
+    assert reader.report.format == "messages (ART)"
+    assert states(table) == [("hall", "door"), ("door", None)] * 4
+    assert table["action"].to_pylist() == ["walk", "open"] * 4
+    assert table["success"].to_pylist() == [True, True, False, False] * 2
+    assert reader.report.num_groups == 2

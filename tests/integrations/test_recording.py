@@ -243,3 +243,14 @@ def test_tokens_get_the_value_of_their_step_under_the_mask() -> None:
 def test_labels_are_no_mask() -> None:
     with pytest.raises(ValueError, match=r"^response_mask\[0, 1\] is -100"):
         on_tokens([1.0], columns(recorded("a")), torch.tensor([[1, -100]]))
+
+
+def test_a_recorder_takes_the_noise_out_of_states() -> None:
+    steps = StepRecorder(normalise={"ignore": [r"step \d+"]})
+    steps.add("10:03:17 step 3: hall")
+    steps.add(("10:03:19", 4))  # no text
+    fields = steps.rollout_fields(success=True, final_state="10:03:20 sink")["graphgpo"]
+    assert fields["states"] == ["<time> <ignored>: hall", ("10:03:19", 4)]
+    assert fields["next_states"] == [("10:03:19", 4), "<time> sink"]
+    with pytest.raises(TypeError, match="normalise is a str; expected"):
+        StepRecorder(normalise="clock")

@@ -20,6 +20,7 @@ import torch
 import graphgpo
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as verl_integration
+from graphgpo.problems import problems_of
 
 pytest.importorskip("trl", reason="trl is not installed: pip install 'graphgpo[trl]'")
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
@@ -109,6 +110,7 @@ def make_trainer(
     num_processes: int = 1,
     estimator: Any = "graphgpo",
     reward_funcs: Any = reached,
+    merging: dict[str, Any] | None = None,
     **options: Any,
 ) -> Any:
     torch.manual_seed(0)
@@ -130,6 +132,7 @@ def make_trainer(
         train_dataset=Dataset.from_dict({"prompt": prompts}),
         rollout_func=rollout_func,
         estimator=estimator,
+        **(merging or {}),
     )
 
 
@@ -217,6 +220,24 @@ def test_options_are_those_of_the_library(tmp_path: Path, recorded: Recorded) ->
         TypeError, match="unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'"
     ):
         make_trainer(tmp_path, play, estimator={"omgea": 0.5})
+
+
+def test_what_counts_as_one_state_is_said_beside_the_estimator(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    def play(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        output = Playback(recorded)(prompts, trainer)
+        for fields in output["graphgpo"]:
+            for name in ("states", "next_states"):
+                fields[name] = [f"turn {i}: {state}" for i, state in enumerate(fields[name])]
+        return output
+
+    expected = Playback(recorded).expected()
+    assert not torch.equal(advantages(tmp_path, play), expected)
+    merging = {"normalise": {"ignore": [r"turn \d+"]}}
+    assert torch.equal(advantages(tmp_path, play, merging=merging), expected)
+    with pytest.raises(ValueError, match="node_history is 0; expected an int >= 1"):
+        make_trainer(tmp_path, play, merging={"node_history": 0})
 
 
 def test_a_truncated_completion_keeps_the_steps_it_still_has(
@@ -407,9 +428,9 @@ def test_groups_of_one_rollout_are_reported_with_trls_words() -> None:
     alone = graphgpo.compute_advantages(
         ["a", "b"], group_ids=[0, 1], trajectory_ids=[0, 1], success=[True, False]
     )
-    problems = _wiring.wiring_problems(alone.metrics, ADVICE, graphgpo.GraphGPO())
-    assert "each of the 2 prompts has one rollout" in problems["single rollouts"]
-    assert "Set num_generations to 4 or more" in problems["single rollouts"]
+    problems = problems_of(alone.metrics, graphgpo.GraphGPO(), advice=ADVICE)
+    assert "each of the 2 prompts has one rollout" in problems.named("single rollouts").words
+    assert "Set num_generations to 4 or more" in problems.named("single rollouts").words
 
 
 @pytest.mark.parametrize(

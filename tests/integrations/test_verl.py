@@ -33,6 +33,7 @@ from graphgpo.demo import load_rollouts
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations import verl as integration
 from graphgpo.integrations.verl import RecordedRows, StepRecorder, compute_token_advantages
+from graphgpo.problems import problems_of
 
 needs_verl = pytest.mark.skipif(
     importlib.util.find_spec("verl") is None, reason="verl is not installed: pip install verl"
@@ -297,6 +298,23 @@ def test_states_that_are_all_the_same_are_reported(
     assert "all steps of a prompt start in the same state" in caplog.text
 
 
+def test_what_counts_as_one_state_stands_beside_the_estimator() -> None:
+    noisy = Recorded()
+    for number, recorder in enumerate(noisy.recorders):
+        recorder._states = [f"{number}.{s} {x}" for s, x in enumerate(recorder._states)]
+        recorder._states = [f"turn {text}" for text in recorder._states]
+    tensors, (columns, _) = noisy.batch()
+    rows = RecordedRows(columns["graphgpo"].tolist(), columns["uid"].tolist())
+    arguments = rows, tensors["token_level_rewards"], tensors["response_mask"]
+    compute_token_advantages(*arguments)
+    assert rows.metrics["graphgpo/singleton_share"] == 1
+    merging = {"normalise": {"ignore": [r"turn \d+\.\d+ "]}, "node_history": 2}
+    _, _, asked = integration._options({"graphgpo": {"omega": 0.5, **merging}})
+    assert asked == merging
+    compute_token_advantages(*arguments, **asked)
+    assert rows.metrics["graphgpo/singleton_share"] < 0.5
+
+
 def test_groups_of_one_rollout_are_reported(
     recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -325,9 +343,9 @@ def test_a_reward_free_failure_is_not_called_a_mistake() -> None:
     lost = graphgpo.compute_advantages(
         ["hall", "hall"], group_ids=[0, 0], trajectory_ids=[0, 1], success=[False, False]
     )
-    problems = _wiring.wiring_problems(lost.metrics, integration.ADVICE, GraphGPO())
-    assert list(problems) == ["no success"]
-    assert "If the policy does solve tasks" in problems["no success"]
+    problems = problems_of(lost.metrics, GraphGPO(), advice=integration.ADVICE)
+    assert problems.names == ["no success"]
+    assert "If the policy does solve tasks" in problems[0].words
 
 
 def test_an_estimator_of_whole_rollouts_may_leave_steps_alone(
@@ -623,7 +641,7 @@ def test_the_recipes_config_composes(ray_trainer: ModuleType, recipe_config: Any
     from verl.trainer.ppo.v1 import get_trainer_cls
 
     assert recipe_config.algorithm.adv_estimator == "graphgpo"
-    assert integration._options(recipe_config.algorithm) == graphgpo.GraphGPO()
+    assert integration._options(recipe_config.algorithm) == (graphgpo.GraphGPO(), None, {})
     assert get_trainer_cls(recipe_config.trainer.v1.trainer_mode)
     assert recipe_config.actor_rollout_ref.rollout.n == 8
     assert (EXAMPLE / recipe_config.actor_rollout_ref.rollout.agent.agent_loop_config_path).exists()

@@ -246,9 +246,34 @@ def test_graphs_are_one_per_task() -> None:
     np.testing.assert_array_equal(graphs["task"].rows, [0, 1, 2])
 
 
-def test_merging_similar_states_is_refused_with_a_way_out() -> None:
-    with pytest.raises(NotImplementedError, match=r"canonical\(obs\), where canonical is your"):
-        ComplexGraph.from_data(tiny_batch(HALL, HALL), enable_similarity=True)
+def test_similar_states_are_merged_whatever_the_order_of_rows() -> None:
+    seen = ["A mug is here.", "Nothing.", "A mug is there."]
+    batch = tiny_batch(seen, ["Nothing.", "success", "A mug is where."])
+    apart = compute_graph_path_returns(batch, ComplexGraph.from_data(batch), 0.1, False)
+    graphs = ComplexGraph.from_data(batch, enable_similarity=True, similarity_thresh=0.85)
+    assert {graph.similar for graph in graphs.values()} == {0.85}
+    merged = compute_graph_path_returns(batch, graphs, 0.1, False)
+    torch.testing.assert_close(apart, torch.tensor([1.0, 10.0, 0.01]))
+    torch.testing.assert_close(merged, torch.tensor([1.0, 10.0, 0.1]))
+    with pytest.raises(ValueError, match=r"similarity_thresh is 2; expected a number in \(0, 1\]"):
+        ComplexGraph.from_data(batch, enable_similarity=True, similarity_thresh=2)
+
+
+def test_peers_are_similar_where_the_graph_was() -> None:
+    mask = torch.ones(2, 1)
+    columns: dict[str, Any] = {
+        "token_level_rewards": torch.zeros(2, 1),
+        "step_rewards": torch.tensor([10.0, 0.1]),
+        "response_mask": mask,
+        "anchor_obs": np.array(["A mug is here.", "A mug is where."], dtype=object),
+        "index": np.array(["task"] * 2, dtype=object),
+        "traj_index": np.array(["a", "b"], dtype=object),
+    }
+    for corrected in (False, True):
+        apart, _ = compute_graphgpo_outcome_advantage(**columns, corrected=corrected)
+        assert not apart.any()
+        peers, _ = compute_graphgpo_outcome_advantage(**columns, corrected=corrected, similar=0.85)
+        torch.testing.assert_close(peers[:, 0], torch.tensor([0.7071, -0.7071]), atol=1e-3, rtol=0)
 
 
 def test_a_missing_column_is_named() -> None:

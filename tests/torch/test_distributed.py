@@ -543,3 +543,29 @@ def test_what_is_no_column_is_named(ranks: Ranks) -> None:
     )
     _, text = ranks.failure([ABOUT_HALLS | {"reward": [0.0] * 3}])
     assert text.endswith("did you mean 'rewards'?")
+
+
+def test_states_lose_their_noise_before_they_travel_and_get_their_history_after(
+    ranks: Ranks,
+) -> None:
+    columns = random_walks(4)
+    rows = range(num_rows(columns))
+    columns["states"] = [f"10:03:{row % 60:02} {columns['states'][row]}" for row in rows]
+    columns["next_states"] = [
+        None if state is None else f"10:04:{row % 60:02} {state}"
+        for row, state in enumerate(columns["next_states"])
+    ]
+    rank_of_row = [row % 2 for row in rows]
+    merging = {"normalise": {"timestamps": True}, "node_history": 2}
+    assert_same_as_in_one_process(ranks, columns, rank_of_row, 2, **merging)
+
+
+def test_ranks_agree_on_what_counts_as_one_state_and_near_duplicates_are_refused(
+    ranks: Ranks,
+) -> None:
+    type_name, text = ranks.failure([ABOUT_HALLS, ABOUT_HALLS | {"node_history": 2}])
+    assert type_name == "ValueError"
+    assert "node_history" in text
+    type_name, text = ranks.failure([ABOUT_HALLS | {"similar": 0.9}] * 2)
+    assert type_name == "ValueError"
+    assert "similar is 0.9; expected None: near-duplicates are found among the texts" in text

@@ -47,16 +47,15 @@ void apply(const Polarised& block, Group& group, std::span<double> standings) {
 }
 
 void apply(const Seen& block, Group& group, std::span<double> standings) {
-    const Array<std::int32_t>& seen =
-        block.what == SeenWhat::actions ? group.actions() : group.graph().target;
+    const NumbersView seen = block.what == SeenWhat::actions
+                                 ? NumbersView(group.actions())
+                                 : NumbersView(group.graph().target, group.graph().num_nodes);
     const Csr& leaving = group.steps_by_source();
-    std::int32_t num_kinds = 0;
-    for (const std::int32_t kind : seen) num_kinds = std::max(num_kinds, kind + 1);
-    Array<StateId> last_source(index(num_kinds), none);  // by kind
+    Array<StateId> last_source(seen.size, none);  // by kind
     for (std::size_t node = 0; node < leaving.num_rows(); ++node) {
         std::int64_t distinct = 0;
         for (const StepId step : leaving.row(id_of(node))) {
-            StateId& last = last_source[index(seen[index(step)])];
+            StateId& last = last_source[index(seen.of[index(step)])];
             distinct += last != id_of(node) ? 1 : 0;
             last = id_of(node);
         }
@@ -95,6 +94,10 @@ void apply(const ActionEvidence& block, Group& group, std::span<double> standing
 void apply(const NobodyWon& block, Group& group, std::span<double> standings) {
     const double share = block.times_share ? group.facts().share_nobody_won() : 1;
     scale(standings, group.somebody_won() ? 0 : share);
+}
+
+void apply(const Live& /*block*/, Group& group, std::span<double> standings) {
+    scale(standings, group.facts().live_share());
 }
 
 }  // namespace

@@ -83,7 +83,14 @@ struct NobodyWon {
     friend bool operator==(const NobodyWon&, const NobodyWon&) = default;
 };
 
-using Modifier = std::variant<FailureRate, Polarised, Seen, ActionEvidence, NobodyWon>;
+// (L + 1) / (G + 1), L groups with a success of the G in the batch
+struct Live {
+    static constexpr std::string_view name = "Live";
+    static constexpr auto parameters() { return std::tuple(); }
+    friend bool operator==(const Live&, const Live&) = default;
+};
+
+using Modifier = std::variant<FailureRate, Polarised, Seen, ActionEvidence, NobodyWon, Live>;
 
 // Multiplies `standings`, by step.
 void modify(const Modifier& modifier, Group& group, std::span<double> standings);

@@ -89,12 +89,13 @@ void compare_among(const Csr& peers, std::span<double> values, const Comparing& 
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         const auto items = peers.row(id_of(row));
         meter(items.size());
-        if (items.size() < 2 && !leaves_out) {
+        if (items.size() < 2) {
             for (const auto item : items) {
                 if (!how.num_peers.empty()) {
                     how.num_peers[index(item)] = std::isnan(values[index(item)]) ? 0 : 1;
                 }
                 values[index(item)] = how.when_void;
+                if (leaves_out) is_listed[index(item)] = 1;
             }
             continue;
         }

@@ -8,6 +8,7 @@
 #include "graphgpo/errors.hpp"
 #include "graphgpo/group.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/pairs.hpp"
 #include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
@@ -15,44 +16,37 @@ namespace graphgpo {
 
 namespace {
 
-// Dense numbers of pairs.
-class Pairs {
-  public:
-    std::int32_t number(std::int32_t a, std::int32_t b) {
-        meter_();
-        const auto high = static_cast<std::int64_t>(a) << 32;
-        return known_.intern(Key::integer(high | static_cast<std::uint32_t>(b)));
-    }
-    [[nodiscard]] std::size_t size() const noexcept { return known_.size(); }
-
-  private:
-    Interner known_{0};
-    StopMeter meter_;
-};
-
 Csr keyed(const SameState&, Group& group) { return group.steps_by_source(); }
 
-// The key of the last k states: that of the last k - 1 at the step before, and the state.
-Csr keyed(const LastStates& rule, Group& group) {
-    const Rollouts& rollouts = group.rollouts();
-    const Array<StateId>& source = group.graph().source;
-    Array<std::int32_t> keys(source.begin(), source.end());
-    std::size_t num_keys = group.graph().num_nodes;
+// The last k states of the following step are the last k - 1 of this one, and where it leads.
+Csr longer_by_one(const Csr& shorter, const Rollouts& rollouts, const TransitionGraph& graph) {
+    stop_if_asked();  // as many levels as the rule counts, each maybe short
+    PairNumbers pairs(graph.num_nodes);
+    Array<std::int32_t> keys(graph.source.size(), none);
     StopMeter meter;
-    for (std::int64_t k = 2; k <= rule.count; ++k) {
-        meter(keys.size());
-        Pairs pairs;
-        Array<std::int32_t> longer(keys.size(), none);
-        for (std::size_t step = 0; step < keys.size(); ++step) {
-            const StepId following = rollouts.following[step];
-            if (following == none || keys[step] == none) continue;
-            longer[index(following)] = pairs.number(keys[step], source[index(following)]);
+    for (std::size_t row = 0; row < shorter.num_rows(); ++row) {
+        const auto steps = shorter.row(id_of(row));
+        meter(steps.size());
+        pairs.begin_first();
+        for (const StepId step : steps) {
+            const StepId following = rollouts.following[index(step)];
+            if (following == none) continue;
+            keys[index(following)] = pairs.with(graph.source[index(following)]);
         }
-        keys = std::move(longer);
-        num_keys = pairs.size();
-        if (num_keys == 0) break;  // no trajectory is that long
     }
-    return group_by_row(keys, num_keys);
+    return group_by_row(keys, pairs.size());
+}
+
+Csr keyed(const LastStates& rule, Group& group) {
+    const Csr* shorter = &group.steps_by_source();
+    // Known ones first, so that none calls itself deeper than one.
+    for (std::int64_t k = 2; k < rule.count; ++k) {
+        if (shorter->items.empty()) break;  // no trajectory is so long
+        shorter = &group.peers(LastStates{k});
+    }
+    if (shorter->items.empty()) return *shorter;
+    if (rule.count == 1) return *shorter;
+    return longer_by_one(*shorter, group.rollouts(), group.graph());
 }
 
 Csr keyed(const Task&, Group& group) {
@@ -94,42 +88,32 @@ Csr keyed(const PeerKeys&, Group& group) {
     return group_by_row(keys, known.size());
 }
 
-// The key of a chain of (action, target): that of the chain before it, and the pair. `none`: there
-// is no step before, which equals only itself.
+// The key of a chain of (action, target): that of the chain before it, and the pair. 0: there is no
+// step before, which equals only itself.
 Csr keyed(const SameTransition& rule, Group& group) {
     const Rollouts& rollouts = group.rollouts();
     const TransitionGraph& graph = group.graph();
-    const Array<std::int32_t>& actions = group.actions();
-    Pairs of_moves;
-    Array<std::int32_t> move(group.num_steps());
-    for (std::size_t step = 0; step < move.size(); ++step) {
-        move[step] = of_moves.number(actions[step], graph.target[step]);
-    }
-    std::int64_t longest = 0;
+    const Numbers moves = pairs_of({graph.target, graph.num_nodes}, group.actions());
+    Array<std::int32_t> before(group.num_steps(), 0);  // by step: the chain up to the step before
+    std::size_t num_before = 1;
+    std::int64_t longest = 0;  // no chain goes further back
     for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
         longest = std::max(longest, std::ssize(rollouts.steps.row(id_of(t))));
     }
-    Array<std::int32_t> before(move.size(), none);  // by step: the chain up to the step before it
     StopMeter meter;
     for (std::int64_t h = 0; h < std::min(rule.history, longest); ++h) {
-        meter(move.size());
-        Pairs of_chains;
-        Array<std::int32_t> longer(move.size(), none);
-        for (std::size_t step = 0; step < move.size(); ++step) {
+        meter(before.size());
+        const Numbers chains = pairs_of({before, num_before}, moves);
+        before.assign(before.size(), 0);
+        num_before = chains.size + 1;
+        for (std::size_t step = 0; step < before.size(); ++step) {
             const StepId following = rollouts.following[step];
-            if (following != none) {
-                longer[index(following)] = of_chains.number(before[step], move[step]);
-            }
+            if (following != none) before[index(following)] = chains.of[step] + 1;
         }
-        before = std::move(longer);
     }
-    Pairs of_starts;
-    Pairs of_all;
-    Array<std::int32_t> keys(move.size());
-    for (std::size_t step = 0; step < keys.size(); ++step) {
-        keys[step] = of_all.number(of_starts.number(before[step], graph.source[step]), move[step]);
-    }
-    return group_by_row(keys, of_all.size());
+    const Numbers starts = pairs_of(group.steps_by_source(), {before, num_before});
+    const Numbers keys = pairs_of(starts, moves);
+    return group_by_row(keys.of, keys.size);
 }
 
 }  // namespace

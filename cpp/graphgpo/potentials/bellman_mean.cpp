@@ -2,48 +2,50 @@
 // rollouts, with V(GOAL) = 1. The unique fixed point of a contraction, computed to 1e-9.
 //
 // Strongly connected components are solved one after the other, those nearest the ends first, so
-// that a graph without cycles takes one pass whatever its length. Inside a component, nodes are
-// swept in levels by how many steps they are from leaving it (Gauss-Seidel between levels, all
-// nodes of a level at once), each solved for itself exactly: a step that stays where it is needs no
-// iteration. A sweep shrinks the error by gamma at least; sweeping ends when no value grows by more
-// than a sweep could leave wrong (`converged`), or after as many sweeps as gamma alone needs for
-// 1e-12. Starting from 0, values only grow.
+// that a graph without cycles takes one pass whatever its length. In a component
 //
-// Levels, components and sums do not depend on the order of rows: neither do the bits of a value.
-// O(edges) per sweep.
+//  1. nodes that nothing tells apart become one (alike.hpp). That gives the others an order that
+//     does not depend on the rows, and so nothing below does: neither do the bits of a value;
+//  2. nodes with few edges are eliminated exactly (equations.hpp), a step that stays where it is
+//     among the first; a small component, a chain or a ring is then solved;
+//  3. what is left, a graph in which every node has many neighbours, is iterated: sweeps sped up by
+//     BiCGSTAB, which end when their change bounds the error, or else after as many sweeps as the
+//     discount alone needs (iteration.cpp).
+//
+// O(edges log nodes) without the iteration, and O(edges) per sweep.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <string>
 #include <utility>
 
+#include "graphgpo/errors.hpp"
 #include "graphgpo/group.hpp"
+#include "graphgpo/potentials/alike.hpp"
+#include "graphgpo/potentials/chances.hpp"
+#include "graphgpo/potentials/components.hpp"
+#include "graphgpo/potentials/equations.hpp"
 #include "graphgpo/stop.hpp"
+#include "graphgpo/validate.hpp"
 
 namespace graphgpo {
 
 namespace {
 
-// The group's edges, parallel ones as one: how often u leads to each node, and what it earns at
-// ends.
-struct Chances {
-    struct Edge {
-        StateId target;
-        double count;
-    };
-
-    Array<std::int32_t> offsets;  // by node; nodes + 1
-    Array<Edge> edges;            // between different nodes that have steps of their own
-    Array<double> staying;        // by node: steps that stay
-    Array<double> leaving;        // by node: all steps
-    Array<double> earned;         // by node: sum of what stands at the ends its steps lead to
-
-    [[nodiscard]] std::span<const Edge> of(StateId node) const noexcept {
-        const auto begin = index(offsets[index(node)]);
-        return std::span(edges).subspan(begin, index(offsets[index(node) + 1]) - begin);
+void check_boundary(const BellmanMean& block, const Rollouts& rollouts) {
+    const auto values = block.boundary->values;
+    Array<RowId> first_row(rollouts.num_trajectories(), none);
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        const RowId row = rollouts.row[step];
+        RowId& first = first_row[index(rollouts.trajectory[step])];
+        if (first == none) first = row;
+        if (values[index(row)] == values[index(first)]) continue;
+        throw RowError(row, cell("boundary", row) + " is " + describe(values[index(row)]) +
+                                " but row " + std::to_string(first) +
+                                " of the same trajectory has " + describe(values[index(first)]) +
+                                "; expected one value per trajectory");
     }
-    [[nodiscard]] std::size_t size() const noexcept { return leaving.size(); }
-};
+}
 
 // What stands after a step that is the last of its trajectory; NaN: the node it leads to.
 double value_at_end(const BellmanMean& block, Group& group, std::size_t step) {
@@ -97,202 +99,88 @@ Chances chances_of(const BellmanMean& block, Group& group) {
     return chances;
 }
 
-// Components one after the other, every one after those its steps lead to (Tarjan, with a stack of
-// its own: a chain may be as long as the group).
-class Components {
-  public:
-    explicit Components(const Chances& chances) : chances_(&chances) {
-        const std::size_t nodes = chances.size();
-        low_.assign(nodes, none);
-        next_edge_.assign(nodes, 0);
-        component_.assign(nodes, none);
-        for (std::size_t node = 0; node < nodes; ++node) {
-            if (low_[node] == none) search(id_of(node));
-        }
-    }
-
-    [[nodiscard]] std::int32_t of(StateId node) const noexcept { return component_[index(node)]; }
-    // Calls visit(nodes) for each.
-    void for_each(auto&& visit) const {
-        for (std::size_t begin = 0; begin < order_.size();) {
-            std::size_t end = begin + 1;
-            while (end < order_.size() && of(order_[end]) == of(order_[begin])) ++end;
-            visit(std::span(order_).subspan(begin, end - begin));
-            begin = end;
-        }
-    }
-
-  private:
-    void search(StateId root) {
-        enter(root);
-        while (!path_.empty()) {
-            meter_();
-            const StateId node = path_.back();
-            const auto edges = chances_->of(node);
-            std::int32_t& next = next_edge_[index(node)];
-            if (index(next) < edges.size()) {
-                const StateId target = edges[index(next++)].target;
-                if (low_[index(target)] == none) {
-                    enter(target);
-                } else if (of(target) == none) {
-                    low_[index(node)] = std::min(low_[index(node)], low_[index(target)]);
-                }
-                continue;
-            }
-            path_.pop_back();
-            if (!path_.empty()) {
-                std::int32_t& low = low_[index(path_.back())];
-                low = std::min(low, low_[index(node)]);
-            }
-            if (low_[index(node)] == entered_[index(node)]) close(node);
-        }
-    }
-    void enter(StateId node) {
-        if (entered_.empty()) entered_.assign(chances_->size(), none);
-        entered_[index(node)] = low_[index(node)] = num_entered_++;
-        path_.push_back(node);
-        open_.push_back(node);
-    }
-    void close(StateId first) {
-        for (StateId node = none; node != first;) {
-            node = open_.back();
-            open_.pop_back();
-            component_[index(node)] = num_components_;
-            order_.push_back(node);
-        }
-        ++num_components_;
-    }
-
-    const Chances* chances_;
-    Array<std::int32_t> low_;
-    Array<std::int32_t> entered_;
-    Array<std::int32_t> next_edge_;
-    Array<std::int32_t> component_;
-    Array<StateId> path_;
-    Array<StateId> open_;
-    Array<StateId> order_;
-    std::int32_t num_entered_ = 0;
-    std::int32_t num_components_ = 0;
-    StopMeter meter_;
-};
-
 class Solver {
   public:
     Solver(const Chances& chances, double gamma)
-        : chances_(&chances), components_(chances), gamma_(gamma), values_(chances.size(), 0) {}
+        : chances_(&chances),
+          components_(components_of(chances)),
+          gamma_(gamma),
+          values_(chances.size(), 0),
+          place_(chances.size(), none) {}
 
     [[nodiscard]] Array<double> solve() {
-        level_.assign(chances_->size(), none);
-        components_.for_each([&](std::span<const StateId> nodes) {
-            const StateId first = nodes.front();
+        for (std::size_t component = 0; component < components_.size(); ++component) {
+            const auto nodes = components_[component];
             if (nodes.size() > 1) {
-                iterate(nodes);
-            } else if (chances_->leaving[index(first)] > 0) {
-                values_[index(first)] = updated(first);
+                solve_component(nodes);
+            } else {
+                solve_node(nodes.front());
             }
-        });
+        }
         return std::move(values_);
     }
 
   private:
-    // The node's value if all others were right.
-    [[nodiscard]] double updated(StateId node) {
-        const std::size_t at = index(node);
-        double sum = 0;
+    // What the steps of a node are worth that leave its component. Sorted, so that the sum does not
+    // depend on their order.
+    [[nodiscard]] double earned_outside(StateId node) {
+        const std::int32_t component = components_.of[index(node)];
+        products_.clear();
         const auto edges = chances_->of(node);
         meter_(1 + edges.size());
-        if (edges.size() <= 2) {  // a sum of two does not depend on their order
-            for (const auto& [target, count] : edges) sum += count * values_[index(target)];
-        } else {
-            products_.resize(edges.size());
-            for (std::size_t i = 0; i < edges.size(); ++i) {
-                products_[i] = edges[i].count * values_[index(edges[i].target)];
-            }
-            std::ranges::sort(products_);
-            for (const double product : products_) sum += product;
+        for (const auto& [target, count] : edges) {
+            if (components_.of[index(target)] == component) continue;
+            products_.push_back(count * values_[index(target)]);
         }
-        return gamma_ * (sum + chances_->earned[at]) /
-               (chances_->leaving[at] - gamma_ * chances_->staying[at]);
+        if (products_.size() > 2) std::ranges::sort(products_);
+        double sum = 0;
+        for (const double product : products_) sum += product;
+        return sum + chances_->earned[index(node)];
     }
 
-    void iterate(std::span<const StateId> nodes) {
-        const Array<StateId> sweep = by_level(nodes);
-        if (sweep.empty()) return;  // nothing is earned from here on: 0
-        // After so many sweeps gamma alone has brought the error below 1e-12.
-        const double most = std::ceil(std::log(1e-12) / std::log(gamma_));
-        const double converged = (1 - gamma_) * 1e-11;
-        const Array<std::size_t> ends = ends_of_levels(sweep);
-        Array<double> next(sweep.size());
-        for (double swept = 0; swept < most; ++swept) {
-            bool grows = false;
-            std::size_t begin = 0;
-            for (const std::size_t end : ends) {
-                for (std::size_t i = begin; i < end; ++i) next[i] = updated(sweep[i]);
-                for (std::size_t i = begin; i < end; ++i) {
-                    double& value = values_[index(sweep[i])];
-                    grows |= next[i] - value > converged * next[i];
-                    value = next[i];
-                }
-                begin = end;
-            }
-            if (!grows) return;
+    void solve_node(StateId node) {
+        const std::size_t at = index(node);
+        if (chances_->leaving[at] == 0) return;  // GOAL or a leaf
+        const double earned = earned_outside(node);
+        values_[at] = gamma_ * earned / (chances_->leaving[at] - gamma_ * chances_->staying[at]);
+    }
+
+    void solve_component(std::span<const StateId> nodes) {
+        const Chances inside = restricted_to(nodes);
+        const bool earns = std::ranges::any_of(inside.earned, [](double x) { return x > 0; });
+        if (!earns) return;  // nor do those its steps lead to
+        const Array<std::int32_t> class_of = classes_of(inside);
+        const Equations equations = equations_of(merge_classes(inside, class_of), gamma_);
+        const Array<double> values =
+            equations.size() <= dense_size ? solve_densely(equations) : solve_sparsely(equations);
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            values_[index(nodes[i])] = values[index(class_of[i])];
         }
     }
 
-    [[nodiscard]] Array<std::size_t> ends_of_levels(std::span<const StateId> sweep) const {
-        Array<std::size_t> ends;
-        for (std::size_t i = 1; i < sweep.size(); ++i) {
-            if (level_[index(sweep[i])] != level_[index(sweep[i - 1])]) ends.push_back(i);
-        }
-        ends.push_back(sweep.size());
-        return ends;
-    }
-
-    // The nodes from which something is earned, by how many steps they are from where.
-    [[nodiscard]] Array<StateId> by_level(std::span<const StateId> nodes) {
-        const std::int32_t component = components_.of(nodes.front());
-        Array<StateId> reached;
-        const auto reach = [&](StateId node, std::int32_t level) {
-            if (level_[index(node)] != none) return;
-            level_[index(node)] = level;
-            reached.push_back(node);
-        };
+    [[nodiscard]] Chances restricted_to(std::span<const StateId> nodes) {
+        for (std::size_t i = 0; i < nodes.size(); ++i) place_[index(nodes[i])] = id_of(i);
+        const std::int32_t component = components_.of[index(nodes.front())];
+        Chances inside;
+        inside.offsets.push_back(0);
         for (const StateId node : nodes) {
-            bool earns = chances_->earned[index(node)] > 0;
             for (const auto& [target, count] : chances_->of(node)) {
-                earns |= components_.of(target) != component && values_[index(target)] > 0;
+                if (components_.of[index(target)] != component) continue;
+                inside.edges.push_back({place_[index(target)], count});
             }
-            if (earns) reach(node, 0);
+            inside.offsets.push_back(id_of(inside.edges.size()));
+            inside.staying.push_back(chances_->staying[index(node)]);
+            inside.leaving.push_back(chances_->leaving[index(node)]);
+            inside.earned.push_back(earned_outside(node));
         }
-        if (reached.empty()) return reached;
-        stop_if_asked_after(chances_->size());
-        // Against the edges inside the component.
-        Array<std::int32_t> place(chances_->size(), none);
-        for (std::size_t i = 0; i < nodes.size(); ++i) place[index(nodes[i])] = id_of(i);
-        Array<std::int32_t> sources;
-        Array<std::int32_t> targets;
-        for (const StateId node : nodes) {
-            for (const auto& edge : chances_->of(node)) {
-                if (components_.of(edge.target) != component) continue;
-                sources.push_back(node);
-                targets.push_back(place[index(edge.target)]);
-            }
-        }
-        const Csr into = group_by_row(targets, nodes.size());
-        for (std::size_t head = 0; head < reached.size(); ++head) {
-            const StateId node = reached[head];
-            for (const auto edge : into.row(place[index(node)])) {
-                reach(sources[index(edge)], level_[index(node)] + 1);
-            }
-        }
-        return reached;
+        return inside;
     }
 
     const Chances* chances_;
     Components components_;
     double gamma_;
     Array<double> values_;
-    Array<std::int32_t> level_;
+    Array<std::int32_t> place_;  // by node, in its component
     Array<double> products_;
     StopMeter meter_;
 };
@@ -300,17 +188,18 @@ class Solver {
 }  // namespace
 
 PotentialOfSteps potential_of(const BellmanMean& block, Group& group) {
+    if (block.boundary) check_boundary(block, group.rollouts());
     const Chances chances = chances_of(block, group);
     const Array<double> of_node = Solver(chances, block.gamma).solve();
     const TransitionGraph& graph = group.graph();
     PotentialOfSteps values;
     values.before.reserve(group.num_steps());
     values.after.reserve(group.num_steps());
-    for (std::size_t step = 0; step < group.num_steps(); ++step) {
+    for_each_stoppable(group.num_steps(), [&](std::size_t step) {
         const double end = value_at_end(block, group, step);
         values.before.push_back(of_node[index(graph.source[step])]);
         values.after.push_back(std::isnan(end) ? of_node[index(graph.target[step])] : end);
-    }
+    });
     return values;
 }
 

@@ -1,7 +1,6 @@
 // A score's mean over the steps with one state and action, drawn to the mean over the state.
 #include "graphgpo/scores/action_mean.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -18,19 +17,28 @@ KnownMeans known_means(const Csr& sets, std::span<const double> values) {
     StopMeter meter;
     for (std::size_t row = 0; row < sets.num_rows(); ++row) {
         meter(sets.row(id_of(row)).size());
-        sum.clear();
         double smallest = std::numeric_limits<double>::infinity();
         double largest = -smallest;
+        double known = 0;
         for (const auto item : sets.row(id_of(row))) {
             const double value = values[index(item)];
-            if (std::isnan(value)) continue;
-            sum.add(value);
-            smallest = std::min(smallest, value);
-            largest = std::max(largest, value);
-            means.known[row] += 1;
+            smallest = value < smallest ? value : smallest;
+            largest = value > largest ? value : largest;
+            known += std::isnan(value) ? 0 : 1;
         }
-        if (means.known[row] == 0) continue;
-        means.mean[row] = smallest == largest ? smallest : sum.total() / means.known[row];
+        means.known[row] = known;
+        if (known == 0) continue;
+        if (smallest == largest) {
+            means.mean[row] = smallest;
+        } else if (known == 2) {  // rounded once as it is
+            means.mean[row] = (smallest + largest) / 2;
+        } else {
+            sum.clear();
+            for (const auto item : sets.row(id_of(row))) {
+                if (!std::isnan(values[index(item)])) sum.add(values[index(item)]);
+            }
+            means.mean[row] = sum.total() / known;
+        }
     }
     return means;
 }

@@ -43,6 +43,7 @@ void check_block(const ReturnToGo& block) {
 }
 void check_block(const Outcome&) {}
 void check_block(const NewStates&) {}
+void check_block(const Surprisal&) {}
 void check_block(const ActionMean& block) {
     require(std::isfinite(block.kappa) && block.kappa >= 0, "kappa", block.kappa,
             "a finite number >= 0");
@@ -55,6 +56,7 @@ void check_block(const StandingScore& block) {
     check(*block.score);
     check(block.peers);
     check(block.normaliser);
+    check_together(*block.score, block.peers, block.normaliser);
 }
 void check_block(const GivenScores&) {}
 
@@ -97,6 +99,14 @@ bool is_iterated(const Score& score) noexcept {
 
 void check(const Score& score) {
     std::visit([](const auto& block) { check_block(block); }, score.block);
+}
+
+void check_together(const Score& score, const Peers& peers, const Normaliser& normaliser) {
+    if (!std::holds_alternative<EdgeReturn>(score.block) || !is_relative(normaliser)) return;
+    if (std::holds_alternative<SameState>(peers)) return;
+    throw std::invalid_argument(
+        "EdgeReturn at relative scale is compared with other peers than SameState; expected "
+        "SameState");
 }
 
 }  // namespace graphgpo

@@ -7,6 +7,7 @@
 //     ReturnToGo     discounted rewards to come along the trajectory
 //     Outcome        the episode's return
 //     NewStates      share of a trajectory's steps that lead to states new to it
+//     Surprisal      how rarely the steps from the same state go where it goes
 //     ActionMean     a score's mean over the steps with one state and action
 //     StandingScore  a score as it stands among other peers
 //     GivenScores    the caller's own
@@ -112,6 +113,18 @@ struct NewStates {
     friend bool operator==(const NewStates&, const NewStates&) = default;
 };
 
+// -ln of the share of the step's target among the steps from its state, lone targets as one; with
+// `actions` less what is left of it among those with its action
+struct Surprisal {
+    bool actions;
+
+    static constexpr std::string_view name = "Surprisal";
+    static constexpr auto parameters() {
+        return std::tuple(Parameter{"actions", &Surprisal::actions});
+    }
+    friend bool operator==(const Surprisal&, const Surprisal&) = default;
+};
+
 struct Score;
 
 enum class UnknownAction { refuse, target };
@@ -167,7 +180,7 @@ struct GivenScores {
 
 struct Score {
     using Block = std::variant<EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome,
-                               NewStates, ActionMean, StandingScore, GivenScores>;
+                               NewStates, Surprisal, ActionMean, StandingScore, GivenScores>;
     Block block;
 
     friend bool operator==(const Score&, const Score&) = default;
@@ -181,6 +194,7 @@ void write_scores(const Trace& block, Group& group, std::span<double> scores);
 void write_scores(const ReturnToGo& block, Group& group, std::span<double> scores);
 void write_scores(const Outcome& block, Group& group, std::span<double> scores);
 void write_scores(const NewStates& block, Group& group, std::span<double> scores);
+void write_scores(const Surprisal& block, Group& group, std::span<double> scores);
 void write_scores(const ActionMean& block, Group& group, std::span<double> scores);
 void write_scores(const StandingScore& block, Group& group, std::span<double> scores);
 void write_scores(const GivenScores& block, Group& group, std::span<double> scores);
@@ -194,5 +208,9 @@ void write_scores(const Score& score, Group& group, std::span<double> scores);
 
 // Throws `std::invalid_argument` for a parameter out of range.
 void check(const Score& score);
+
+// Throws `std::invalid_argument` where the three make no sense together: edge returns at relative
+// scale follow from the distances of steps from one state.
+void check_together(const Score& score, const Peers& peers, const Normaliser& normaliser);
 
 }  // namespace graphgpo

@@ -12,9 +12,8 @@ void write_scores(const StandingScore& block, Group& group, std::span<double> sc
                                 .unit = block.unit,
                                 .penalty = 0,
                                 .weight = 1};
-    Array<double> unknown(scores.size());
-    write_scores(*block.score, group, unknown);
     const Array<double> standings = standings_of(comparison, group, 0, nullptr, {});
+    const std::span<const double> unknown = group.scores(*block.score);
     for (std::size_t step = 0; step < scores.size(); ++step) {
         scores[step] = unknown[step] == unknown[step] ? standings[step] : unknown_score;
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphgpo.corpus import Summary, Workers
+    from graphgpo.estimators import Estimator
     from graphgpo.files import RowReader
 
 BAD_DATA, USAGE = 1, 2
@@ -119,6 +120,23 @@ def reader_of(arguments: argparse.Namespace) -> RowReader:
         success_at=arguments.success_at,
         score=arguments.score,
     )
+
+
+def estimator_of(text: str) -> Estimator:
+    """The estimator of `NAME:OPTION=VALUE,...`."""
+    from graphgpo import estimators
+
+    name, _, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    for option in filter(None, rest.split(",")):
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UsageError(f"--estimator {text!r}: {option!r} is not OPTION=VALUE")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return estimators.make(name, options)
 
 
 def reading_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from graphgpo.cli import _corpus
 from graphgpo.cli._output import OutputClosedError, output
@@ -54,7 +57,8 @@ def make(
         )
         workers = _corpus.workers_of(arguments)
         try:
-            summary = run_job(reader, job, workers, _corpus.Progress(arguments))
+            with _ended_like_interrupted():
+                summary = run_job(reader, job, workers, _corpus.Progress(arguments))
         finally:
             workers.close()
         if arguments.output == "-":
@@ -66,6 +70,23 @@ def make(
         _corpus.summary_words(summary, arguments, seconds),
     )
     return 0
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """A scheduler that ends a job, by SIGTERM, lets it clean up too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _to_standard_output(path: Path) -> None:

@@ -7,10 +7,7 @@ input.
 from __future__ import annotations
 
 import argparse
-import json
-from typing import Any
 
-from graphgpo import estimators
 from graphgpo.cli import _corpus, _making
 
 
@@ -37,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @_corpus.guarded
 def run(arguments: argparse.Namespace) -> int:
     """Read, credit and write."""
-    chosen = [_estimator(text) for text in arguments.estimator or ["graphgpo"]]
+    chosen = [_corpus.estimator_of(text) for text in arguments.estimator or ["graphgpo"]]
     keep = _kept(arguments.keep)
     options = {
         "command": "credit",
@@ -45,20 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
         "keep": keep,
     }
     return _making.make(arguments, options, chosen, keep)
-
-
-def _estimator(text: str) -> estimators.Estimator:
-    name, _, rest = text.partition(":")
-    options: dict[str, Any] = {}
-    for option in filter(None, rest.split(",")):
-        key, equals, value = option.partition("=")
-        if not equals:
-            raise _corpus.UsageError(f"--estimator {text!r}: {option!r} is not OPTION=VALUE")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return estimators.make(name, options)
 
 
 def _kept(text: str | None) -> list[str]:

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import os
 import shutil
+from pathlib import Path
 from typing import TextIO
 
 from graphgpo import estimators
@@ -46,10 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="GraphGPO's decay per step of distance, between 0 and 1 (default: "
         f"{estimators.make('graphgpo').options()['omega']})",
     )
+    parser.add_argument(
+        "--report",
+        nargs="?",
+        const="report.html",
+        metavar="FILE",
+        help="write the report of the environment's rollouts, as graphgpo report does, and nothing "
+        "else (default: %(const)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the page."""
+    """Print the page, or write the report."""
+    if arguments.report is not None:
+        return _write_report(arguments)
     stream = output()
     page = demo_page(
         arguments.environment,
@@ -60,6 +71,30 @@ def run(arguments: argparse.Namespace) -> int:
         symbols=Symbols() if _is_unicode(stream) else ASCII_SYMBOLS,
     )
     write(_rendered(page, stream))
+    return 0
+
+
+def _write_report(arguments: argparse.Namespace) -> int:
+    import graphgpo
+    from graphgpo.aside import written_aside
+    from graphgpo.demo import load_actions, load_rollouts
+    from graphgpo.report import page
+
+    out = Path(arguments.report)
+    if out.exists():
+        raise ValueError(f"{out} is there already; name another file: --report FILE")
+    name = arguments.environment
+    options = {} if arguments.omega is None else {"omega": arguments.omega}
+    text = page(
+        graphgpo.Rollouts(**load_rollouts(name), actions=load_actions(name)),
+        ["grpo", "gigpo", {"estimator": "graphgpo", **options}],
+        title=ENVIRONMENTS[name].title,
+        tasks=[] if arguments.group is None else [str(arguments.group)],
+        label=ENVIRONMENTS[name].state_label,
+    )
+    with written_aside(out) as aside:
+        aside.write_text(text, encoding="utf-8")
+    write(f"{out}: open it in a browser\n")
     return 0
 
 

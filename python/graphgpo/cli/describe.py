@@ -51,7 +51,10 @@ def _lines(description: Description) -> list[str]:
     ]
     if broken := metrics["broken_links"]:
         lines.append(f"links      {broken} steps do not start where the step before them ended")
-    lines += [f"states     {finding.words}" for finding in description.findings]
+    for finding in description.findings:
+        words, *details = str(finding).splitlines()
+        lines.append(f"states     {words}")
+        lines += [f"           {detail.strip()}" for detail in details]
     lines.append("first step")
     for name, value in description.first.items():
         lines.append(f"  {name:<14} {_shown(value)}")

@@ -194,6 +194,7 @@ class _Reading:
     part: int
     partitions: int
     wanted: frozenset[int]
+    in_order: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class _Read:
 
 def _spill(task: _Reading) -> _Read:
     missing: set[str] = set()
-    spill = Spill(task.spill, task.part, task.partitions, task.wanted)
+    spill = Spill(task.spill, task.part, task.partitions, task.wanted, task.in_order)
     try:
         for table in task.reader:
             missing |= incomplete(table)
@@ -231,6 +232,8 @@ class _Crediting:
     lacks_next_states: bool
     metadata: Mapping[str, Any]
     num_threads: int | None
+    made: Sequence[str] | None
+    """Columns that are kept; None: all."""
 
 
 def _credit(task: _Crediting) -> Totals:
@@ -246,6 +249,7 @@ def _credit(task: _Crediting) -> Totals:
             without=task.without,
             num_threads=task.num_threads,
         )
+    rows = rows if task.made is None else rows.select(task.made)
     if rows.num_rows:
         path = task.space.part(task.number, task.suffix)
         write_rows(rows, path, metadata=task.metadata, overwrite=True)
@@ -269,10 +273,16 @@ def _in_partitions(
 
     # What can be read once only is read here, in one piece.
     parts = reader.parts(1 if reader.is_stream else 4 * workers.num_workers)
-    read = _read_all(parts, reader, space, count, left, workers, progress)
+    in_order = [] if job.is_folder else [name for name in _schema(job).names if _is_read(name)]
+    tasks_of_pass_1 = [
+        _Reading(part, space.spill, place, count, frozenset(left), in_order)
+        for place, part in enumerate(parts)
+    ]
+    read = _read_all(tasks_of_pass_1, reader, workers, progress)
     without = frozenset().union(*(one.incomplete for one in read))
     summary.num_rows = reader.report.num_rows
 
+    made = None if job.is_folder else _made(job, reader.report)
     suffix = ".parquet" if job.is_folder else ".arrow"
     tasks = [
         _Crediting(
@@ -286,8 +296,10 @@ def _in_partitions(
             reader.report.lacks_next_states,
             {**job.fingerprint, "partition": number, "partitions": count},
             None if workers.num_workers == 1 else 1,
+            made,
         )
         for number in left
+        if made != []
     ]
     for finished, (_, totals) in enumerate(workers.run(_credit, tasks)):
         summary.totals.update(totals)
@@ -300,23 +312,28 @@ def _in_partitions(
     return summary
 
 
+def _is_read(name: str) -> bool:
+    """Whether a column is of the rows as they are read."""
+    return name in ROW_SCHEMA.names
+
+
+def _made(job: Job, report: Report) -> list[str]:
+    """Columns of the output that pass 2 makes; all others are in the order of the input already."""
+    names = _schema(job).names
+    return [
+        name
+        for name in names
+        if not _is_read(name) or (name == "next_state" and report.lacks_next_states)
+    ]
+
+
 def _read_all(
-    parts: Sequence[RowReader],
-    reader: RowReader,
-    space: Workspace,
-    count: int,
-    left: Sequence[int],
-    workers: Workers,
-    progress: Progress,
+    tasks: Sequence[_Reading], reader: RowReader, workers: Workers, progress: Progress
 ) -> list[_Read]:
     """Pass 1. The reports of the parts become the reader's."""
     progress("reading", 0.0)
-    tasks = [
-        _Reading(part, space.spill, place, count, frozenset(left))
-        for place, part in enumerate(parts)
-    ]
     workers = Serial() if reader.is_stream else workers
-    sizes = [sum(part.file_bytes) for part in parts]
+    sizes = [sum(task.reader.file_bytes) for task in tasks]
     read: list[_Read | None] = [None] * len(tasks)
     num_bytes = 0
     for place, answer in workers.run(_spill, tasks):
@@ -341,8 +358,7 @@ def _put_file(
     """All partitions in the order of the input, as one file."""
     paths = (space.part(number, ".arrow") for number in range(count))
     tables = [_mapped(path) if path.exists() else None for path in paths]
-    schema = next((table.schema for table in tables if table is not None), _schema(job))
-    schema = schema.remove_metadata()
+    schema = _schema(job)
 
     def watched() -> Iterator[pa.Table]:
         written = 0

@@ -18,7 +18,6 @@ MOST_PARTITIONS = 4096
 """Each takes a file a worker writes; numbers are kept in 16 bits."""
 
 _FLUSH_BYTES = 64 * 2**20
-_MERGED_ROWS = 1 << 16
 _COMPRESSION = "lz4"
 
 
@@ -36,11 +35,22 @@ class Spill:
     """One reading's rows, a file per partition, and the partition of each row in order.
 
     Holds about 64 MiB. `wanted`: the partitions that are written; of the others rows are only
-    counted.
+    counted. `in_order`: columns that are also written in the order they come in, so that they need
+    not be put back into it.
     """
 
-    def __init__(self, folder: Path, part: int, count: int, wanted: frozenset[int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        part: int,
+        count: int,
+        wanted: frozenset[int],
+        in_order: Sequence[str] = (),
+    ) -> None:
         self._folder, self._part, self._count, self._wanted = folder, part, count, wanted
+        schema = pa.schema([ROW_SCHEMA.field(name) for name in in_order])
+        self._in_order = schema.names
+        self._ordered = _writer(ordered_path(folder, part), schema) if in_order else None
         self._tables: list[pa.Table] = []
         self._numbers: list[NDArray[np.uint16]] = []
         self._num_bytes = 0
@@ -62,14 +72,22 @@ class Spill:
         self._flush()
         for writer in self._writers.values():
             writer.close()
+        if self._ordered is not None:
+            self._ordered.close()
         self._route.close()
 
     def _flush(self) -> None:
         if not self._tables:
             return
         numbers = np.concatenate(self._numbers)
+        rows = pa.concat_tables(self._tables).combine_chunks()
+        if self._ordered is not None:
+            self._ordered.write_table(rows.select(self._in_order))
+        if not self._wanted:
+            self._tables, self._numbers, self._num_bytes = [], [], 0
+            return
         # One sort and one copy of the rows, then slices.
-        rows = pa.concat_tables(self._tables).take(pa.array(np.argsort(numbers, kind="stable")))
+        rows = rows.take(pa.array(np.argsort(numbers, kind="stable")))
         stops = np.cumsum(np.bincount(numbers, minlength=self._count))
         for number in np.unique(numbers).tolist():
             if number in self._wanted:
@@ -79,17 +97,24 @@ class Spill:
 
     def _writer(self, number: int) -> Any:
         if number not in self._writers:
-            self._writers[number] = pa.ipc.new_stream(
-                str(spill_path(self._folder, self._part, number)),
-                ROW_SCHEMA,
-                options=pa.ipc.IpcWriteOptions(compression=_COMPRESSION),
-            )
+            path = spill_path(self._folder, self._part, number)
+            self._writers[number] = _writer(path, ROW_SCHEMA)
         return self._writers[number]
+
+
+def _writer(path: Path, schema: pa.Schema) -> Any:
+    options = pa.ipc.IpcWriteOptions(compression=_COMPRESSION)
+    return pa.ipc.new_stream(str(path), schema, options=options)
 
 
 def spill_path(folder: Path, part: int, number: int) -> Path:
     """Rows of one partition that one reading found."""
     return folder / f"{part:05d}-{number:05d}.arrow"
+
+
+def ordered_path(folder: Path, part: int) -> Path:
+    """Columns of all rows that one reading found, in order."""
+    return folder / f"{part:05d}.ordered.arrow"
 
 
 def route_path(folder: Path, part: int) -> Path:
@@ -112,22 +137,42 @@ def _read_stream(path: Path) -> pa.Table:
 def in_input_order(
     folder: Path, num_parts: int, partitions: Sequence[pa.Table | None], schema: pa.Schema
 ) -> Iterator[pa.Table]:
-    """Rows of all partitions in the order of the input, in tables of about 65,536.
+    """Rows of `schema` in the order of the input, in tables of about 64 MiB.
 
-    `partitions`: each partition's rows in that order, best memory-mapped; None: it has none.
+    `partitions`: columns that were made of each partition's rows, in that order, best
+    memory-mapped; None: it has no rows. All other columns are those that were written in order.
     """
+    made = [table for table in partitions if table is not None]
+    names = [name for name in schema.names if made and name in made[0].column_names]
     taken = np.zeros(len(partitions), np.int64)
     for part in range(num_parts):
-        with route_path(folder, part).open("rb") as file:
-            while packed := file.read(2 * _MERGED_ROWS):
-                numbers = np.frombuffer(packed, np.uint16)
-                counts = np.bincount(numbers, minlength=len(partitions))
-                blocks = [schema.empty_table()]
-                for number in np.flatnonzero(counts).tolist():
-                    rows = partitions[number]
-                    assert rows is not None
-                    blocks.append(rows.slice(int(taken[number]), int(counts[number])))
-                taken += counts
-                places = np.empty(len(numbers), np.int64)
-                places[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
-                yield pa.concat_tables(blocks).combine_chunks().take(pa.array(places))
+        with (
+            route_path(folder, part).open("rb") as route,
+            pa.OSFile(str(ordered_path(folder, part))) as file,
+        ):
+            for batch in pa.ipc.open_stream(file):
+                table = pa.Table.from_batches([batch])
+                numbers = np.frombuffer(route.read(2 * table.num_rows), np.uint16)
+                columns = _put_back(numbers, partitions, taken, names) if names else {}
+                every = [columns.get(name) or table[name] for name in schema.names]
+                yield pa.table(every, schema=schema)
+
+
+def _put_back(
+    numbers: NDArray[np.uint16],
+    partitions: Sequence[pa.Table | None],
+    taken: NDArray[np.int64],
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """Columns of rows that lie in the partitions of these `numbers`; `taken` is kept between."""
+    counts = np.bincount(numbers, minlength=len(partitions))
+    blocks = []
+    for number in np.flatnonzero(counts).tolist():
+        rows = partitions[number]
+        assert rows is not None
+        blocks.append(rows.select(names).slice(int(taken[number]), int(counts[number])))
+    taken += counts
+    places = np.empty(len(numbers), np.int64)
+    places[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
+    found = pa.concat_tables(blocks).combine_chunks().take(pa.array(places))
+    return {name: found[name] for name in names}

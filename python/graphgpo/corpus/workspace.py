@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from graphgpo import __version__
-from graphgpo.files.writer import WITH_METADATA, read_metadata, written_aside
+from graphgpo.aside import written_aside
+from graphgpo.files.writer import WITH_METADATA, read_metadata
 
 from .totals import Totals
 

@@ -175,6 +175,11 @@ def _hint(cls: type[Estimator], name: object) -> str:
 
     if name == "gamma" and "omega" in option_names(cls):
         return "it has no discount (the official recipe's `algorithm.gamma` is `omega` here)"
+    if name in ("spread_weight", "spread_actions", "spread_scale"):
+        return (
+            "spread credit stands beside a step term; policies trained on outcomes alone do not "
+            "collapse, and gain nothing from it"
+        )
     known = [*COLUMNS, *MERGING, *option_names(cls)]  # a column first: `reward` means `rewards`
     for candidate in (f"{name}s", str(name)):
         if candidate in known:

@@ -19,6 +19,7 @@ Normalization: TypeAlias = Literal["mean_std", "mean"]
 EpsilonScale: TypeAlias = Literal["relative", "absolute"]
 EpisodeWeighting: TypeAlias = Literal["trajectory", "step"]
 FailedEnd: TypeAlias = Literal["leaf", "state"]
+SpreadScale: TypeAlias = Literal["plain", "live"]
 
 gamma = partial(option, allowed=UNIT, meaning="Discount of the return-to-go, or of the potential.")
 discount = partial(option, allowed=OPEN_UNIT, meaning="Discount of the potential, below 1.")
@@ -80,3 +81,23 @@ kappa = partial(
 tau = partial(option, allowed=POSITIVE)
 floor = partial(option, allowed=POSITIVE)
 lam = partial(option, allowed=UNIT, meaning="Decay of the trace (GAE's lambda).")
+
+spread_weight = partial(
+    option,
+    allowed=NOT_NEGATIVE,
+    meaning="Weight of spread credit, which stands beside the step term in groups that nobody won: "
+    "a step is credited for going where its peers rarely go.",
+)
+spread_actions = partial(
+    option,
+    allowed=None,
+    meaning="Whether spread credit counts only what actions cause. Needs `actions`. For "
+    "observations with noise that recurs (a clock of few texts): without it, steps that do nothing "
+    "are credited for the noise.",
+)
+spread_scale = partial(
+    option,
+    allowed=None,
+    meaning='"live" weighs spread credit by (L + 1) / (G + 1), L groups with a success of the G in '
+    'the batch, where most tasks may be hopeless; "plain" does not.',
+)

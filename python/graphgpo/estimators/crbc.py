@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphgpo.blocks import ActionMean, BellmanMean, FlooredStd, SameState, Seen, Target, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class CRBC(Estimator):
+class CRBC(StepEstimator):
     """A = A_E + w (Q(u,a) - mean) / max(std, floor) over the steps from the same state, Q the mean
     Bellman-mean value of what the action led to; 0 where fewer than two actions were seen. Without
     `actions` the target stands for the action.
@@ -36,4 +36,5 @@ class CRBC(Estimator):
                 modifiers=(Seen("actions", at_least=2),),
             ),
             episode_term(normaliser(self.normalization, self.epsilon), self.episode_weighting),
+            *self.spread_terms(),
         ]

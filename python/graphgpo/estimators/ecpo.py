@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from graphgpo.blocks import ActionEvidence, ActionMean, ReturnToGo, SameState, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import REQUIRED, Estimator
+from graphgpo.estimators._base import REQUIRED
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class ECPO(Estimator):
+class ECPO(StepEstimator):
     """A = A_E + w rho(u) A_S, A_S the action's mean return-to-go, shrunk by kappa, among the steps
     from the same state, rho = tanh(n / tau) B / (B + W + epsilon).
     """
@@ -38,4 +39,5 @@ class ECPO(Estimator):
                 modifiers=(ActionEvidence(returns, self.tau, self.epsilon),),
             ),
             episode_term(how, self.episode_weighting),
+            *self.spread_terms(),
         ]

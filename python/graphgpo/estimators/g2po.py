@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphgpo.blocks import Difference, MeanReturn, SameState, Target, Task, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class G2PO(Estimator):
+class G2PO(StepEstimator):
     """A = A_E + w (node + edge), V(u) = mean over visits of gamma^(T-t) R: node, V(v) among the
     steps from the same state; edge, V(v) - V(u) among those of the task.
     """
@@ -35,4 +35,5 @@ class G2PO(Estimator):
             Term(Target(value), peers=SameState(), normaliser=how, penalty=penalty),
             Term(Difference(value), peers=Task(), normaliser=how),
             episode_term(how, self.episode_weighting, penalty),
+            *self.spread_terms(),
         ]

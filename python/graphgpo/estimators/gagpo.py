@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from graphgpo.blocks import Difference, MeanReturn, Task, Term, Trace
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import REQUIRED, Estimator
+from graphgpo.estimators._base import REQUIRED
 from graphgpo.estimators._parts import normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class GAGPO(Estimator):
+class GAGPO(StepEstimator):
     """A = sum_l (gamma lam)^l delta_(t+l) among the steps of the task, delta = r + gamma V(v)
     - V(u), V the mean return-to-go, 0 after the last step; alone.
     """
@@ -27,4 +28,4 @@ class GAGPO(Estimator):
         value = MeanReturn(self.gamma, self.success_reward)
         delta = Difference(value, self.gamma, rewards=True, success_reward=self.success_reward)
         how = normaliser(self.normalization, self.epsilon)
-        return [Term(Trace(delta, self.lam), peers=Task(), normaliser=how)]
+        return [Term(Trace(delta, self.lam), peers=Task(), normaliser=how), *self.spread_terms()]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphgpo.blocks import ReturnToGo, SameState, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class GiGPO(Estimator):
+class GiGPO(StepEstimator):
     """A = A_E + w (G - mean) / (std + epsilon), G the return-to-go, among steps from a state."""
 
     name = "gigpo"
@@ -32,4 +32,5 @@ class GiGPO(Estimator):
         return [
             Term(returns, peers=SameState(), normaliser=how, penalty=penalty),
             episode_term(how, self.episode_weighting, penalty),
+            *self.spread_terms(),
         ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphgpo.blocks import BellmanMean, SameState, Target, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class GRAFT(Estimator):
+class GRAFT(StepEstimator):
     """A = gamma V(v) - V(u) among the steps from the same state, V the Bellman mean; alone.
 
     V(u) cancels among them, so the target is scored. The paper's graph GAE equals the difference
@@ -26,4 +26,7 @@ class GRAFT(Estimator):
         """The step term alone."""
         value = BellmanMean(self.gamma, self.failed_end)
         how = normaliser(self.normalization, self.epsilon)
-        return [Term(Target(value, self.gamma), peers=SameState(), normaliser=how)]
+        return [
+            Term(Target(value, self.gamma), peers=SameState(), normaliser=how),
+            *self.spread_terms(),
+        ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphgpo.blocks import BellmanMean, Log, SameState, Target, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class GraphHCA(Estimator):
+class GraphHCA(StepEstimator):
     """A = A_E + w A_S, A_S the gain log V(v) - log V(u) among the steps from the same state, V the
     Bellman mean, at least `floor`. V(u) cancels among them, so the target is scored.
     """
@@ -32,4 +32,5 @@ class GraphHCA(Estimator):
         return [
             Term(Target(value), peers=SameState(), normaliser=how),
             episode_term(how, self.episode_weighting),
+            *self.spread_terms(),
         ]

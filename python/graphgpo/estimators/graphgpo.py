@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from graphgpo.blocks import EdgeReturn, Mean, MeanStd, SameState, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator, option
+from graphgpo.estimators._base import option
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class GraphGPO(Estimator):
+class GraphGPO(StepEstimator):
     """A = A_E + w A_S, A_S the edge return success_reward omega^(d(target) + c) among the steps
     from the same state (Eq. 4); the defaults are the paper's equations.
     """
@@ -43,6 +44,7 @@ class GraphGPO(Estimator):
             episode_term(
                 normaliser(self.normalization, self.epsilon), self.episode_weighting, penalty
             ),
+            *self.spread_terms(),
         ]
 
     @classmethod

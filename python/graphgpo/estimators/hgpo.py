@@ -6,10 +6,11 @@ from typing import Literal
 
 from graphgpo.blocks import LastStates, Mean, MeanStd, Outcome, ReturnToGo, Task, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import EXPONENT, Estimator, option
+from graphgpo.estimators._base import EXPONENT, option
+from graphgpo.estimators._spread import StepEstimator
 
 
-class HGPO(Estimator):
+class HGPO(StepEstimator):
     """A = sum_k w_k A_k / sum_k w_k: returns-to-go among steps whose last k states agree,
     k = 1 .. history + 1, w_k = k^alpha. Levels that say nothing about a step are left out.
     """
@@ -30,7 +31,7 @@ class HGPO(Estimator):
     invalid_action_penalty: float = opt.invalid_action_penalty(0.0)
 
     def terms(self) -> list[Term]:
-        """One term over nested peers."""
+        """The term over nested peers."""
         is_mean = self.normalization == "mean"
         nested = Mean() if is_mean else MeanStd(ddof=0, epsilon=self.epsilon)
         whole = Mean() if is_mean else MeanStd(epsilon=self.epsilon)
@@ -44,5 +45,6 @@ class HGPO(Estimator):
                 base=Term(Outcome(), Task(), whole, penalty=penalty) if self.base else None,
                 normaliser=nested,
                 penalty=penalty,
-            )
+            ),
+            *self.spread_terms(),
         ]

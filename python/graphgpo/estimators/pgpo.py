@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphgpo.blocks import Difference, FailureRate, MeanReturn, ReturnToGo, SameState, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class PGPO(Estimator):
+class PGPO(StepEstimator):
     """A = A_S + beta (1-p)^alpha A_phi: returns-to-go (gamma .95), and the gain V(v) - V(u) of the
     mean return (undiscounted; R - V(u) at the end), each among the steps from the same state. No
     episode term.
@@ -38,4 +38,5 @@ class PGPO(Estimator):
                 normaliser=how,
                 modifiers=(FailureRate(self.alpha, self.beta),),
             ),
+            *self.spread_terms(),
         ]

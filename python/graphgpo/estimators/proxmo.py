@@ -8,12 +8,13 @@ from typing import Any
 from graphgpo.blocks import Given, Mean, Needs, Polarised, Raw, Term
 from graphgpo.estimators import _options as opt
 from graphgpo.estimators import load
-from graphgpo.estimators._base import POSITIVE, Estimator, option
+from graphgpo.estimators._base import POSITIVE, option
 from graphgpo.estimators._parts import episode_term
+from graphgpo.estimators._spread import StepEstimator
 from graphgpo.estimators._tfidf import less_soft_means
 
 
-class ProxMO(Estimator):
+class ProxMO(StepEstimator):
     """A = m(p) A_E + w A_S: A_S is the return-to-go less its mean over all steps of the task, each
     weighted by exp(similarity / temperature) of its state's text to this one's (TF-IDF cosine); A_E
     is the outcome less the task's mean, m(p) stresses rare successes and rare failures.
@@ -40,6 +41,7 @@ class ProxMO(Estimator):
         return [
             Term(Given(self._less_soft_mean), normaliser=Raw()),
             replace(episode, modifiers=(Polarised(self.alpha, self.span),)),
+            *self.spread_terms(),
         ]
 
     @property

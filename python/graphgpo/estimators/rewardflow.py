@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from graphgpo.blocks import Difference, ReachValue, SameState, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class RewardFlow(Estimator):
+class RewardFlow(StepEstimator):
     """A = A_E + w A_S, A_S the step's gain V(v) - V(u) of V = success_reward gamma^d among the
     steps from the same state; V is 0 where the goal cannot be reached.
     """
@@ -34,4 +34,5 @@ class RewardFlow(Estimator):
         return [
             Term(gain, peers=SameState(), normaliser=how, penalty=penalty),
             episode_term(how, self.episode_weighting, penalty),
+            *self.spread_terms(),
         ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from graphgpo.blocks import ActionMean, Mean, ReturnToGo, SameState, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
+from graphgpo.estimators._spread import StepEstimator
 
 
-class RTMC(Estimator):
+class RTMC(StepEstimator):
     """A = Q(u,a) - V(u): the mean return-to-go of the action less that of the state; alone."""
 
     source = "arXiv 2604.11037"
@@ -19,4 +19,4 @@ class RTMC(Estimator):
     def terms(self) -> list[Term]:
         """The step term alone."""
         mean = ActionMean(ReturnToGo(self.gamma, self.success_reward))
-        return [Term(mean, peers=SameState(), normaliser=Mean())]
+        return [Term(mean, peers=SameState(), normaliser=Mean()), *self.spread_terms()]

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from graphgpo.blocks import SameTransition, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator
 from graphgpo.estimators._parts import episode_term, normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class SALT(Estimator):
+class SALT(StepEstimator):
     """A = mean of A_E over equal transitions (u, a, v) with equal (a, v) of the `history` steps
     before them; alone. Credit that good and bad trajectories share cancels.
     """
@@ -26,4 +26,4 @@ class SALT(Estimator):
     def terms(self) -> list[Term]:
         """The episode term, averaged."""
         episode = episode_term(normaliser(self.normalization, self.epsilon), self.episode_weighting)
-        return [replace(episode, average=SameTransition(self.history))]
+        return [replace(episode, average=SameTransition(self.history)), *self.spread_terms()]

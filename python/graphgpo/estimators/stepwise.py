@@ -6,11 +6,12 @@ from typing import Literal
 
 from graphgpo.blocks import ReturnToGo, Task, Term, Turn
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import Estimator, option
+from graphgpo.estimators._base import option
 from graphgpo.estimators._parts import normaliser
+from graphgpo.estimators._spread import StepEstimator
 
 
-class Stepwise(Estimator):
+class Stepwise(StepEstimator):
     """A = returns-to-go among all steps of the task, or those at the same turn; alone."""
 
     mark = "R"
@@ -25,4 +26,7 @@ class Stepwise(Estimator):
         """The step term alone."""
         returns = ReturnToGo(self.gamma, self.success_reward)
         peers = Task() if self.peers == "task" else Turn()
-        return [Term(returns, peers=peers, normaliser=normaliser(self.normalization, self.epsilon))]
+        return [
+            Term(returns, peers=peers, normaliser=normaliser(self.normalization, self.epsilon)),
+            *self.spread_terms(),
+        ]

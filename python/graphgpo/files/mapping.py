@@ -150,6 +150,13 @@ class Plan:
         self._check_columns()
         self._deepest = self._deepest_path()
         self._seen: set[str] = set()
+        # Of a path its list and its last keys: looked up for every value otherwise.
+        self._columns = [
+            (column, origin, origin.depth, origin.hops[-1])
+            if isinstance(origin, Path)
+            else (column, origin, 0, ())
+            for column, origin in self.origins.items()
+        ]
 
     @property
     def has_messages(self) -> bool:
@@ -208,10 +215,10 @@ class Plan:
         FileError
             If a path is not in the record, naming the nearest that is.
         """
-        for items in self._walk(record, file, row):
+        for items in self._walk(record, file, row) if self.depth else ([record],):
             yield {
-                column: self._value(column, origin, items, file, row)
-                for column, origin in self.origins.items()
+                column: self._value(column, origin, items[depth], keys, items, file, row)
+                for column, origin, depth, keys in self._columns
             }
 
     def _walk(self, record: Any, file: str, row: int) -> Iterator[Sequence[Any]]:
@@ -230,12 +237,21 @@ class Plan:
             stack = deeper
         return iter(stack)
 
-    def _value(self, column: str, origin: Origin, items: Sequence[Any], file: str, row: int) -> Any:
+    def _value(
+        self,
+        column: str,
+        origin: Origin,
+        item: Any,
+        keys: Sequence[str],
+        items: Sequence[Any],
+        file: str,
+        row: int,
+    ) -> Any:
         if isinstance(origin, Constant):
             return origin.value
         if isinstance(origin, Place):
             return file if origin.name == "@file" else row
-        value = _get(items[origin.depth], origin.hops[-1])
+        value = _get(item, keys)
         if value is not _ABSENT:
             self._seen.add(column)
             return value

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -56,7 +57,7 @@ class Source:
         """The name of the file without folders and suffixes."""
         return Path(self.path.name.removesuffix(".gz")).stem if self.path else ""
 
-    @property
+    @cached_property
     def hive(self) -> dict[str, str | None]:
         """Keys and values of the `key=value` folders it lies in, percent-decoded."""
         found: dict[str, str | None] = {}
@@ -66,7 +67,7 @@ class Source:
                 found[unquote(match[1])] = None if value == _HIVE_NULL else value
         return found
 
-    @property
+    @cached_property
     def training_step(self) -> int | None:
         """The number of the nearest folder called `step_3`, `global_step_3` or `step=3`."""
         folders = reversed(self.path.absolute().parts[:-1]) if self.path else ()

@@ -115,18 +115,24 @@ def group_key(*parts: object, training_step: object = None) -> str:
 def fill_next_states(table: pa.Table) -> pa.Table:
     """`table` with every null next state inside a rollout replaced by the following step's state.
 
-    The last step of a rollout stays as it is. Rows keep their order.
+    The last step of a rollout stays as it is. Rows with the same group, trajectory and step id are
+    copies of one step. Rows keep their order.
     """
     if table.num_rows == 0:
         return table
     keys = [_codes(table[name]) for name in ("trajectory_id", "group_id")]
     steps = table["step_id"].to_numpy()
     order = np.lexsort((steps, *keys))
-    follows = np.ones(len(order) - 1, np.bool_)
+    is_same_rollout = np.ones(len(order) - 1, np.bool_)
     for key in keys:
-        follows &= key[order][1:] == key[order][:-1]
-    following = np.full(len(order), -1, np.int64)
-    following[order[:-1][follows]] = order[1:][follows]
+        is_same_rollout &= key[order][1:] == key[order][:-1]
+    is_copy = is_same_rollout & (steps[order][1:] == steps[order][:-1])
+    firsts = np.flatnonzero(np.append(True, ~is_copy))  # of the copies of each step
+    step_of = np.cumsum(np.append(True, ~is_copy)) - 1
+    next_step = np.append(order[firsts[1:]], -1)
+    next_step[:-1][~is_same_rollout[firsts[1:] - 1]] = -1
+    following = np.empty(len(order), np.int64)
+    following[order] = next_step[step_of]
     shifted = table["state"].take(pa.array(following, mask=following < 0))
     filled = pc.coalesce(table["next_state"], shifted)
     return table.set_column(

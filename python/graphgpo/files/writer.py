@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,29 +17,13 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from graphgpo.aside import written_aside
+
 from .errors import listed
 from .rows import ROW_SCHEMA
 from .tables import arrow_table, is_frame
 
 _METADATA_KEY = b"graphgpo"
-
-
-@contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path to write to that takes the place of `path` once all is well.
-
-    A crash leaves `path` as it was, and at most a hidden file beside it, which no reader takes.
-    """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())  # the name must not get there before the bytes
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_rows(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graphgpo.integrations import _fields
 from graphgpo.integrations._wiring import Advice
+from graphgpo.states.merging import as_normaliser
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,11 @@ class StepRecorder:
     >>> fields["graphgpo"]["states"], fields["graphgpo"]["next_states"]
     (['hall', 'kitchen'], ['kitchen', 'sink'])
 
+    `normalise` takes the noise out of states where they are recorded: a
+    `graphgpo.states.Normaliser`, its switches as a mapping, or True. The trainer's option of that
+    name does the same when advantages are due, and sees what it merges; where `similar` and
+    `node_history` need the whole group, they are the trainer's options only.
+
     One row per step: no positions, and `step_fields` gives one dict for each.
 
     >>> steps = StepRecorder()
@@ -55,7 +61,8 @@ class StepRecorder:
     [['hall'], ['kitchen']]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, normalise: Any = None) -> None:
+        self._normaliser = as_normaliser(normalise)
         self.trajectory_id = uuid.uuid4().hex
         self._states: list[Any] = []
         self._starts: list[int] = []
@@ -90,7 +97,7 @@ class StepRecorder:
         the environment gave for the step, on every step of a batch or on none. `peer_key`: steps
         with equal ones are compared, by estimators whose peers the user defines.
         """
-        state = _fields.state("state", state)
+        state = self._without_noise(_fields.state("state", state))
         start = _fields.position("start", start)
         if stop is not None:
             stop = _fields.position("stop", stop, at_least=start)
@@ -123,11 +130,18 @@ class StepRecorder:
             for step in range(len(self))
         ]
 
+    def _without_noise(self, state: Any) -> Any:
+        if self._normaliser is None or not isinstance(state, str):
+            return state
+        return self._normaliser(state)
+
     def _steps(
         self, first: int, stop: int, success: bool | None, final_state: Any
     ) -> dict[str, Any]:
         success = _fields.flag("success", success, unknown=_NO_VERDICT)
-        final_state = _fields.state("final_state", final_state, may_be_unknown=True)
+        final_state = self._without_noise(
+            _fields.state("final_state", final_state, may_be_unknown=True)
+        )
         next_states = [*self._states[1:], final_state]
         return {
             "trajectory_id": _fields.identity("trajectory_id", self.trajectory_id),

@@ -7,124 +7,74 @@ import logging
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import graphgpo
+from graphgpo.columns import MERGING
 from graphgpo.estimators import Estimator
+from graphgpo.problems import Advice, problems_of
+from graphgpo.problems.warning import lost_credit, may_lose_credit, told_elsewhere
+from graphgpo.result import StepAdvantages
+
+__all__ = ["Advice", "check_version", "merging_apart", "say_problems", "told_elsewhere"]
 
 logger = logging.getLogger(__name__)
 
 Version = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Advice:
-    """What to do in one trainer; each ends a sentence of `wiring_problems` or of an error."""
-
-    record_steps: str
-    set_success: str
-    more_rollouts: str
-    mark_invalid: str
+_said: set[str] = set()
 
 
-def wiring_problems(
+def say_problems(
+    result: StepAdvantages | None,
     metrics: Mapping[str, float],
     advice: Advice,
     estimator: Estimator,
     *,
-    num_rewarded: int = 0,
-    knows_action_valid: bool = False,
-) -> dict[str, str]:
-    """What looks wrongly connected about a batch, in plain words by a short name.
+    num_rewarded: int,
+    knows_action_valid: bool,
+) -> None:
+    """Log what is wrong with a batch as warnings, each the first time it is met in this process.
 
-    `metrics` of `graphgpo.compute_advantages` with `estimator`; `num_rewarded`: rollouts with an
-    outcome above 0; `knows_action_valid`: steps say whether their action was valid.
+    `result`: None where its columns are not those of rollouts; `metrics`: its own and the
+    trainer's. States are looked at once per process, in the first batch whose metrics say that they
+    may be wrong.
     """
-    problems = {}
-    num_groups, num_rollouts = metrics["graphgpo/num_groups"], metrics["graphgpo/num_trajectories"]
-    num_steps = metrics["graphgpo/num_steps"]
-    num_states_left = round(num_steps * (1.0 - metrics["graphgpo/merge_ratio"]))
-    if num_rollouts and num_rollouts == num_groups:
-        problems["single rollouts"] = (
-            f"each of the {num_groups:.0f} prompts has one rollout, so there is nothing to compare "
-            f"and every advantage is 0. {advice.more_rollouts}"
-        )
-    is_inert = metrics["graphgpo/inert"] == 1.0
-    without_success = metrics["graphgpo/groups_without_success"]
-    if all(term.is_episodic for term in estimator.terms()):
-        pass  # it credits whole rollouts, so no step advantage is right
-    elif is_inert and num_groups and without_success == num_groups and _reads_success(estimator):
-        problems["no success"] = (
-            f"none of the {num_rollouts:.0f} rollouts succeeded, so no step earns credit. "
-            + (
-                f"{num_rewarded} of them have a reward above 0, so success is probably never "
-                f"{advice.set_success}"
-                if num_rewarded
-                else f"If the policy does solve tasks, success is never {advice.set_success}"
-            )
-        )
-    elif num_steps > num_rollouts and num_states_left == num_groups:
-        problems["one state"] = (
-            "all steps of a prompt start in the same state, so there is no way to go: states are "
-            f"probably empty or constant. {advice.record_steps}"
-        )
-    elif is_inert and "single rollouts" not in problems:
-        problems["no choice"] = (
-            "no step advantage differs from 0: "
-            f"{metrics['graphgpo/singleton_share']:.0%} of the steps start in a state seen once. "
-            "If that is most of them, states that should be equal probably differ, by a step "
-            "counter, a timestamp or the history (see docs/state_key.md); if not, no state has a "
-            "better and a worse way on, as when all rollouts are the same"
-        )
-    penalty = estimator.options().get("invalid_action_penalty", 0.0)
-    if penalty > 0.0 and not knows_action_valid:
-        problems["no flags"] = (
-            f"invalid_action_penalty is {penalty:g}, but no step says whether its action was "
-            f"valid, so none is penalised. {advice.mark_invalid}"
-        )
-    if num_hidden := metrics["graphgpo/masked_inside"]:
-        problems["masked inside"] = (
-            f"{num_hidden:.0f} masked rows lie between unmasked rows of a trajectory. Without "
-            "next_states the step before them leads to the state after them, which nobody took: "
-            "leave them unmasked, or give next_states or step_ids"
-        )
-    num_restarted, num_failed = metrics["graphgpo/ends_at_a_start"], _num_failed(metrics)
-    if num_restarted >= 4 and num_restarted > 0.75 * num_failed:  # some walk back by themselves
-        problems["ends at a start"] = (
-            f"the last step of {num_restarted:.0f} of {num_failed:.0f} failed rollouts leads to a "
-            "state that rollouts of its prompt start from. An environment that resets itself shows "
-            "the next episode there: record what it showed before the reset (its final "
-            "observation), or None"
-        )
-    if metrics.get("graphgpo/tokens_without_step"):
-        problems["tokens without step"] = (
-            f"{metrics['graphgpo/tokens_without_step']:.0f} tokens the policy wrote are in no "
-            "step's start..stop and get advantage 0; positions count from the first response token"
-        )
-    return problems
-
-
-def _num_failed(metrics: Mapping[str, float]) -> int:
-    with_verdict = (
-        metrics["graphgpo/num_trajectories"] - metrics["graphgpo/rollouts_without_verdict"]
+    found = problems_of(
+        metrics,
+        estimator,
+        advice=advice,
+        num_rewarded=num_rewarded,
+        knows_action_valid=knows_action_valid,
     )
-    return round(with_verdict * (1.0 - metrics["graphgpo/success_rate"]))
+    new = [problem for problem in found if _is_new(problem.name)]
+    asked = None if result is None else result.asked
+    if asked is not None and may_lose_credit(metrics, estimator) and _is_new("states"):
+        problem = lost_credit(asked.rollouts)
+        new = [problem, *new] if problem is not None else new
+    for problem in new:
+        logger.warning("graphgpo: %s (said once per process)", problem)
 
 
-def _reads_success(estimator: Estimator) -> bool:
-    """Whether success can be what steps get credit from: alone, or where no rewards are given."""
-    return any("success" in names for names in estimator.needs)
+def _is_new(name: str) -> bool:
+    if name in _said:
+        return False
+    _said.add(name)
+    return True
 
 
-_said: set[str] = set()
+def merging_apart(options: Any) -> tuple[Any, dict[str, Any]]:
+    """A trainer's options: those of the estimator, and those that say what counts as one state.
 
-
-def say_once(problems: Mapping[str, str]) -> None:
-    """Log each problem as a warning, the first time in this process that it is met."""
-    for name, text in problems.items():
-        if name not in _said:
-            _said.add(name)
-            logger.warning("graphgpo: %s (said once per process)", text)
+    >>> merging_apart({"estimator": "gigpo", "similar": 0.95})
+    ({'estimator': 'gigpo'}, {'similar': 0.95})
+    """
+    if not isinstance(options, Mapping):
+        return options, {}
+    given = {str(name): value for name, value in options.items()}
+    merging = {name: given.pop(name) for name in MERGING if name in given}
+    return given, merging
 
 
 def check_version(package: str, oldest: Version, beyond: Version) -> None:

@@ -21,6 +21,7 @@ from trl import GRPOTrainer
 from graphgpo import estimators
 from graphgpo.advantages import compute_advantages
 from graphgpo.integrations import _fields
+from graphgpo.integrations._record import step_record
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
     StepRecorder,
@@ -28,8 +29,9 @@ from graphgpo.integrations._recording import (
     on_tokens,
     recorded_steps,
 )
-from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
+from graphgpo.integrations._wiring import Advice, check_version, say_problems, told_elsewhere
 from graphgpo.keys import state_key
+from graphgpo.states.merging import Merging
 from graphgpo.torch.distributed import compute_advantages_across_ranks
 
 __all__ = ["EXTRA_FIELD", "GraphGPOMixin", "GraphGPOTrainer", "StepRecorder"]
@@ -53,10 +55,15 @@ ADVICE = Advice(
 class GraphGPOMixin:
     """Put before a `GRPOTrainer` class: `class Mine(GraphGPOMixin, MyGRPOTrainer)`.
 
-    Takes one keyword more than that class, `estimator`: a name, a mapping of options with the name
-    under "estimator", or an `Estimator`. The rewards become the outcome of a rollout, summed with
-    TRL's `reward_weights`; every normalisation is the estimator's. All ranks compute the same from
-    the steps of all ranks, and each keeps its own rows.
+    Takes five keywords more than that class. `estimator`: a name, a mapping of options with the
+    name under "estimator", or an `Estimator`. `record`: a folder, in which every training step
+    leaves a Parquet file of its steps and their credit (with the extra `graphgpo[files]`).
+    `normalise`, `similar` and `node_history` say what counts as one state, as in
+    `graphgpo.Rollouts`; `similar` needs one process.
+
+    The rewards become the outcome of a rollout, summed with TRL's `reward_weights`; every
+    normalisation is the estimator's. All ranks compute the same from the steps of all ranks, and
+    each keeps its own rows.
 
     Raises
     ------
@@ -72,16 +79,28 @@ class GraphGPOMixin:
     num_generations_eval: int
     reward_weights: torch.Tensor
     rollout_func: Callable[[list[Any], Any], dict[str, Any]] | None
+    state: Any
     _metrics: dict[str, dict[str, list[float]]]
 
     def __init__(
         self,
         *args: Any,
         estimator: Any = "graphgpo",
+        record: str | None = None,
+        normalise: Any = None,
+        similar: float | None = None,
+        node_history: int = 1,
         **kwargs: Any,
     ) -> None:
         check_version("trl", *TESTED_TRL)
         self.estimator = estimators.make(estimator)
+        self.record = record
+        Merging.of(normalise, similar, node_history)  # refused here, not after the first rollout
+        self.merging = {
+            "normalise": normalise,
+            "similar": similar,
+            "node_history": node_history,
+        }
         self._generation = _Generation()
         super().__init__(*args, **kwargs)
         _check_normalisation(self.args)
@@ -117,37 +136,57 @@ class GraphGPOMixin:
         group_size = self.num_generations if is_training else self.num_generations_eval
         outcomes = _outcomes(generation.rewards, self.reward_weights)
         compute = compute_advantages_across_ranks if len(ranks) > 1 else compute_advantages
-        result = compute(
-            steps.states,
-            steps.next_states,
-            group_ids=rollouts // group_size,
-            trajectory_ids=rollouts,
-            step_ids=steps.step_ids,
-            success=steps.success,
-            episode_returns=outcomes[rollouts],
-            action_valid=steps.action_valid,
-            actions=steps.actions,
-            peer_keys=steps.peer_keys,
-            rewards=steps.rewards,
-            # A rollout that no reward function scored is left out, as TRL does.
-            mask=~np.isnan(outcomes[rollouts]),
-            estimator=self.estimator,
-        )
+        with told_elsewhere():
+            result = compute(
+                steps.states,
+                steps.next_states,
+                group_ids=rollouts // group_size,
+                trajectory_ids=rollouts,
+                step_ids=steps.step_ids,
+                success=steps.success,
+                episode_returns=outcomes[rollouts],
+                action_valid=steps.action_valid,
+                actions=steps.actions,
+                peer_keys=steps.peer_keys,
+                rewards=steps.rewards,
+                # A rollout that no reward function scored is left out, as TRL does.
+                mask=~np.isnan(outcomes[rollouts]),
+                estimator=self.estimator,
+                **self.merging,
+            )
         output["advantages"] = on_tokens(result, steps, response_mask)
+        if self.record is not None and is_training:
+            is_unscored = np.isnan(outcomes[rollouts])  # left out by whoever reads it, too
+            step_record(self.record, _rank_of(self.accelerator, len(ranks))).write(
+                self.state.global_step,
+                result,
+                self.estimator,
+                group_ids=(rollouts // group_size).tolist(),
+                trajectory_ids=rollouts.tolist(),
+                step_ids=steps.step_ids.tolist(),
+                states=steps.states,
+                next_states=steps.next_states,
+                actions=steps.actions,
+                success=[
+                    None if unscored else won
+                    for unscored, won in zip(is_unscored, steps.success.tolist(), strict=True)
+                ],
+                outcomes=outcomes[rollouts],
+                rewards=steps.rewards,
+            )
 
         num_without_step = sum(without_step for _, without_step in ranks)
         metrics = {**result.metrics, "graphgpo/tokens_without_step": float(num_without_step)}
         for name, value in metrics.items():
             self._metrics["train" if is_training else "eval"][name].append(value)
         if is_training and self.accelerator.is_main_process:
-            say_once(
-                wiring_problems(
-                    metrics,
-                    ADVICE,
-                    self.estimator,
-                    num_rewarded=int((outcomes > 0).sum()),
-                    knows_action_valid=steps.knows_action_valid,
-                )
+            say_problems(
+                result,
+                metrics,
+                ADVICE,
+                self.estimator,
+                num_rewarded=int((outcomes > 0).sum()),
+                knows_action_valid=steps.knows_action_valid,
             )
         return output
 
@@ -180,7 +219,7 @@ class GraphGPOMixin:
         try:
             look = [
                 _Situation(
-                    state_key(self.environment_state(environment)),
+                    _unchanging(self.environment_state(environment)),
                     bool(_success(environment, self.environment_success(environment))),
                 )
                 for environment in self.environments or []
@@ -195,9 +234,10 @@ class GraphGPOTrainer(GraphGPOMixin, GRPOTrainer):  # type: ignore[misc]
 
 
 class _Situation(NamedTuple):
-    """Where the environment of one rollout is, as a key: the state itself may change in place."""
+    """Where the environment of one rollout is."""
 
-    state_key: int
+    state: Any
+    """A text, or a key of what may change in place."""
     success: bool
 
 
@@ -213,6 +253,15 @@ class _Generation:
 
     rewards: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
     """(rows of all ranks, reward functions)."""
+
+
+def _rank_of(accelerator: Any, num_ranks: int) -> int | None:
+    """None: there is one only."""
+    return int(accelerator.process_index) if num_ranks > 1 else None
+
+
+def _unchanging(state: Any) -> Any:
+    return state if isinstance(state, str) else state_key(state)
 
 
 def _outcomes(rewards: torch.Tensor, weights: torch.Tensor) -> NDArray[np.float64]:
@@ -251,12 +300,12 @@ def _steps_of_rollout(situations: Sequence[_Situation], mask: Sequence[int]) -> 
     for turn in range(num_steps):
         is_last = turn == num_steps - 1
         steps.add(
-            situations[turn].state_key,
+            situations[turn].state,
             start=starts[turn],
             stop=None if is_last else starts[turn + 1],
         )
     fields: dict[str, Any] = steps.rollout_fields(
-        success=bool(wins), final_state=situations[num_steps].state_key
+        success=bool(wins), final_state=situations[num_steps].state
     )[EXTRA_FIELD]
     return fields
 

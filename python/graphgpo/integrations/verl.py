@@ -3,7 +3,8 @@
 An agent loop records the states it passes with a `StepRecorder` and puts them into the
 `extra_fields` of its output. When advantages are due they are merged into one graph per prompt,
 and every token of a step gets the step's advantage. `algorithm.graphgpo` holds the name of any
-estimator of the family under "estimator", GraphGPO if it has none, and its options.
+estimator of the family under "estimator", GraphGPO if it has none, and its options, with
+`normalise`, `similar` and `node_history` beside them.
 `docs/integrations/verl.md` has a block to copy, `examples/verl_textworld` a complete recipe.
 
 verl loads `graphgpo.integrations.verl_plugin` in each of its processes, which calls `register`.
@@ -30,6 +31,7 @@ import numpy as np
 import graphgpo
 from graphgpo import estimators
 from graphgpo.estimators import Estimator
+from graphgpo.integrations._record import step_record
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
     StepRecorder,
@@ -37,7 +39,13 @@ from graphgpo.integrations._recording import (
     on_tokens,
     recorded_steps,
 )
-from graphgpo.integrations._wiring import Advice, check_version, say_once, wiring_problems
+from graphgpo.integrations._wiring import (
+    Advice,
+    check_version,
+    merging_apart,
+    say_problems,
+    told_elsewhere,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +99,9 @@ class RecordedRows:
     is_padding: Sequence[bool] | None = None
     """Rows the trainer made up to fill the batch."""
 
+    training_step: int | None = None
+    """For the record; None: the one after the last."""
+
     metrics: dict[str, float] = field(default_factory=dict)
     """Filled by `compute_token_advantages`."""
 
@@ -100,11 +111,15 @@ def compute_token_advantages(
     token_level_rewards: torch.Tensor,
     response_mask: torch.Tensor,
     estimator: Any = "graphgpo",
+    record: str | None = None,
+    **merging: Any,
 ) -> torch.Tensor:
     """Advantage of every response token, (B, T) float32, 0 where `response_mask` is.
 
     A rollout's outcome is the summed reward of the row with its last step. Rows that record the
-    same steps of the same rollout are copies and count once.
+    same steps of the same rollout are copies and count once. `record`: a folder, in which every
+    training step leaves a Parquet file of its steps and their credit. `merging`: normalise, similar
+    and node_history, as `graphgpo.Rollouts` takes them.
 
     Raises
     ------
@@ -128,33 +143,51 @@ def compute_token_advantages(
         last = (max(fields["step_ids"], default=-1), outcomes[row])
         last_steps[ids[row]] = max(last, last_steps.get(ids[row], last), key=lambda step: step[0])
 
-    result = graphgpo.compute_advantages(
-        steps.states,
-        steps.next_states,
-        group_ids=[ids[row][0] for row in step_rows],
-        trajectory_ids=[ids[row][1] for row in step_rows],
-        step_ids=steps.step_ids,
-        success=steps.success,
-        episode_returns=np.array([last_steps[ids[row]][1] for row in step_rows]),
-        action_valid=steps.action_valid,
-        actions=steps.actions,
-        peer_keys=steps.peer_keys,
-        rewards=steps.rewards,
-        estimator=estimator,
-    )
+    group_ids = [ids[row][0] for row in step_rows]
+    trajectory_ids = [ids[row][1] for row in step_rows]
+    episode_returns = np.array([last_steps[ids[row]][1] for row in step_rows])
+    with told_elsewhere():
+        result = graphgpo.compute_advantages(
+            steps.states,
+            steps.next_states,
+            group_ids=group_ids,
+            trajectory_ids=trajectory_ids,
+            step_ids=steps.step_ids,
+            success=steps.success,
+            episode_returns=episode_returns,
+            action_valid=steps.action_valid,
+            actions=steps.actions,
+            peer_keys=steps.peer_keys,
+            rewards=steps.rewards,
+            estimator=estimator,
+            **merging,
+        )
+    if record is not None:
+        step_record(record).write(
+            rows.training_step,
+            result,
+            estimator,
+            group_ids=group_ids,
+            trajectory_ids=trajectory_ids,
+            step_ids=steps.step_ids.tolist(),
+            states=steps.states,
+            next_states=steps.next_states,
+            actions=steps.actions,
+            success=steps.success,
+            outcomes=episode_returns,
+            rewards=steps.rewards,
+        )
     is_real = response_mask.new_zeros(num_rows)
     is_real[list(recorded)] = 1
     without_step = num_tokens_without_step(steps, response_mask * is_real[:, None])
     rows.metrics = {**result.metrics, "graphgpo/tokens_without_step": float(without_step)}
-    num_rewarded = sum(outcome > 0 for _, outcome in last_steps.values())
-    say_once(
-        wiring_problems(
-            rows.metrics,
-            ADVICE,
-            estimator,
-            num_rewarded=num_rewarded,
-            knows_action_valid=steps.knows_action_valid,
-        )
+    say_problems(
+        result,
+        rows.metrics,
+        ADVICE,
+        estimator,
+        num_rewarded=sum(outcome > 0 for _, outcome in last_steps.values()),
+        knows_action_valid=steps.knows_action_valid,
     )
     return on_tokens(result, steps, response_mask)
 
@@ -204,16 +237,25 @@ def graphgpo_advantage(
             f"Use trainer.v1.trainer_mode={TRAINER_MODE}, or the legacy trainer "
             "(trainer.use_v1=False); other trainers need graphgpo.integrations.verl.GraphGPOMixin"
         )
+    estimator, record, merging = _options(config)
     advantages = compute_token_advantages(
-        rows, token_level_rewards, response_mask, _options(config)
+        rows, token_level_rewards, response_mask, estimator, record, **merging
     )
     return advantages, advantages
 
 
-def _options(algorithm: Any) -> Estimator:
-    """`algorithm.graphgpo` of a Hydra node, a dict or a dataclass; without it the defaults."""
-    options = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
-    return estimators.make({} if options is None else options)
+def _options(algorithm: Any) -> tuple[Estimator, str | None, dict[str, Any]]:
+    """`algorithm.graphgpo` of a Hydra node, a dict or a dataclass; without it the defaults.
+
+    The estimator, the folder to record in, and what counts as one state.
+    """
+    given = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
+    options, merging = merging_apart({} if given is None else given)
+    record = None
+    if isinstance(options, Mapping):
+        options = dict(options)
+        record = options.pop("record", None)
+    return estimators.make(options), record, merging
 
 
 class GraphGPOMixin:
@@ -243,6 +285,7 @@ class GraphGPOMixin:
             group_ids=[uid for uid, _, _ in names],
             trajectory_ids=[session for _, session, _ in names],
             is_padding=[bool(tag.get("is_padding", False)) for tag in batch.tags],
+            training_step=getattr(self, "global_steps", None),
         )
         with _recorded(rows):
             batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
@@ -305,6 +348,7 @@ def _wrap_compute_advantage(ray_trainer: ModuleType) -> None:
         rows = RecordedRows(
             steps=list(columns.get(EXTRA_FIELD, [None] * len(data))),
             group_ids=columns["uid"].tolist(),
+            training_step=data.meta_info.get("global_steps"),
         )
         with _recorded(rows):
             data = original(data, adv_estimator, *args, **kwargs)

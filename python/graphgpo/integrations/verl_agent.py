@@ -26,7 +26,9 @@ import graphgpo
 from graphgpo import estimators
 from graphgpo.blocks import Given, Mean, MeanStd, SameState, Task, Term
 from graphgpo.estimators import Estimator
-from graphgpo.integrations._wiring import Advice, say_once, wiring_problems
+from graphgpo.integrations._record import step_record
+from graphgpo.integrations._wiring import Advice, say_problems, told_elsewhere
+from graphgpo.states.similar import check_threshold
 from graphgpo.torch import to_tokens
 
 GOAL_TEXT = "success"
@@ -60,8 +62,10 @@ class ComplexGraph:
     rows may be permuted, repeated or dropped in between.
     """
 
-    def __init__(self, uid: Any, rows: NDArray[np.intp]) -> None:
+    def __init__(self, uid: Any, rows: NDArray[np.intp], similar: float | None = None) -> None:
         self.uid = uid
+        self.similar = similar
+        """The share of characters from which on states are one; None: equal ones only."""
         self.rows = rows
         """Rows of the batch that are steps of this task."""
 
@@ -71,25 +75,18 @@ class ComplexGraph:
     ) -> dict[Any, ComplexGraph]:
         """One graph for each `uid` of a batch.
 
-        Raises
-        ------
-        NotImplementedError
-            With `enable_similarity=True`: near-duplicate states are merged by writing one text for
-            them before the batch gets here.
+        With `enable_similarity` near-duplicate states of a task are one, as `similar` of
+        `graphgpo.Rollouts` has it: exactly, and whatever the order of rows. The recipe takes the
+        first state that fits, by `difflib`'s ratio, which is never above the one used here.
         """
-        if enable_similarity:
-            raise NotImplementedError(
-                "enable_similarity=True (merging states whose texts are "
-                f"{similarity_thresh:g} alike) is not supported: which states it merges depends on "
-                "the order of the rows. Map near-duplicates to one text instead, before the batch "
-                "is built: set anchor_obs and next_obs to canonical(obs), where canonical is your "
-                "function that drops what does not matter (clocks, step counters, word order)"
-            )
+        similar = similarity_thresh if enable_similarity else None
+        if similar is not None:
+            check_threshold("similarity_thresh", similar)
         uids = _column(data, "uid")
         order: dict[Any, list[int]] = {}
         for row, uid in enumerate(uids.tolist()):
             order.setdefault(uid, []).append(row)
-        return {uid: cls(uid, np.array(rows)) for uid, rows in order.items()}
+        return {uid: cls(uid, np.array(rows), similar) for uid, rows in order.items()}
 
     @staticmethod
     def Calculate_all_shortest_path(Gs: Mapping[Any, ComplexGraph]) -> None:  # noqa: N802, N803
@@ -110,7 +107,7 @@ def compute_graph_path_returns(
         A `DataProto`, one row per step, in any order. Read from `non_tensor_batch`: `uid`,
         `traj_uid`, `anchor_obs`, `next_obs`, and if there `active_masks`, `episode_rewards`.
     Gs
-        What `ComplexGraph.from_data` returned. Only there for the signature.
+        What `ComplexGraph.from_data` returned: whether near-duplicates are one.
     gamma
         `omega` elsewhere in this library, 0 < gamma < 1.
     normalize_distance
@@ -127,16 +124,21 @@ def compute_graph_path_returns(
     estimator = estimators.make("graphgpo", {"omega": gamma, "exponent": exponent})
     # Every row a rollout of its own: with next_obs given the graph is the same, and neither the
     # order of the rows nor repeated ones can change it.
-    result = graphgpo.compute_advantages(
-        *_states(batch, is_goal),
-        group_ids=_column(batch, "uid"),
-        trajectory_ids=np.arange(len(is_goal)),
-        success=is_goal,
-        estimator=estimator,
-    )
-    # Every row is a rollout of its own here, so every step back to a start would count as an end.
-    metrics = {**result.metrics, "graphgpo/ends_at_a_start": 0.0}
-    _say_problems(batch, metrics, _ADVICE_BY_TEXT, estimator)
+    similar = next((graph.similar for graph in Gs.values()), None)
+    with told_elsewhere():
+        result = graphgpo.compute_advantages(
+            *_states(batch, is_goal),
+            group_ids=_column(batch, "uid"),
+            trajectory_ids=np.arange(len(is_goal)),
+            success=is_goal,
+            estimator=estimator,
+            similar=similar,
+        )
+    # Every row is a rollout of its own here, so every step back to a start would count as an end,
+    # and every state would stand at the first position only.
+    unknown = {"graphgpo/ends_at_a_start": 0.0, "graphgpo/revisited_positions": 1.0}
+    metrics = {**result.metrics, **unknown}
+    _say_problems(batch, None, metrics, _ADVICE_BY_TEXT, estimator)
     return torch.as_tensor(result.scores, dtype=torch.float32, device=_device(batch))
 
 
@@ -167,6 +169,7 @@ def compute_graphgpo_outcome_advantage(
     mode: Mode = "mean_std_norm",
     *,
     corrected: bool = False,
+    similar: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Joint advantage of every token, from returns of `compute_graph_path_returns`.
 
@@ -186,6 +189,9 @@ def compute_graphgpo_outcome_advantage(
         are 0. True: the returns of a state are scaled by their largest, so that credit does not
         fade with distance, and episode statistics count each rollout once (its largest outcome,
         as the trainer may have penalised some of its rows).
+    similar
+        The threshold that `ComplexGraph.from_data` was given, for the states that are compared to
+        be those of the graph; None: equal ones only.
 
     Returns
     -------
@@ -198,7 +204,7 @@ def compute_graphgpo_outcome_advantage(
     is_row = np.arange(len(returns))
     states = _as_states(anchor_obs)
     if corrected:
-        returns = returns / _largest_of_state(returns, states, index)
+        returns = returns / _largest_of_state(returns, states, index, similar)
         outcomes = _largest_of_trajectory(outcomes, index, traj_index)
     how = Mean() if mode == "mean_norm" else MeanStd(epsilon=epsilon)
     rollouts = graphgpo.Rollouts(
@@ -206,16 +212,29 @@ def compute_graphgpo_outcome_advantage(
         group_ids=index,
         trajectory_ids=traj_index if corrected else is_row,
         success=None,
+        similar=similar,
     )
     step = _GivenReturns(returns=Given(returns), peers=SameState(), how=how)
-    advantages = step_advantage_w * rollouts.advantages(step).step_advantages.astype(np.float64)
     episode = _GivenReturns(returns=Given(outcomes), peers=Task(), how=how, is_of_rollout=corrected)
-    advantages += episode_advantage_w * rollouts.advantages(episode).step_advantages
+    with told_elsewhere():
+        of_steps, of_episodes = (rollouts.advantages(one) for one in (step, episode))
+    advantages = step_advantage_w * of_steps.step_advantages.astype(np.float64)
+    advantages += episode_advantage_w * of_episodes.step_advantages
     tokens = to_tokens(advantages, response_mask)
     return tokens, tokens
 
 
-def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) -> dict[str, float]:
+def compute_advantages(
+    batch: Any,
+    estimator: Any = "graphgpo",
+    *,
+    record: str | None = None,
+    training_step: int | None = None,
+    normalise: Any = None,
+    similar: float | None = None,
+    node_history: int = 1,
+    **options: Any,
+) -> dict[str, float]:
     """All of it in one call: fills `advantages` and `returns` of a batch, returns the metrics.
 
     Takes the place of graph construction, returns and advantages in the trainer. The numbers are
@@ -231,8 +250,13 @@ def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) 
         successful rollout is `GOAL_TEXT`; `is_action_valid` is read with an
         `invalid_action_penalty`, `rewards`, `actions` and `peer_keys` of the
         steps by the estimators that use them. `batch` needs `response_mask`.
-    estimator, options
-        As for `graphgpo.compute_advantages`.
+    estimator, normalise, similar, node_history, options
+        As for `graphgpo.compute_advantages`. `enable_similarity=True` of the recipe is
+        `similar=0.95`.
+    record, training_step
+        A folder, in which every training step leaves a Parquet file of its steps and their credit
+        (with the extra `graphgpo[files]`); which step this is. None: the batch's
+        `meta_info["global_steps"]`, else the one after the last.
     """
     estimator = estimators.make(estimator, options)
     _check_active(batch)
@@ -244,21 +268,43 @@ def compute_advantages(batch: Any, estimator: Any = "graphgpo", **options: Any) 
     if step_ids is None:
         _check_last_steps(is_goal, won, list(zip(*trajectories, strict=True)))
         step_ids = _order_with_goal_last(is_goal)
-    result = graphgpo.compute_advantages(
-        states,
-        next_states,
-        group_ids=trajectories[0],
-        trajectory_ids=trajectories[1],
-        step_ids=step_ids,
-        success=won,
-        episode_returns=np.asarray(_column(batch, "episode_rewards"), dtype=np.float64),
-        action_valid=batch.non_tensor_batch.get("is_action_valid"),
-        rewards=batch.non_tensor_batch.get("rewards"),
-        actions=batch.non_tensor_batch.get("actions"),
-        peer_keys=batch.non_tensor_batch.get("peer_keys"),
-        estimator=estimator,
-    )
-    _say_problems(batch, result.metrics, _ADVICE, estimator)
+    episode_returns = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64)
+    with told_elsewhere():
+        result = graphgpo.compute_advantages(
+            states,
+            next_states,
+            group_ids=trajectories[0],
+            trajectory_ids=trajectories[1],
+            step_ids=step_ids,
+            success=won,
+            episode_returns=episode_returns,
+            action_valid=batch.non_tensor_batch.get("is_action_valid"),
+            rewards=batch.non_tensor_batch.get("rewards"),
+            actions=batch.non_tensor_batch.get("actions"),
+            peer_keys=batch.non_tensor_batch.get("peer_keys"),
+            estimator=estimator,
+            normalise=normalise,
+            similar=similar,
+            node_history=node_history,
+        )
+    if record is not None:
+        if training_step is None:
+            training_step = getattr(batch, "meta_info", {}).get("global_steps")
+        step_record(record).write(
+            training_step,
+            result,
+            estimator,
+            group_ids=trajectories[0],
+            trajectory_ids=trajectories[1],
+            step_ids=np.asarray(step_ids, dtype=np.int64).tolist(),
+            states=states,
+            next_states=next_states,
+            actions=batch.non_tensor_batch.get("actions"),
+            success=won,
+            outcomes=episode_returns,
+            rewards=batch.non_tensor_batch.get("rewards"),
+        )
+    _say_problems(batch, result, result.metrics, _ADVICE, estimator)
     tokens = to_tokens(result, batch.batch["response_mask"])
     batch.batch["advantages"] = tokens
     batch.batch["returns"] = tokens
@@ -294,19 +340,23 @@ def _goal_rows(batch: Any) -> NDArray[np.bool_]:
 
 
 def _say_problems(
-    batch: Any, metrics: Mapping[str, float], advice: Advice, estimator: Estimator
+    batch: Any,
+    result: graphgpo.StepAdvantages | None,
+    metrics: Mapping[str, float],
+    advice: Advice,
+    estimator: Estimator,
 ) -> None:
     rewards = batch.non_tensor_batch.get("episode_rewards", np.zeros(len(_column(batch, "uid"))))
     won = np.asarray(rewards, dtype=np.float64) > 0
     names = list(zip(*_rollout_columns(batch), strict=True))
-    problems = wiring_problems(
+    say_problems(
+        result,
         {**metrics, "graphgpo/num_trajectories": float(len(set(names)))},
         advice,
         estimator,
         num_rewarded=len({names[row] for row in np.flatnonzero(won)}),
         knows_action_valid="is_action_valid" in batch.non_tensor_batch,
     )
-    say_once(problems)
 
 
 def _rollout_columns(batch: Any) -> tuple[list[Any], list[Any]]:
@@ -354,13 +404,17 @@ def _order_with_goal_last(is_goal: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.where(is_goal, len(is_goal), np.arange(len(is_goal)))
 
 
-def _largest_of_state(returns: NDArray[np.float64], states: Any, index: Any) -> NDArray[np.float64]:
-    nodes = graphgpo.compute_advantages(
+def _largest_of_state(
+    returns: NDArray[np.float64], states: Any, index: Any, similar: float | None
+) -> NDArray[np.float64]:
+    rollouts = graphgpo.Rollouts(
         states,
         group_ids=index,
         trajectory_ids=np.arange(len(returns)),
-        success=np.zeros(len(returns), dtype=bool),
-    ).state_ids
+        success=None,
+        similar=similar,
+    )
+    nodes, _ = rollouts.node_ids()
     largest = np.zeros(nodes.max(initial=-1) + 1)
     np.maximum.at(largest, nodes, np.abs(returns))
     largest[largest == 0] = 1.0

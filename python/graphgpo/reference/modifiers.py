@@ -7,7 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
-from graphgpo.blocks import ActionEvidence, FailureRate, NobodyWon, Polarised, Seen
+from graphgpo.blocks import ActionEvidence, FailureRate, Live, NobodyWon, Polarised, Seen
 from graphgpo.reference.rollouts import Group, Rollouts, Trajectory
 from graphgpo.reference.scores import means, same_action, score
 
@@ -79,9 +79,17 @@ def _action_evidence(block: ActionEvidence, rollouts: Rollouts) -> list[float]:
 
 @factors.register
 def _nobody_won(block: NobodyWon, rollouts: Rollouts) -> list[float]:
-    lost = {
-        group: not any(_won(t, rollouts) for t in group.trajectories.values())
-        for group in rollouts.groups
-    }
+    lost = {group: nobody_won(group, rollouts) for group in rollouts.groups}
     share = sum(lost.values()) / len(lost) if block.times_share and lost else 1.0
     return [share * lost[step.group] for step in rollouts.steps]
+
+
+def nobody_won(group: Group, rollouts: Rollouts) -> bool:
+    """Whether none of a group's rollouts succeeded."""
+    return not any(_won(t, rollouts) for t in group.trajectories.values())
+
+
+@factors.register
+def _live(block: Live, rollouts: Rollouts) -> list[float]:
+    live = sum(not nobody_won(group, rollouts) for group in rollouts.groups)
+    return [(live + 1) / (len(rollouts.groups) + 1)] * len(rollouts.steps)

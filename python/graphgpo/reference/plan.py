@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphgpo.blocks import EdgeReturn, Raw, Term
+from graphgpo.blocks import EdgeReturn, Raw, Surprisal, Term
 from graphgpo.estimators import Estimator
 from graphgpo.reference.modifiers import factors
 from graphgpo.reference.normalisers import normal
@@ -30,6 +30,8 @@ class Credit:
     scores: list[float]
     num_peers: list[int]
     has_step_term: bool
+    surprisal: Surprisal | None
+    """What the first term that credits where steps go is made of."""
 
 
 def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
@@ -54,6 +56,7 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
         scores=first.scores,
         num_peers=first.num_peers,
         has_step_term=not all(term.is_episodic for term in terms),
+        surprisal=next((t.score for t in terms if isinstance(t.score, Surprisal)), None),
     )
 
 
@@ -111,7 +114,6 @@ class Compared:
 
 def levels_of(term: Term) -> list[Level]:
     """The base, if there is one, and one a peer rule."""
-    term.check()
     base = [] if term.base is None else levels_of(term.base)
     return base + [
         Level(term.score, peers, term.normaliser, term.unit, term.penalty) for peers in term.levels

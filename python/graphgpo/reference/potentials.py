@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphgpo.blocks import BellmanMean, Given, Log, MeanReturn, ReachValue
-from graphgpo.reference.rollouts import Rollouts, Step
+from graphgpo.reference.rollouts import Rollouts, Step, Trajectory
 from graphgpo.reference.sums import mean
 
 BeforeAndAfter: TypeAlias = tuple[list[float], list[float]]
@@ -153,17 +153,19 @@ def _ends(block: BellmanMean, rollouts: Rollouts) -> dict[Step, float | None]:
 
 def _boundary(given: Given, rollouts: Rollouts) -> list[float]:
     values = step_numbers(given, rollouts)
-    for trajectory in rollouts.trajectories:
-        first = trajectory.steps[0]
-        for step in trajectory.steps:
-            value = values[step.index]
-            if not 0 <= value <= 1:
-                raise ValueError(f"boundary[{step.row}] is {value}; expected a number in [0, 1]")
-            if value != values[first.index]:
-                raise ValueError(
-                    f"boundary[{step.row}] is {value} but row {first.row} has "
-                    f"{values[first.index]}; expected one value per trajectory"
-                )
+    steps = sorted(rollouts.steps, key=lambda step: step.row)
+    for step in steps:
+        value = values[step.index]
+        if not 0 <= value <= 1:
+            raise ValueError(f"boundary[{step.row}] is {value}; expected a number in [0, 1]")
+    first_of: dict[Trajectory, Step] = {}
+    for step in steps:
+        value, first = values[step.index], first_of.setdefault(step.trajectory, step)
+        if value != values[first.index]:
+            raise ValueError(
+                f"boundary[{step.row}] is {value:.17g} but row {first.row} of the same trajectory "
+                f"has {values[first.index]:.17g}; expected one value per trajectory"
+            )
     return values
 
 

@@ -9,8 +9,11 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from graphgpo.blocks import Surprisal
+from graphgpo.reference.modifiers import nobody_won
 from graphgpo.reference.plan import Credit
 from graphgpo.reference.rollouts import Group, Rollouts, Step
+from graphgpo.reference.scores import score, surprisals, surprisals_given_action
 from graphgpo.reference.sums import mean
 from graphgpo.result import StepAdvantages
 
@@ -63,6 +66,7 @@ def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         **_of_rows(rollouts),
         "inert": bool(seen) and max(seen) <= INERT,
         **_of_states(rollouts),
+        **({} if credit.surprisal is None else _of_spread(rollouts, credit.surprisal)),
     }
     return {f"graphgpo/{name}": float(value) for name, value in found.items()}
 
@@ -203,6 +207,24 @@ def _ends_at_a_start(group: Group) -> int:
     """Failed rollouts whose last next state is one that a rollout of the task starts from."""
     lasts = [t.steps[-1] for t in group.trajectories.values() if t.has_verdict and not t.succeeded]
     return sum(last.target in _starts(group) for last in lasts)
+
+
+def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, float]:
+    """Where the steps of groups that nobody won go."""
+    steps = [step for step in rollouts.steps if nobody_won(step.group, rollouts)]
+    scores, found = score(block, rollouts), surprisals(rollouts)
+    left = surprisals_given_action(rollouts) if rollouts.has("actions") else [0.0] * len(found)
+    kinds: dict[int, set[float]] = defaultdict(set)
+    for step in steps:
+        kinds[step.source].add(scores[step.index])
+    entropy = math.fsum(found[step.index] for step in steps)
+    credited = sum(len(kinds[step.source]) > 1 for step in steps)
+    return {
+        "spread_share": credited / max(len(rollouts.steps), 1),
+        "successor_entropy": entropy / max(len(steps), 1),
+        "successor_noise": math.fsum(left[s.index] for s in steps) / entropy if entropy else 0.0,
+        "no_op_share": _share([step.source == step.target for step in steps]),
+    }
 
 
 def _masked_inside(rollouts: Rollouts) -> int:

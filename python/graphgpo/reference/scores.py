@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 
 from graphgpo.blocks import (
     ActionMean,
@@ -18,6 +18,7 @@ from graphgpo.blocks import (
     Outcome,
     ReturnToGo,
     Standing,
+    Surprisal,
     Target,
     Trace,
 )
@@ -98,6 +99,32 @@ def _new_states(block: NewStates, rollouts: Rollouts) -> list[float]:
         reached = {trajectory.steps[0].source} | {step.target for step in trajectory.steps}
         shares[trajectory] = (len(reached) - 1) / len(trajectory.steps)
     return [shares[step.trajectory] for step in rollouts.steps]
+
+
+@score.register
+def _surprisal(block: Surprisal, rollouts: Rollouts) -> list[float]:
+    found = surprisals(rollouts)
+    if not block.actions:
+        return found
+    return [y - z for y, z in zip(found, surprisals_given_action(rollouts), strict=True)]
+
+
+def surprisals(rollouts: Rollouts) -> list[float]:
+    """ln(n(s) / n(s, c)), c the target; those that one step alone takes from s are one target."""
+    return _surprisals_among([step.source for step in rollouts.steps], rollouts)
+
+
+def surprisals_given_action(rollouts: Rollouts) -> list[float]:
+    """The same among the steps with one state and action."""
+    return _surprisals_among(same_action(rollouts), rollouts)
+
+
+def _surprisals_among(keys: Sequence[Hashable], rollouts: Rollouts) -> list[float]:
+    edges = [(step.source, step.target) for step in rollouts.steps]
+    times = Counter(edges)
+    pooled = [target if times[edge] > 1 else None for edge in edges for _, target in [edge]]
+    leaving, going = Counter(keys), Counter(zip(keys, pooled, strict=True))
+    return [math.log(leaving[k] / going[k, c]) for k, c in zip(keys, pooled, strict=True)]
 
 
 @score.register

@@ -16,6 +16,7 @@ from graphgpo.states.switches import (
     marked,
     near_states,
 )
+from graphgpo.states.written import written
 
 _LEAST_GAIN = 0.05
 """Of the states, that must merge for a switch to be worth words."""
@@ -57,13 +58,21 @@ class Finding:
         """The `Normaliser` that mends it."""
         return Normaliser(**self.switch) if self.switch else None
 
+    def __str__(self) -> str:
+        """What is wrong, what to write, and two states of the batch."""
+        lines = [self.words]
+        if self.switch:
+            lines.append(f"  write: normalise={written(self.switch)}")
+        lines += [f"  row {near.row}: {near.marked!r}" for near in self.nearest or ()]
+        return "\n".join(lines)
+
 
 def diagnose(
     states: Any,
     next_states: Any = None,
     *,
-    group_ids: Any,
-    trajectory_ids: Any,
+    group_ids: Any = None,
+    trajectory_ids: Any = None,
     step_ids: Any = None,
     actions: Any = None,
     mask: Any = None,
@@ -81,16 +90,19 @@ def diagnose(
     Parameters
     ----------
     states, next_states, group_ids, trajectory_ids, step_ids, actions, mask
-        (N,) columns, as `compute_advantages` takes them.
+        (N,) columns, as `compute_advantages` takes them; or `graphgpo.Rollouts` alone, whose noise
+        that is taken out already is not looked for again.
 
     Returns
     -------
-    Findings, the most certain first; none if nothing is found to be wrong.
+    Findings, the most certain first; none if nothing is found to be wrong. They print readably.
 
     Raises
     ------
     ValueError
         For columns of different lengths.
+    TypeError
+        Without group ids or trajectory ids.
 
     Examples
     --------
@@ -105,15 +117,21 @@ def diagnose(
     >>> findings[0].switch
     {'timestamps': True}
     """
-    every_step = read_steps(
-        states,
-        next_states,
-        group_ids=group_ids,
-        trajectory_ids=trajectory_ids,
-        step_ids=step_ids,
-        actions=actions,
-        mask=mask,
-    )
+    columns = {
+        "states": states,
+        "next_states": next_states,
+        "group_ids": group_ids,
+        "trajectory_ids": trajectory_ids,
+        "step_ids": step_ids,
+        "actions": actions,
+        "mask": mask,
+    }
+    if hasattr(states, "coarse_columns"):  # Rollouts, which import this module
+        columns = {name: states.coarse_columns.get(name) for name in columns}
+    for name in ("group_ids", "trajectory_ids"):
+        if columns[name] is None:
+            raise TypeError(f"{name} is None; expected a column, or Rollouts in place of states")
+    every_step = read_steps(**columns)
     steps = bounded(every_step)
     before = shares(steps)
     if before.steps == 0:

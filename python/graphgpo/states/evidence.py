@@ -144,7 +144,7 @@ class Evidence:
         alike: dict[tuple[Any, ...], list[tuple[Step, Any]]] = defaultdict(list)
         for step in self.steps:
             next_value = self._value(step.next_state, switch)
-            if next_value and isinstance(step.state, str):
+            if isinstance(step.state, str) and isinstance(step.next_state, str):
                 value = self._value(step.state, switch)
                 alike[step.group, coarse[step.state], value].append((step, next_value))
         num_known = num_deciding = 0
@@ -153,7 +153,12 @@ class Evidence:
             by_same, by_other = _Share(), _Share()  # action: next values agree
             for i, (step, next_value) in enumerate(bucket):
                 for other, other_value in bucket[:i] if i <= 8 else rng.sample(bucket[:i], 8):
-                    if other.rollout != step.rollout:
+                    if other.rollout == step.rollout or not (next_value or other_value):
+                        continue
+                    # A page without the stretch is another page, or it is one where the other has
+                    # a word that belongs to it: then both are one without it.
+                    is_one = _successor(step, coarse) == _successor(other, coarse)
+                    if is_one or (next_value and other_value):
                         is_same = other.action == step.action
                         (by_same if is_same else by_other).add(next_value == other_value)
             if by_same.count >= 3 and by_other.count >= 3:

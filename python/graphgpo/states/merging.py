@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ class Merging:
         >>> Merging.of({"numbers": True}, None, 2).normaliser("ticket 3")
         'ticket <num>'
         """
+        is_default = normalise is None and similar is None and node_history == 1
+        if is_default and node_history is not True:
+            return _AS_GIVEN
         if similar is not None:
             check_threshold("similar", similar)
         try:
@@ -48,8 +51,11 @@ class Merging:
         return self.normaliser is not None or self.similar is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+_AS_GIVEN = Merging()
+_NO_DUPLICATES = {"graphgpo/similar_merged": 0.0, "graphgpo/similar_largest": 0.0}
+
+
+class Merged(NamedTuple):
     """Columns whose states are one where they are equal, and what near-duplicates did to them."""
 
     columns: Mapping[str, Any]
@@ -59,6 +65,8 @@ class Merged:
     @property
     def metrics(self) -> dict[str, float]:
         """For a logger."""
+        if self.similar_largest == 0:
+            return _NO_DUPLICATES
         return {
             "graphgpo/similar_merged": float(self.similar_merged),
             "graphgpo/similar_largest": float(self.similar_largest),
@@ -85,6 +93,8 @@ def merged(plain: Mapping[str, Any], merging: Merging) -> Merged:
     A near-duplicate becomes the text of its component that comes first in the batch: which text
     that is depends on the order of rows, which ones are equal does not.
     """
+    if not merging.is_coarser:
+        return Merged(plain)
     columns = dict(plain)
     if merging.normaliser is not None:
         for name in STATES:

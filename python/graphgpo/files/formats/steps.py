@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-import msgspec
 import pyarrow as pa
 
 from .. import tables
@@ -20,6 +19,7 @@ from .chats import rollout_of, to_messages
 from .columns import RAW_SCHEMA, Judge, raw_rows
 from .context import Context
 
+_typed_dict: Any = TypedDict  # made of names that no type checker can know
 _MAY_BE_ABSENT = ("next_state", "action", "success", "outcome", "reward")
 _HIVE_STEPS = ("step", "global_step")
 
@@ -102,23 +102,13 @@ def _records(
     elif source.suffix in DOCUMENT_SUFFIXES:
         rows = enumerate(records_of_document(source))
     elif heads is not None:
-        rows = _narrow_records(source, report, heads)
+        # A dict of these keys alone: the decoder skips all others.
+        rows = records(
+            source, _typed_dict("narrow", dict.fromkeys(heads, Any), total=False), report
+        )
     else:
         rows = records(source, dict[str, Any], report)
-    return ((row, {**hive, **record}) for row, record in rows)
-
-
-def _narrow_records(
-    source: Source, report: Report, heads: Sequence[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    fields = [
-        (f"field_{place}", Any, msgspec.field(default=msgspec.UNSET, name=head))
-        for place, head in enumerate(heads)
-    ]
-    names = [(name, head) for (name, *_), head in zip(fields, heads, strict=True)]
-    for row, record in records(source, msgspec.defstruct("Narrow", fields), report):
-        values = ((head, getattr(record, name)) for name, head in names)
-        yield row, {head: value for head, value in values if value is not msgspec.UNSET}
+    return ((row, {**hive, **record}) for row, record in rows) if hive else rows
 
 
 def _rows(

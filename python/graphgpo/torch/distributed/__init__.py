@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from torch import distributed as dist
 
-from graphgpo.columns import COLUMNS
+from graphgpo.columns import COLUMNS, MERGING
+from graphgpo.problems.warning import told_elsewhere
 from graphgpo.result import StepAdvantages
 from graphgpo.rollouts import Rollouts
 from graphgpo.torch.distributed._agreement import (
@@ -62,7 +63,9 @@ def compute_advantages_across_ranks(
         column is given by all ranks that have rows, or by none; only `mask` may be missing on some.
     estimator, num_threads
         As in `compute_advantages`; estimator and options must be the same on all ranks. States
-        arrive as keys, so an estimator that reads their text refuses them. Ranks on one machine
+        arrive as keys, so an estimator that reads their text refuses them; noise is taken out
+        before (`normalise`, the same on all ranks), and near-duplicates (`similar`), which need the
+        texts of all ranks, are refused. Ranks on one machine
         share its cores, so `num_threads` is better limited there.
     process_group
         Any backend; None: the default group. Its current device is used where it has no CPU (NCCL).
@@ -82,10 +85,12 @@ def compute_advantages_across_ranks(
     """
     given = {"states": states, "next_states": next_states, **columns_and_options}
     columns, options = _apart(given)
+    merging = {name: options.pop(name) for name in MERGING if name in options}
     settings = {"estimator": estimator, "options": options, "num_threads": num_threads}
-    gathered, chosen = _gather(columns, settings, process_group)
-    with rows_named_by_rank(gathered.rows_of_rank):
-        rollouts = Rollouts(**gathered.columns, num_threads=num_threads)
+    gathered, chosen = _gather(columns, settings | {"merging": merging}, process_group)
+    with rows_named_by_rank(gathered.rows_of_rank), told_elsewhere():
+        history = merging.get("node_history", 1)
+        rollouts = Rollouts(**gathered.columns, node_history=history, num_threads=num_threads)
         result = rollouts.advantages(chosen)
     arrays = (field.name for field in dataclasses.fields(result) if field.name != "metrics")
     own = {name: getattr(result, name)[gathered.own].copy() for name in arrays}

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphgpo import _core, estimators
+from graphgpo.columns import MERGING
 from graphgpo.estimators import Estimator
 from graphgpo.ingest import check_lengths, check_row_types, plain_columns, read_columns, row_type
 from graphgpo.rollouts import thread_limit
+from graphgpo.states.merging import Merging, merged
 from graphgpo.torch.distributed._agreement import COMPARED, Kind, Report
 from graphgpo.torch.distributed._packing import OPTIONAL, Integers, has_value, packed
 
@@ -18,10 +20,12 @@ def read(
 ) -> tuple[dict[str, Integers], Report, Estimator | None]:
     """The columns that travel, what to say of them, and the estimator, if settings name one."""
     chosen = None
+    merging = Merging()
     if settings is not None:
+        merging = _merging(settings["merging"])
         thread_limit(settings["num_threads"])
         chosen = estimators.make(settings["estimator"], settings["options"])
-    plain = plain_columns(given)
+    plain = merged(plain_columns(given), merging).columns
     columns = {
         name: column
         for name, column in read_columns(plain, stable=True).items()
@@ -38,7 +42,7 @@ def read(
     }
     report = Report(
         num_rows=len(rows["flags"]),
-        options={} if chosen is None else _told(chosen),
+        options={} if chosen is None else _told(chosen) | _told_of(merging),
         columns=tuple(name for name in OPTIONAL if name in columns),
         row_type=_described(row_type(plain["states"])),
         kinds=tuple(kinds.get(name, 0) for name in COMPARED),
@@ -54,6 +58,28 @@ def _told(estimator: Estimator) -> dict[str, str]:
         if isinstance(value, (bool, int, float, str, type(None)))
         else f"<{type(value).__name__}>"
         for name, value in options.items()
+    }
+
+
+def _merging(given: Mapping[str, Any]) -> Merging:
+    merging = Merging.of(*(given.get(name, default) for name, default in MERGING.items()))
+    if merging.similar is not None:
+        raise ValueError(
+            f"similar is {merging.similar}; expected None: near-duplicates are found among the "
+            "texts of all ranks, and only keys travel. Use normalise"
+        )
+    return merging
+
+
+def _told_of(merging: Merging) -> dict[str, str]:
+    """Only what is no default: batches without any of it say what they always said."""
+    return {
+        name: repr(value)
+        for name, value in (
+            ("normalise", merging.normaliser),
+            ("node_history", merging.node_history),
+        )
+        if value not in (None, 1)
     }
 
 

@@ -1,0 +1,106 @@
+// Distances to the goal, against the edges: the one stage that sorts and sums express badly.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/contexts.hpp"
+#include "cuda/portable.hpp"
+#include "graphgpo/types.hpp"
+
+namespace graphgpo::cuda {
+
+// Edges by target. Nodes of a group are neighbours: those of g are [node_offsets[g],
+// node_offsets[g + 1]).
+struct SearchGraph {
+    const std::int32_t* edge_offsets;  // by node; edges into it are [edge_offsets[v], [v + 1])
+    const StateId* edge_source;
+    const double* edge_cost;  // null: every edge costs 1
+    const StateId* goal;      // by group; `none`: nobody succeeded
+    const std::int32_t* node_offsets;
+
+    [[nodiscard]] GRAPHGPO_HD std::int32_t num_edges(std::int64_t group) const {
+        return edge_offsets[node_offsets[group + 1]] - edge_offsets[node_offsets[group]];
+    }
+};
+
+struct SearchMemory {
+    double* distance;           // by node; infinity to begin with
+    std::int32_t* queued_in;    // by node: the last round it was queued for; -1 to begin with
+    StateId* frontier[2];       // by node; a group uses the places of its own nodes
+    std::int32_t* queue_sizes;  // 3 per group, and 3 for the large ones together; 0 to begin with
+};
+
+// The groups one call of the kernel works on.
+struct SearchedGroups {
+    GroupId begin;
+    GroupId end;
+    std::int32_t fewest_edges;  // groups with fewer are not searched
+};
+
+// Takes   edges by target and a goal per group.
+// Gives   distance[v], the least cost from v to its group's goal along edges; infinity: no way.
+// Idea    Rounds. A round's frontier holds the nodes whose distance the round before lowered; each
+//         offers distance + cost to the sources of the edges into it, and a source that takes the
+//         offer joins the next frontier, once. With unit costs round r finds the nodes at distance
+//         r and no node joins twice: breadth-first search from all goals at once. With others it
+//         is Bellman-Ford on the nodes that changed. What order threads come in decides who is
+//         queued where and how many rounds it takes, never the result: a distance is the least
+//         rounded sum over all walks, and adding a cost is monotone, so it is Dijkstra's, bit for
+//         bit. One barrier a round: sizes rotate through three counters, of which one is read, one
+//         counted up, and one, read the round before, set to 0.
+// Memory  Per edge of a node that joins: 4 bytes of source (8 more of cost), read in order, and 8
+//         of distance at random; an atomic per offer that is better. Per node that joins: 16 bytes.
+// Cost    O(nodes + edges) with unit costs, in as many rounds as the farthest node has edges to the
+//         goal; O(rounds * edges) at worst otherwise. A round costs a barrier: about 1 us in a
+//         block, a few us over the grid.
+//
+// A block searches one group at a time; the groups that would keep a block busy for too long are
+// searched by the whole grid, all at once (`kLargeGroup` in `search.cu`).
+template <typename Context>
+GRAPHGPO_HD void search_from_goals(const Context& context, const SearchGraph& graph,
+                                   const SearchMemory& memory, const SearchedGroups& groups,
+                                   std::int32_t first_place, std::int32_t* queue_sizes) {
+    context.each(groups.begin, groups.end, [&](std::int64_t group) {
+        const StateId goal = graph.goal[group];
+        if (goal == none || graph.num_edges(group) < groups.fewest_edges) return;
+        atomic_store(&memory.distance[goal], 0.0);
+        memory.frontier[0][first_place + atomic_add(&queue_sizes[0], 1)] = goal;
+    });
+    context.sync(Barrier::seeds);
+
+    for (std::int32_t round = 0;; ++round) {
+        const std::int32_t size = atomic_load(&queue_sizes[round % 3]);
+        if (size == 0) return;
+        const StateId* const frontier = memory.frontier[round % 2] + first_place;
+        StateId* const next_frontier = memory.frontier[(round + 1) % 2] + first_place;
+        std::int32_t* const next_size = &queue_sizes[(round + 1) % 3];
+        context.each(0, size, [&](std::int64_t i) {
+            const StateId node = frontier[i];
+            const double distance = atomic_load(&memory.distance[node]);
+            for (std::int32_t edge = graph.edge_offsets[node]; edge < graph.edge_offsets[node + 1];
+                 ++edge) {
+                const StateId source = graph.edge_source[edge];
+                const double offer =
+                    distance + (graph.edge_cost == nullptr ? 1 : graph.edge_cost[edge]);
+                if (!(offer < atomic_min(&memory.distance[source], offer))) continue;
+                if (atomic_exchange(&memory.queued_in[source], round + 1) == round + 1) continue;
+                next_frontier[atomic_add(next_size, 1)] = source;
+            }
+        });
+        if (context.is_first()) atomic_store(&queue_sizes[(round + 2) % 3], 0);
+        context.sync(Barrier::round);
+    }
+}
+
+// Everything a search needs, in memory of the caller's, on the device and of its current stream.
+struct Search {
+    SearchGraph graph;
+    SearchMemory memory;
+    std::int32_t num_groups;
+};
+
+// Queues the search on the stream; nothing is waited for. Throws std::runtime_error if CUDA
+// refuses.
+void search_on_device(const Search& search, void* stream);
+
+}  // namespace graphgpo::cuda

@@ -1,0 +1,57 @@
+// Integers to dense ids, in order of first appearance, for as long as its owner lives: unlike an
+// `Interner`, whose arrays may lie in a workspace.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "graphgpo/types.hpp"
+
+namespace graphgpo {
+
+// Open addressing with linear probing, at most half full; 16 bytes a slot.
+class KeyTable {
+  public:
+    KeyTable() : slots_(16) {}
+
+    // The id of `key`: its own from an earlier call, or the next free one.
+    [[nodiscard]] std::int32_t intern(std::int64_t key) {
+        if (2 * (size_ + 1) > slots_.size()) grow();
+        Slot& slot = slot_of(key);
+        if (slot.id == none) slot = {key, id_of(size_++)};
+        return slot.id;
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  private:
+    struct Slot {
+        std::int64_t key = 0;
+        std::int32_t id = none;
+    };
+
+    Slot& slot_of(std::int64_t key) {
+        const std::size_t mask = slots_.size() - 1;
+        std::size_t at = static_cast<std::size_t>(mixed(key)) & mask;
+        while (slots_[at].id != none && slots_[at].key != key) at = (at + 1) & mask;
+        return slots_[at];
+    }
+    void grow() {
+        std::vector<Slot> before(2 * slots_.size());
+        before.swap(slots_);
+        for (const Slot& slot : before) {
+            if (slot.id != none) slot_of(slot.key) = slot;
+        }
+    }
+    // The finaliser of SplitMix64.
+    [[nodiscard]] static std::uint64_t mixed(std::int64_t key) noexcept {
+        auto x = static_cast<std::uint64_t>(key);
+        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+        x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+        return x ^ (x >> 31);
+    }
+
+    std::vector<Slot> slots_;
+    std::size_t size_ = 0;
+};
+
+}  // namespace graphgpo

@@ -1,0 +1,126 @@
+#include "graphgpo/remembered.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <unordered_map>
+#include <variant>
+
+#include "graphgpo/errors.hpp"
+#include "graphgpo/graph_memory.hpp"
+
+namespace graphgpo {
+
+namespace {
+
+// By node of the group, its node in the memory; `none`: a leaf, which nobody can come back to.
+Array<StateId> remembered_nodes(Group& group, TaskMemory& task) {
+    const Remembering& keys = *group.batch().remembering;
+    const TransitionGraph& graph = group.graph();
+    const Rollouts& rollouts = group.rollouts();
+    Array<StateId> found(graph.num_nodes, none);
+    if (graph.has_goal()) found[index(graph.goal)] = TaskMemory::goal;
+    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
+        const std::size_t row = index(rollouts.row[step]);
+        StateId& source = found[index(graph.source[step])];
+        if (source == none) source = task.state(keys.states[row]);
+        StateId& target = found[index(graph.target[step])];
+        if (target != none || keys.next_states.empty() || keys.next_is_unknown[row] != 0) continue;
+        target = task.state(keys.next_states[row]);
+    }
+    return found;
+}
+
+// How far the best remembered way from a step's state leads: as its own distance if it has one.
+double best_exponent(const Distances& distances, StateId node, Exponent exponent) {
+    const double e =
+        distances.is_finite(distances[node]) ? distances[node] : distances.unreachable + 1;
+    if (exponent == Exponent::progress) return e - distances[node];
+    return exponent == Exponent::recipe ? e - 1 : e;
+}
+
+}  // namespace
+
+Distances remembered_distances(Group& group) {
+    TaskMemory& task = *group.task_memory();
+    const TransitionGraph& graph = group.graph();
+    const Array<StateId> nodes = remembered_nodes(group, task);
+    const std::int64_t now = group.batch().remembering->memory->num_batches();
+    for (std::size_t step = 0; step < graph.source.size(); ++step) {
+        const StateId target = nodes[index(graph.target[step])];
+        if (target != none) task.see(nodes[index(graph.source[step])], target, now);
+    }
+    task.settle();
+    Distances found{.to_goal = Array<Distance>(graph.num_nodes)};
+    found.largest = task.largest_distance();
+    found.unreachable = found.largest + 1;
+    for (std::size_t node = 0; node < graph.num_nodes; ++node) {
+        const std::int32_t distance = nodes[node] == none ? none : task.distance(nodes[node]);
+        found.to_goal[node] = distance == none ? found.unreachable : distance;
+    }
+    return found;
+}
+
+Array<double> compare_with_remembered(const EdgeReturn& block, const Comparison& comparison,
+                                      Group& group, const Powers& powers, double when_void,
+                                      const ScoreReport& report) {
+    const TransitionGraph& graph = group.graph();
+    const Distances& distances = group.distances();
+    const bool relative = is_relative(comparison.normaliser);
+    const auto best_of = [&](StateId node) {
+        return best_exponent(distances, node, relative ? Exponent::paper : block.exponent);
+    };
+    Array<double> values(group.num_steps());
+    if (relative) {
+        for (std::size_t step = 0; step < values.size(); ++step) {
+            values[step] = powers(distances[graph.target[step]] + 1 - best_of(graph.source[step]));
+        }
+    } else {
+        write_edge_returns(block, group, powers, values);
+    }
+    if (group.penalises(comparison.penalty)) penalise(values, comparison.penalty, group);
+
+    FoldedValues compared;
+    const Csr& peers = group.steps_by_source();
+    for (std::size_t node = 0; node < peers.num_rows(); ++node) {
+        const auto steps = peers.row(id_of(node));
+        if (steps.empty()) continue;
+        compared.clear();
+        for (const StepId step : steps) compared.add(values[index(step)]);
+        compared.add(relative ? 1 : block.success_reward * powers(best_of(id_of(node))));
+        const Standing standing(compared, comparison.normaliser);
+        for (const StepId step : steps) {
+            double& value = values[index(step)];
+            value = standing.is_void() ? when_void : standing(value);
+            if (report.num_peers.empty()) continue;
+            report.num_peers[index(step)] = static_cast<std::int32_t>(standing.count());
+        }
+    }
+    return values;
+}
+
+std::vector<std::int64_t> tasks_of_groups(const Batch& batch, const Groups& groups) {
+    const std::span<const std::int64_t> tasks = batch.remembering->tasks;
+    std::vector<std::int64_t> found;
+    std::unordered_map<std::int64_t, RowId> first_row;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+        const auto rows = groups.rows.row(id_of(g));
+        const std::int64_t task = tasks[index(rows.front())];
+        for (const RowId row : rows) {
+            if (tasks[index(row)] == task) continue;
+            throw RowError(row, "task_ids[" + std::to_string(row) + "] differs from that of row " +
+                                    std::to_string(rows.front()) +
+                                    " of its group; expected one task for a group");
+        }
+        const auto [known, is_new] = first_row.emplace(task, rows.front());
+        if (!is_new) {
+            throw RowError(rows.front(), "task_ids[" + std::to_string(rows.front()) +
+                                             "] is that of row " + std::to_string(known->second) +
+                                             " of another group; expected one group for a task: "
+                                             "give rollouts of one task one group id");
+        }
+        found.push_back(task);
+    }
+    return found;
+}
+
+}  // namespace graphgpo

@@ -1,0 +1,200 @@
+"""A graph that remembers: which steps were ever taken in a task, from batch to batch."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphgpo import _core
+from graphgpo.ingest import check_lengths, key_column, plain_column, read_columns
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_COLUMNS = ("task", "source", "target", "is_goal", "last_seen")
+
+
+class GraphMemory:
+    """The edges ever seen of every task, GOAL included, by stable keys of states.
+
+    Pass it with `task_ids` to `compute_advantages` or `Rollouts`. It enters two things: distances
+    are those along remembered and present edges together; and GraphGPO's edge returns are compared
+    with one more step of each state, along the best edge from there that is remembered. Credit goes
+    to the batch's steps alone, and whether somebody won is asked of the batch. The same edges and
+    credit come of any order of rows and any number of threads. Every step costs 1.
+
+    Texts are not kept. Calls from several threads wait for each other. A batch that is refused for
+    a row may have been remembered in part: its other edges were taken, too.
+
+    Parameters
+    ----------
+    max_states_per_task
+        Bound of each task, >= 1, kept after every batch. Beyond it edges that are on no shortest
+        way to GOAL go first, the least recently seen of them first.
+    max_age
+        Edges that were not seen in so many batches before are forgotten; None: they are kept.
+    path
+        A Parquet file: read if it exists, and where `save()` writes. Needs pyarrow
+        (`graphgpo[files]`).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a bound out of range, and for a file that is torn, of another version, or no memory.
+
+    >>> memory = GraphMemory(max_states_per_task=1000)
+    >>> memory
+    GraphMemory(0 tasks, 0 states, 0 edges after 0 batches)
+    """
+
+    def __init__(
+        self,
+        *,
+        max_states_per_task: int = 10_000,
+        max_age: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.max_states_per_task = _count("max_states_per_task", max_states_per_task)
+        self.max_age = None if max_age is None else _count("max_age", max_age)
+        self.path = None if path is None else Path(path)
+        self._core = self._new()
+        if self.path is not None and self.path.exists():
+            from graphgpo.memory_file import read_edges
+
+            self._core.add(**read_edges(self.path))
+
+    @property
+    def native(self) -> _core.GraphMemory:
+        """What the core works on."""
+        return self._core
+
+    def _new(self) -> _core.GraphMemory:
+        return _core.GraphMemory(max_states_per_task=self.max_states_per_task, max_age=self.max_age)
+
+    @property
+    def num_tasks(self) -> int:
+        """Tasks of which something is remembered."""
+        return self._core.sizes()[0]
+
+    @property
+    def num_states(self) -> int:
+        """Their states."""
+        return self._core.sizes()[1]
+
+    @property
+    def num_edges(self) -> int:
+        """Their edges."""
+        return self._core.sizes()[2]
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches were seen, which is what age is counted in."""
+        return self._core.sizes()[3]
+
+    def __repr__(self) -> str:
+        tasks, states, edges, batches = self._core.sizes()
+        return f"GraphMemory({tasks} tasks, {states} states, {edges} edges after {batches} batches)"
+
+    def merge(self, other: GraphMemory) -> None:
+        """Add what another one remembers, such as another rank's.
+
+        An edge of both was last seen when the later one says so.
+        """
+        if not isinstance(other, GraphMemory):
+            raise TypeError(f"other is a {type(other).__name__}; expected a GraphMemory")
+        self._core.add(**other.native.edges())
+
+    def forget(self, task: Any) -> bool:
+        """Forget a task by its id; whether anything was remembered of it."""
+        (key,) = task_keys([task], None).tolist()
+        return self._core.forget(task=key)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything as int64 and bool arrays, and the number of batches, for a checkpoint."""
+        return self._core.edges()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Remember what `state_dict` gave, and nothing else. Arrays may be CPU tensors."""
+        missing = [name for name in ("num_batches", *_COLUMNS) if name not in state]
+        if missing:
+            raise ValueError(f"{missing[0]} is not in the state; expected what state_dict() gave")
+        new = self._new()
+        kinds = {name: np.bool_ if name == "is_goal" else np.int64 for name in _COLUMNS}
+        new.add(
+            num_batches=int(state["num_batches"]),
+            **{name: np.ascontiguousarray(state[name], dtype=kinds[name]) for name in _COLUMNS},
+        )
+        self._core = new
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Write a Parquet file: the whole of it or, if the process dies, nothing."""
+        from graphgpo.memory_file import write_edges
+
+        chosen = self.path if path is None else Path(path)
+        if chosen is None:
+            raise ValueError("path is None; expected one here or where the memory was made")
+        write_edges(chosen, self._core.edges())
+
+    def __getstate__(self) -> dict[str, Any]:
+        bounds = {"max_states_per_task": self.max_states_per_task, "max_age": self.max_age}
+        return {**bounds, "path": self.path, "edges": self._core.edges()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.max_states_per_task, self.max_age = state["max_states_per_task"], state["max_age"]
+        self.path = state["path"]
+        self._core = self._new()
+        self._core.add(**state["edges"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copy = type(self).__new__(type(self))
+        copy.__setstate__(self.__getstate__())
+        return copy
+
+
+def in_words_of(memory: GraphMemory, plain: Mapping[str, Any], task_ids: Any) -> dict[str, Any]:
+    """A batch in a memory's words: keys of its tasks, states and next states.
+
+    `plain` are the columns of the batch; refuses those that a memory does not go with.
+    """
+    if not isinstance(memory, GraphMemory):
+        raise TypeError(f"memory is a {type(memory).__name__}; expected a graphgpo.GraphMemory")
+    if task_ids is None:
+        raise ValueError(
+            "task_ids is None; a memory needs them: an id per row that names its task in every "
+            "batch, as group_ids made anew for each do not"
+        )
+    if "edge_costs" in plain:
+        raise ValueError("edge_costs are given, but in a memory every step costs 1; leave one out")
+    names = ("states", "next_states", "mask")
+    columns = read_columns({n: plain[n] for n in names if n in plain}, stable=True)
+    tasks = plain_column("task_ids", task_ids)
+    check_lengths({"states": plain["states"], "task_ids": tasks})
+    keys: dict[str, Any] = dict.fromkeys(("next_states", "next_is_unknown"))
+    keys["states"], _ = _core.nullable_stable_keys(column=columns["states"])
+    if columns["next_states"] is not None:
+        keys["next_states"], keys["next_is_unknown"] = _core.nullable_stable_keys(
+            column=columns["next_states"]
+        )
+    return {**keys, "memory": memory.native, "tasks": task_keys(tasks, columns["mask"])}
+
+
+def task_keys(task_ids: Any, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """A stable key for every task; of a masked row any."""
+    column = key_column("task_ids", task_ids, mask, is_id=True)
+    return _core.nullable_stable_keys(column=column)[0]
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; expected an int >= 1")
+    return count

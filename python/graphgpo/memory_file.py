@@ -1,0 +1,74 @@
+"""A memory as one Parquet file: edges by key, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VERSION = 1
+_KEY = b"graphgpo.memory"
+_BATCHES = b"graphgpo.memory.num_batches"
+_COLUMNS = {
+    "task": "int64",
+    "source": "int64",
+    "target": "int64",
+    "is_goal": "bool",
+    "last_seen": "int64",
+}
+
+
+def write_edges(path: Path, edges: dict[str, Any]) -> None:
+    """Beside its place and moved there, so that no half of it is ever met."""
+    pyarrow, parquet = _pyarrow()
+    metadata = {_KEY: str(VERSION).encode(), _BATCHES: str(edges["num_batches"]).encode()}
+    table = pyarrow.table({name: edges[name] for name in _COLUMNS})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+        new = Path(beside) / path.name
+        with new.open("wb") as stream:
+            parquet.write_table(
+                table.replace_schema_metadata(metadata), stream, write_page_checksum=True
+            )
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(path)
+
+
+def read_edges(path: Path) -> dict[str, Any]:
+    """What `write_edges` wrote; `ValueError` for anything else."""
+    pyarrow, parquet = _pyarrow()
+    try:
+        table = parquet.read_table(path, page_checksum_verification=True)
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(
+            f"{path} is no whole Parquet file ({str(error).splitlines()[0]}); restore it from a "
+            "checkpoint, or delete it to begin anew"
+        ) from error
+    metadata = table.schema.metadata or {}
+    if _KEY not in metadata:
+        raise ValueError(f"{path} is a Parquet file but no memory; expected what save() wrote")
+    if metadata[_KEY] != str(VERSION).encode():
+        raise ValueError(
+            f"{path} is of version {metadata[_KEY].decode()}; expected {VERSION}, which this "
+            "graphgpo writes"
+        )
+    found: dict[str, Any] = {
+        name: np.ascontiguousarray(table[name].to_numpy(), dtype=kind)
+        for name, kind in _COLUMNS.items()
+    }
+    return {**found, "num_batches": int(metadata[_BATCHES])}
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError("a memory's file needs pyarrow: pip install 'graphgpo[files]'") from error
+    return pyarrow, pyarrow.parquet

@@ -1,0 +1,197 @@
+"""Credit where the batch is: plans interpreted in torch operations, on any torch device.
+
+`graphgpo.compute_advantages` and `graphgpo.Rollouts` come here when they are given tensors that are
+not in host memory. Mostly there is no need to: `docs/cuda.md` says when. Integers equal the core's,
+floats are within 1e-6, and runs repeat bit for bit: whole numbers are added by atomics, floats as
+whole numbers (`segments`), and powers are made of rounded operations (`arithmetic`).
+
+    columns -> rollouts (steps, graph, distances) -> potentials -> scores -> peers -> comparison ->
+    modifiers -> plan -> results
+
+One file each, with a function for every block of `graphgpo.blocks`, found by the block's class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from graphgpo import estimators
+from graphgpo.columns import COLUMNS, MERGING
+from graphgpo.estimators import Estimator, check_needs
+from graphgpo.ingest import is_on_a_device, plain_columns
+from graphgpo.result import StepAdvantages
+from graphgpo.states.merging import Merged, Merging
+from graphgpo.torch.device import hashing
+from graphgpo.torch.device.columns import (
+    RefusedError,
+    add_given_states,
+    check_device,
+    read_columns,
+)
+from graphgpo.torch.device.plan import interpret
+from graphgpo.torch.device.results import by_row
+from graphgpo.torch.device.rollouts import Rollouts, merged
+
+__all__ = ["DeviceBatch", "compute_advantages", "is_available", "state_keys", "to_host"]
+
+
+def compute_advantages(
+    states: Any,
+    next_states: Any = None,
+    *,
+    device: torch.device | str,
+    estimator: Any = "graphgpo",
+    **columns_and_options: Any,
+) -> StepAdvantages:
+    """What `graphgpo.compute_advantages` computes, in torch operations on `device`.
+
+    Parameters
+    ----------
+    states, next_states, **columns_and_options
+        As in `graphgpo.compute_advantages`. Columns that are no tensors on the device are read in
+        host memory and copied over, states of any kind as their stable keys.
+    device
+        Where to compute. "cpu" is for tests: the core is several times faster there.
+
+    Returns
+    -------
+    StepAdvantages
+        Its arrays are tensors on the device.
+
+    >>> result = compute_advantages(
+    ...     torch.tensor([1, 2, 1]),
+    ...     torch.tensor([2, 3, 4]),
+    ...     group_ids=torch.tensor([0, 0, 0]),
+    ...     trajectory_ids=torch.tensor([0, 0, 1]),
+    ...     success=torch.tensor([False, True, False]),
+    ...     device="cpu",
+    ... )
+    >>> result.step_advantages
+    tensor([ 0.7071,  0.0000, -0.7071])
+    """
+    given = {"states": states, "next_states": next_states, **columns_and_options}
+    columns = {name: given.pop(name, None) for name in COLUMNS}
+    given.pop("num_threads", None)
+    merging = {name: given.pop(name, default) for name, default in MERGING.items()}
+    chosen = estimators.make(estimator, given)
+    if Merging.of(*merging.values()) == Merging():
+        return DeviceBatch(columns, torch.device(device)).credit([chosen])[0]
+    if any(map(is_on_a_device, columns.values())):
+        raise texts_are_missing()
+    from graphgpo.rollouts import Rollouts as HostRollouts
+
+    host = HostRollouts(**columns, **merging)
+    return DeviceBatch(host.merged_columns, torch.device(device), host).credit([chosen])[0]
+
+
+def is_available() -> bool:
+    """Whether there is a CUDA or ROCm device. Makes no context: processes may still fork."""
+    is_built = torch.version.cuda is not None or torch.version.hip is not None
+    return is_built and torch.cuda.device_count() > 0
+
+
+def state_keys(states: torch.Tensor) -> torch.Tensor:
+    """(N,) int64 keys of (N, ...) rows, where the tensor is: `graphgpo.state_keys`, bit for bit.
+
+    Raises `TypeError` for a tensor that is no batch of bools, ints of at most 64 bits or floats of
+    16, 32 or 64, and `ValueError` for NaN.
+
+    >>> import graphgpo
+    >>> boards = torch.arange(12, dtype=torch.int32).reshape(2, 3, 2)
+    >>> state_keys(boards).tolist() == graphgpo.state_keys(boards).tolist()
+    True
+    """
+    check_device("state_keys", states.device)
+    allowed = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+    if str(states.dtype).removeprefix("torch.") not in allowed or states.dim() == 0:
+        raise TypeError(
+            f"states is a {states.dim()}-d tensor of dtype {states.dtype}; expected (N, ...) of "
+            f"{', '.join(allowed)}"
+        )
+    states = states.detach()
+    if states.is_floating_point() and bool(states.isnan().any()):
+        row = int(states.reshape(len(states), -1).isnan().any(1).nonzero()[0])
+        raise ValueError(f"states[{row}] holds NaN; expected numbers: NaN equals nothing")
+    return hashing.stable_keys(states)
+
+
+def to_host(result: StepAdvantages) -> StepAdvantages:
+    """The same credit as NumPy arrays."""
+    arrays: dict[str, Any] = {
+        field.name: getattr(result, field.name).cpu().numpy()
+        for field in dataclasses.fields(result)
+        if field.name != "metrics"
+    }
+    return StepAdvantages(**arrays, metrics=result.metrics)
+
+
+class DeviceBatch:
+    """Columns on a device, read and merged once. `host`: of which they are the merged columns."""
+
+    def __init__(self, given: Mapping[str, Any], device: torch.device, host: Any = None) -> None:
+        check_device("compute_advantages", device)
+        self.given = {name: v for name, v in given.items() if v is not None}
+        self._device = device
+        self._merged: Rollouts | None = None
+        self._host = host
+        self._coarsened = host
+
+    def credit(self, chosen: Sequence[Estimator]) -> list[StepAdvantages]:
+        """The credit of every row by each estimator."""
+        for estimator in chosen:
+            check_needs(estimator, self.given)
+        check_device("compute_advantages", self._device)
+        try:
+            with torch.no_grad():
+                found = [by_row(self.merged, interpret(e, self.merged)) for e in chosen]
+            near_duplicates = (
+                self._coarsened.merging_metrics if self._coarsened else Merged({}).metrics
+            )
+            for result in found:
+                result.metrics.update(near_duplicates)
+            return found
+        except RefusedError:
+            pass
+        # Not inside `except`: what is shown are the words.
+        self.host().compare(chosen)
+        raise RuntimeError("the device refused columns that the core takes; please report it")
+
+    @property
+    def merged(self) -> Rollouts:
+        if self._merged is None:
+            columns = read_columns(self.given, self._device)
+            self._merged = merged(columns, self.host)
+            if self._coarsened and self._coarsened.merging.is_coarser:
+                add_given_states(columns, self._coarsened.columns["states"])
+        return self._merged
+
+    def host(self) -> Any:
+        """The `graphgpo.Rollouts` of the same columns in host memory, copied once."""
+        from graphgpo.rollouts import Rollouts as HostRollouts
+
+        if self._host is None:
+            columns: dict[str, Any] = {
+                name: v.detach().cpu() if isinstance(v, torch.Tensor) else v
+                for name, v in self.given.items()
+            }
+            self._host = HostRollouts(**{"success": None, **plain_columns(columns)})
+        return self._host
+
+
+def texts_are_missing() -> ValueError:
+    """What is said of options that read texts, of which there are none on a device."""
+    return ValueError(
+        "normalise, similar and node_history read texts, and there are none on a device; "
+        "expected columns on the CPU for them"
+    )
+
+
+def batch_of(given: Mapping[str, Any], merging: Merging) -> DeviceBatch:
+    """The batch, on the device of the first of its columns that is not in host memory."""
+    if merging != Merging():
+        raise texts_are_missing()
+    return DeviceBatch(given, next(v.device for v in given.values() if is_on_a_device(v)))

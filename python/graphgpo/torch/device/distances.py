@@ -1,0 +1,101 @@
+"""The least total cost from every node of the batch to its group's goal."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+
+from graphgpo.torch.device.segments import Segments, numbered
+
+Tensor = torch.Tensor
+
+_SWEEPS = 8
+"""Between two looks at whether anything still changes, for which the host waits."""
+
+
+def distances_to_goals(
+    source: Tensor, target: Tensor, cost: Tensor, goals: Tensor, node_group: Tensor
+) -> Tensor:
+    """(nodes,) float64, inf where there is no way.
+
+    `goals` are (groups,) nodes, -1 where nobody succeeded. Edges u -> v are (S,), repeated ones
+    too; the nodes of a group are neighbours. Sums run from the goal, as in Dijkstra's search: the
+    same bits.
+    """
+    num_nodes = len(node_group)
+    edges = numbered(source, target, by_appearance=False)
+    cheapest = Segments(edges.ids, edges.num).smallest(cost)[:-1]
+    source, target = source[edges.first], target[edges.first]
+    start = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
+    start[goals[goals >= 0]] = 0.0
+    kernel = cuda_kernel() if goals.device.type == "cuda" else None
+    if kernel is not None:
+        return _searched(kernel, source, target, cheapest, goals, node_group)
+    return _swept(source, target, cheapest, start)
+
+
+def _swept(source: Tensor, target: Tensor, cost: Tensor, start: Tensor) -> Tensor:
+    """min(d(v) + cost) over all edges at once, as often as the longest of the best paths has edges.
+
+    O(edges * depth).
+    """
+    leaving = Segments(source, len(start))
+    found = start
+    while True:
+        before = found
+        for _ in range(_SWEEPS):
+            found = torch.minimum(found, leaving.smallest(found[target] + cost)[:-1])
+        if torch.equal(found, before):
+            return found
+
+
+def _searched(
+    kernel: Any, source: Tensor, target: Tensor, cost: Tensor, goals: Tensor, node_group: Tensor
+) -> Tensor:
+    """The same by the kernel of cpp/cuda/search.hpp, on torch's current stream: O(edges) with unit
+    costs. All memory is torch's, and of that stream.
+    """
+    num_nodes, num_groups = len(node_group), len(goals)
+    order = torch.argsort(target, stable=True)
+    edges, nodes = (
+        torch.cat([number.new_zeros(1), number.cumsum(0)]).to(torch.int32)
+        for number in (
+            torch.bincount(target, minlength=num_nodes),
+            torch.bincount(node_group, minlength=num_groups),
+        )
+    )
+    sources, costs = source[order].to(torch.int32), cost[order].contiguous()
+    found = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
+    ends = goals.to(torch.int32)
+    queued_in = ends.new_full((num_nodes,), -1)
+    frontiers = ends.new_empty((2, num_nodes))
+    sizes = ends.new_zeros(3 * (num_groups + 1))
+    with torch.cuda.device(goals.device):
+        kernel.search_from_goals(
+            edge_offsets=edges.data_ptr(),
+            edge_sources=sources.data_ptr(),
+            edge_costs=costs.data_ptr(),
+            goals=ends.data_ptr(),
+            node_offsets=nodes.data_ptr(),
+            num_groups=num_groups,
+            distances=found.data_ptr(),
+            queued_in=queued_in.data_ptr(),
+            frontier=frontiers[0].data_ptr(),
+            next_frontier=frontiers[1].data_ptr(),
+            queue_sizes=sizes.data_ptr(),
+            stream=torch.cuda.current_stream(goals.device).cuda_stream,
+        )
+    return found
+
+
+@functools.cache
+def cuda_kernel() -> Any:
+    """`graphgpo._cuda`, if this build has it."""
+    try:
+        from graphgpo import _cuda
+    except ImportError:
+        return None
+    return _cuda

@@ -1,0 +1,134 @@
+"""Stable keys of tensors: those of `graphgpo.state_keys`, bit for bit, where the tensor is.
+
+`hash_bytes` and `hash_word` are the functions of the same names in the core's state_hash.cpp, in
+int64 arithmetic that wraps. Hosts and devices are little-endian.
+"""
+
+from __future__ import annotations
+
+import torch
+
+Tensor = torch.Tensor
+
+_LOW = 0xFFFFFFFF
+_INTEGER, _REAL, _BOOLEAN, _ARRAY = 1, 2, 3, 10
+"""Kinds of keys, as the core numbers them."""
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >> 63 else word
+
+
+_SECRET = tuple(
+    _signed(word)
+    for word in (
+        0x243F6A8885A308D3,
+        0x13198A2E03707344,
+        0xA4093822299F31D0,
+        0x082EFA98EC4E6C89,
+        0x452821E638D01377,
+    )
+)
+
+
+def stable_keys(states: Tensor) -> Tensor:
+    """(N,) int64 keys of the rows of an (N, ...) tensor of bools, ints or floats without NaN."""
+    if states.dim() == 1:
+        words, kind = _words(states)
+        return _hash_word(words, kind)
+    rows = canonical(states).contiguous()
+    name = "b" if states.dtype == torch.bool else "f" if states.is_floating_point() else "i"
+    name = "u" if states.dtype == torch.uint8 else name
+    header = _array_header(name, states.element_size(), states.shape[1:])
+    on_host = torch.tensor([list(header)], dtype=torch.uint8)
+    seed = int(_hash_bytes(on_host, _ARRAY)[0])
+    num_bytes = rows[0].numel() * rows.element_size() if len(rows) else 0
+    return _hash_bytes(rows.reshape(-1).view(torch.uint8).reshape(len(rows), num_bytes), seed)
+
+
+def _words(states: Tensor) -> tuple[Tensor, int]:
+    """A column of scalars, as words and the kind that tells 1, 1.0 and True apart."""
+    if states.dtype == torch.bool:
+        return states.to(torch.int64), _BOOLEAN
+    if states.is_floating_point():
+        return canonical(states.to(torch.float64)).view(torch.int64), _REAL
+    return states.to(torch.int64), _INTEGER
+
+
+def canonical(values: Tensor) -> Tensor:
+    """-0.0 as 0.0."""
+    return values + 0.0 if values.is_floating_point() else values
+
+
+def _array_header(kind: str, item_size: int, shape: torch.Size) -> bytes:
+    header = bytes([ord(kind), item_size, len(shape)])
+    return header + b"".join(size.to_bytes(8, "little") for size in shape)
+
+
+def _shifted(values: Tensor, bits: int) -> Tensor:
+    """A shift to the right that brings in zeros."""
+    return (values >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _rotated(values: Tensor, bits: int) -> Tensor:
+    return (values << bits) | _shifted(values, 64 - bits)
+
+
+def _fold(a: Tensor, b: Tensor) -> Tensor:
+    """a, b and both halves of their 128-bit product, xored."""
+    a0, a1, b0, b1 = a & _LOW, _shifted(a, 32), b & _LOW, _shifted(b, 32)
+    cross, other = a0 * b1, a1 * b0
+    middle = _shifted(a0 * b0, 32) + (cross & _LOW) + (other & _LOW)
+    high = a1 * b1 + _shifted(cross, 32) + _shifted(other, 32) + _shifted(middle, 32)
+    return a ^ b ^ (a * b) ^ high
+
+
+def _hash_word(values: Tensor, kind: int) -> Tensor:
+    k0, k1, k2, k3, k4 = _SECRET
+    seeded = _fold(torch.tensor(kind ^ k0), torch.tensor(k1)) ^ k4
+    first = values ^ k2
+    return _fold(_fold(first, torch.full_like(first, k3)), torch.full_like(first, int(seeded)))
+
+
+def _hash_bytes(data: Tensor, seed: int) -> Tensor:
+    """Of every row of (N, size) bytes."""
+    size = data.shape[1]
+    k0, k1, k2, k3, k4 = _SECRET
+    start = _fold(torch.tensor(seed ^ k0), torch.tensor(size ^ k1))
+    state = torch.full((len(data),), int(start), dtype=torch.int64, device=data.device)
+    first = last = torch.zeros_like(state)
+
+    def load(at: int, num_bytes: int = 8) -> Tensor:
+        if num_bytes == 8:  # a copy, and so aligned
+            eight = data[:, at : at + 8].clone(memory_format=torch.contiguous_format)
+            word: Tensor = eight.view(torch.int64)
+            return word.reshape(-1)
+        found = torch.zeros_like(state)
+        for i in range(num_bytes):
+            found |= data[:, at + i].to(torch.int64) << (8 * i)
+        return found
+
+    def absorb(at: int, chain: Tensor) -> Tensor:
+        return _fold(load(at) ^ chain, load(at + 8) ^ _rotated(chain, 32))
+
+    at, left = 0, size
+    if size > 16:
+        if left > 48:
+            second, third = state ^ k2, state ^ k3
+            while left > 48:
+                state = absorb(at, state)
+                second, third = absorb(at + 16, second), absorb(at + 32, third)
+                at, left = at + 48, left - 48
+            state = state ^ _rotated(second, 21) ^ _rotated(third, 42)
+        while left > 16:
+            state = absorb(at, state)
+            at, left = at + 16, left - 16
+        first, last = load(size - 16), load(size - 8)
+    elif size >= 8:
+        first, last = load(0), load(size - 8)
+    elif size >= 4:
+        first, last = load(0, 4), load(size - 4, 4)
+    elif size > 0:
+        first = load(0, 1) | load(size // 2, 1) << 8 | load(size - 1, 1) << 16
+    mixed = _fold(first ^ state, last ^ _rotated(state, 32))
+    return _fold(mixed, torch.full_like(mixed, k4 ^ size))

@@ -1,0 +1,198 @@
+"""A number per node, as each step meets it: before it, and after it. NaN: unknown."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, TypeAlias
+
+import torch
+
+from graphgpo.blocks import BellmanMean, Given, Log, MeanReturn, ReachValue
+from graphgpo.torch.device import arithmetic
+from graphgpo.torch.device.columns import RefusedError
+from graphgpo.torch.device.refusals import unknown_block
+from graphgpo.torch.device.rollouts import Rollouts
+from graphgpo.torch.device.segments import Segments, numbered
+
+Tensor = torch.Tensor
+BeforeAndAfter: TypeAlias = tuple[Tensor, Tensor]
+
+_GRID = 58
+"""A Bellman mean is a multiple of 2**-58."""
+_SWEEPS = 32
+
+
+def potential(block: Any, rollouts: Rollouts) -> BeforeAndAfter:
+    """The potential before and after every step, computed once a batch."""
+    key = ("potential", block)
+    if key not in rollouts.known:
+        rollouts.known[key] = _potential(block, rollouts)
+    found: BeforeAndAfter = rollouts.known[key]
+    return found
+
+
+@functools.singledispatch
+def _potential(block: object, rollouts: Rollouts) -> BeforeAndAfter:
+    raise unknown_block("potential", block)
+
+
+@_potential.register
+def _given(block: Given, rollouts: Rollouts) -> BeforeAndAfter:
+    values = numbers(block, rollouts, rollouts.num_nodes)
+    return values[rollouts.source], values[rollouts.target]
+
+
+@_potential.register
+def _log(block: Log, rollouts: Rollouts) -> BeforeAndAfter:
+    before, after = (
+        torch.where(v.isnan(), v, arithmetic.log(v.nan_to_num(1.0).clamp(min=block.floor)))
+        for v in potential(block.potential, rollouts)
+    )
+    return before, after
+
+
+@_potential.register
+def _reach_value(block: ReachValue, rollouts: Rollouts) -> BeforeAndAfter:
+    is_reached = rollouts.distance.isfinite()
+    distance = torch.where(is_reached, rollouts.distance, 0.0)
+    values = block.success_reward * arithmetic.power(block.gamma, distance)
+    values = torch.where(is_reached, values, 0.0)
+    return values[rollouts.source], values[rollouts.target]
+
+
+# --- mean return ----------------------------------------------------------------------------------
+
+
+@_potential.register
+def _mean_return(block: MeanReturn, rollouts: Rollouts) -> BeforeAndAfter:
+    if block.of == "rewards":
+        returns = returns_to_go(rollouts, block.gamma, block.success_reward)
+    else:
+        left = (rollouts.length - rollouts.turn).to(torch.float64)
+        returns = arithmetic.power(block.gamma, left) * outcomes(rollouts)[rollouts.trajectory.ids]
+    penalty = block.penalty * rollouts.is_invalid.to(torch.float64)
+    returns = returns - penalty
+    leaving = Segments(rollouts.source, rollouts.num_nodes)
+    before = leaving.mean(returns, ~returns.isnan())[rollouts.source]
+    is_last = rollouts.is_last
+    end = torch.zeros_like(before)
+    if block.end == "outcome":
+        end = outcomes(rollouts)[rollouts.trajectory.ids] - penalty
+    elif block.end == "success":
+        end = torch.where(rollouts.is_won, block.success_reward, end)
+        end = torch.where(rollouts.is_judged, end, math.nan)
+    padded = torch.cat([before, before.new_zeros(1)])
+    return before, torch.where(is_last, end, padded[rollouts.following])
+
+
+def rewards(rollouts: Rollouts, success_reward: float) -> Tensor:
+    """What every step receives: its reward, else success_reward on the winning last step.
+
+    Unknown without either, where there is no verdict.
+    """
+    if rollouts.has("rewards"):
+        return rollouts.of("rewards")
+    wins = rollouts.is_last & rollouts.is_won
+    received = torch.where(wins, success_reward, torch.zeros_like(rollouts.cost))
+    return torch.where(rollouts.is_judged, received, math.nan)
+
+
+def returns_to_go(rollouts: Rollouts, gamma: float, success_reward: float) -> Tensor:
+    """What a step receives, and gamma times the same of the following step."""
+    return rollouts.backwards(rewards(rollouts, success_reward), gamma)
+
+
+def outcomes(rollouts: Rollouts) -> Tensor:
+    """(trajectories,) episode returns, else summed rewards, else success as 1, 0; NaN: unknown."""
+    if rollouts.has("episode_returns"):
+        found = rollouts.per_trajectory(rollouts.of("episode_returns"))
+    elif rollouts.has("rewards"):
+        found = rollouts.trajectory.sum(rollouts.of("rewards"))[:-1]
+    else:
+        found = rollouts.won.to(torch.float64)
+    return torch.where(rollouts.judged, found, math.nan)
+
+
+# --- Bellman mean ---------------------------------------------------------------------------------
+
+
+@_potential.register
+def _bellman_mean(block: BellmanMean, rollouts: Rollouts) -> BeforeAndAfter:
+    ends = _ends(block, rollouts)
+    values = _fixed_point(block.gamma, rollouts, ends)
+    after = torch.where(ends.isnan(), values[rollouts.target], ends)
+    return values[rollouts.source], after
+
+
+def _ends(block: BellmanMean, rollouts: Rollouts) -> Tensor:
+    """What a step leads to where that is no node with ways on, else NaN."""
+    if block.boundary is not None:
+        by_row = numbers(block.boundary, rollouts, rollouts.columns.num_rows)
+        is_masked = rollouts.step_of_row == rollouts.num_steps
+        if not bool(((by_row >= 0) & (by_row <= 1) | is_masked).all()):
+            raise RefusedError
+        ends = by_row[rollouts.row]
+    else:
+        fails = 0.0 if block.failed_end == "leaf" else math.nan
+        ends = torch.where(rollouts.is_won, 1.0, torch.full_like(rollouts.cost, fails))
+    return torch.where(rollouts.is_last, ends, math.nan)
+
+
+def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
+    """(nodes + 1,) V(u) = gamma * mean of what its steps lead to, on a grid of 2**-58.
+
+    From 0 upwards: every sweep rounds a growing function of whole numbers, so it ends at the least
+    of its fixed points exactly, however many sweeps are taken between two looks, and whatever else
+    is in the batch. Off the mean by no more than 2**-58 / (1 - gamma). Loops of one step are
+    solved, not iterated. O(edges) a sweep, log(2**-58) / log(gamma) sweeps at most.
+    """
+    num_nodes = rollouts.num_nodes
+    goes_on = ends.isnan()
+    leaving = Segments(rollouts.source, num_nodes)
+    steps = leaving.count(torch.ones_like(goes_on))
+    staying = leaving.count(goes_on & (rollouts.source == rollouts.target)).to(torch.float64)
+    earned = leaving.sum(torch.where(goes_on, 0.0, ends))
+    is_edge = goes_on & (rollouts.source != rollouts.target) & (steps[rollouts.target] > 0)
+    source, target = rollouts.source[is_edge], rollouts.target[is_edge]
+    edges = numbered(source, target, by_appearance=False)
+    times = torch.bincount(edges.ids, minlength=edges.num)
+    target = target[edges.first]
+    outgoing = Segments(source[edges.first], num_nodes)
+    factor = gamma / (steps - gamma * staying)
+    start = torch.where(steps > 0, earned * 2.0**_GRID, 0.0)
+    half = _GRID // 2
+
+    def sweep(values: Tensor) -> Tensor:
+        # In two halves, each of which adds up in int64.
+        reached = values[target]
+        high = outgoing.total((reached >> half) * times).to(torch.float64)
+        low = outgoing.total((reached & ((1 << half) - 1)) * times).to(torch.float64)
+        led_to = (high * 2.0**half + low) + start
+        grown = torch.where(steps > 0, led_to * factor, 0.0)
+        return grown.round().to(torch.int64)
+
+    found = torch.zeros(num_nodes + 1, dtype=torch.int64, device=source.device)
+    while True:
+        before = found
+        for _ in range(_SWEEPS):
+            found = sweep(found)
+        if torch.equal(found, before):
+            return found.to(torch.float64) * 2.0**-_GRID
+
+
+# --- numbers of the user's own --------------------------------------------------------------------
+
+
+def step_numbers(given: Given, rollouts: Rollouts) -> Tensor:
+    """The values of a `Given` that has one a row, by step: of copies the first row's."""
+    return numbers(given, rollouts, rollouts.columns.num_rows)[rollouts.row]
+
+
+def numbers(given: Given, rollouts: Rollouts, length: int) -> Tensor:
+    """The values of a `Given`; a function makes them of the rollouts in host memory."""
+    values = given.resolved(rollouts.host())
+    found = torch.as_tensor(values, dtype=torch.float64, device=rollouts.columns.device)
+    if found.shape != (length,):
+        raise RefusedError
+    return found.detach()

@@ -1,0 +1,164 @@
+"""Elements in segments, and what is computed over each.
+
+A segment's result depends on nothing but the multiset of its values: not on their order, on other
+segments, or on the device. Whole numbers are added by atomics, which cannot round; sums of floats
+are sums of whole numbers (`Segments.sum`); the rest is minima and maxima.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+Tensor = torch.Tensor
+
+_LIMB = 30
+"""Bits of one of the three whole numbers that a float is cut into."""
+
+
+@dataclass(frozen=True, eq=False)
+class Numbering:
+    """Values as numbers 0..num-1."""
+
+    ids: Tensor
+    first: Tensor
+    """(num,) where each appears first."""
+
+    @property
+    def num(self) -> int:
+        return len(self.first)
+
+
+def numbered(*columns: Tensor, by_appearance: bool = True) -> Numbering:
+    """The rows of int64 columns, numbered: equal rows have equal numbers.
+
+    One sort, where the product of the columns' ranges fits an int64; one a column more otherwise.
+    `by_appearance` False: in any order, which saves another.
+    """
+    combined = columns[0]
+    if len(columns) > 1:
+        ranges = [_range(column) for column in columns]
+        if math.prod(high - low + 1 for low, high in ranges) >= 1 << 62:
+            columns = tuple(_numbered(column, by_appearance=False).ids for column in columns)
+            ranges = [_range(column) for column in columns]
+        combined = columns[0] - ranges[0][0]
+        for column, (low, high) in zip(columns[1:], ranges[1:], strict=True):
+            combined = combined * (high - low + 1) + (column - low)
+    return _numbered(combined, by_appearance=by_appearance)
+
+
+def _range(column: Tensor) -> tuple[int, int]:
+    if len(column) == 0:
+        return 0, 0
+    low, high = torch.stack(column.aminmax()).tolist()
+    return low, high
+
+
+def _numbered(values: Tensor, *, by_appearance: bool) -> Numbering:
+    in_order, order = torch.sort(values, stable=True)
+    starts = torch.ones_like(in_order, dtype=torch.bool)
+    torch.ne(in_order[1:], in_order[:-1], out=starts[1:])
+    first = order[starts]  # stable: the first of equals comes first
+    run = starts.cumsum(0) - 1
+    if by_appearance:
+        appearance = torch.argsort(first)
+        first = first[appearance]
+        run = inverse_of(appearance)[run]
+    ids = torch.empty_like(run)
+    ids[order] = run
+    return Numbering(ids, first)
+
+
+def inverse_of(permutation: Tensor) -> Tensor:
+    """Where each element went."""
+    inverse = torch.empty_like(permutation)
+    inverse[permutation] = torch.arange(len(permutation), device=permutation.device)
+    return inverse
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Which segment each of (n,) elements is in. Results have one more entry: for those in none."""
+
+    ids: Tensor
+    """(n,) int64 in 0..num; `num`: in none."""
+    num: int
+
+    @property
+    def is_in_one(self) -> Tensor:
+        return self.ids < self.num
+
+    def count(self, holds: Tensor) -> Tensor:
+        """(num + 1,) elements of which it holds."""
+        return self.total(holds.to(torch.int64))
+
+    def total(self, values: Tensor) -> Tensor:
+        """(num + 1,) sums of whole numbers."""
+        return self._filled(0, values).index_add_(0, self.ids, values)
+
+    def largest(self, values: Tensor, empty: float = -math.inf) -> Tensor:
+        """(num + 1,) maxima."""
+        return self._filled(empty, values).scatter_reduce_(0, self.ids, values, "amax")
+
+    def smallest(self, values: Tensor, empty: float = math.inf) -> Tensor:
+        """(num + 1,) minima."""
+        return self._filled(empty, values).scatter_reduce_(0, self.ids, values, "amin")
+
+    def _filled(self, value: float, like: Tensor) -> Tensor:
+        return torch.full((self.num + 1,), value, dtype=like.dtype, device=like.device)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """(num + 1,) sums of float64, exact down to 2**-90 of the segment's largest value.
+
+        Every value is cut into three whole numbers, in units of 2**-30, 2**-60 and 2**-90 of a
+        power of two above that largest: their sums are exact up to 2**32 elements.
+        """
+        top = self.largest(_exponent(values), -1000).clamp(max=1020)
+        rest = values * power_of_two(-top)[self.ids]
+        limbs = []
+        for _ in range(3):
+            rest = rest * 2.0**_LIMB
+            whole = rest.trunc()
+            rest = rest - whole
+            limbs.append(self.total(whole.to(torch.int64)))
+        high, middle, low = limbs
+        for upper, lower in ((middle, low), (high, middle)):  # of what is small, nothing stays high
+            carry = (lower + (1 << (_LIMB - 1))) >> _LIMB
+            upper += carry
+            lower -= carry << _LIMB
+        rounded = high.to(torch.float64)
+        below = (high - rounded.to(torch.int64)).to(torch.float64)
+        small = middle.to(torch.float64) * 2.0**-_LIMB + low.to(torch.float64) * 2.0 ** (-2 * _LIMB)
+        total = (rounded + (below + small)) * 2.0**-_LIMB * power_of_two(top)
+        outgrown = self.largest(values.abs(), 0.0).isinf()
+        return torch.where(outgrown, math.inf, total)
+
+    def mean(self, values: Tensor, known: Tensor) -> Tensor:
+        """(num + 1,) means of known values, exactly their value where they are equal; NaN of none.
+
+        What is not known may be anything, NaN too.
+        """
+        number = self.count(known)
+        low = self.smallest(torch.where(known, values, math.inf))
+        high = self.largest(torch.where(known, values, -math.inf))
+        total = self.sum(torch.where(known, values, 0.0))
+        found = torch.where(low == high, low, total / number)
+        return torch.where(number > 0, found, math.nan)
+
+
+def exact_sum(values: Tensor) -> Tensor:
+    """The sum of all, as `Segments.sum`."""
+    return Segments(torch.zeros_like(values, dtype=torch.int64), 1).sum(values)[0]
+
+
+def _exponent(values: Tensor) -> Tensor:
+    """The least e with abs(value) < 2**e, of normal numbers."""
+    bits: Tensor = values.view(torch.int64)
+    return ((bits >> 52) & 0x7FF) - 1022
+
+
+def power_of_two(exponent: Tensor) -> Tensor:
+    """2.0**exponent for int64 in [-1022, 1023], by its bits."""
+    return ((exponent + 1023) << 52).view(torch.float64)
