@@ -61,7 +61,7 @@ struct GraphTally {
     std::int64_t finite_sources = 0;    // steps whose source reaches the goal
     double distance_sum = 0;            // of those
     double largest_distance = 0;        // of those
-    StateTally states;
+    StateTally states = {};
 
     void append(const GraphTally& other);
 };
@@ -86,7 +86,7 @@ struct CreditTally {
     std::int64_t zero_steps = 0;  // steps whose credit is exactly 0
     double largest_credit = 0;    // without its sign
     Moments advantages;
-    std::optional<SpreadTally> spread;  // of a plan that credits surprisal
+    std::optional<SpreadTally> spread = {};  // of a plan that credits surprisal
 
     void append(const CreditTally& other);
 };

@@ -329,11 +329,12 @@ class Rollouts:
             check_needs(estimator, self._plain)
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
+        asks_for_the_graph = any(isinstance(one, _GraphAlone) for one in chosen)
         answers = self.ask_core(
             _core.compute_advantages,
             plans=plans,
             num_threads=limit,
-            remembering=None if isinstance(chosen[0], _GraphAlone) else self._remembering,
+            remembering=None if asks_for_the_graph else self._remembering,
         )
         of_merging = self._merged.metrics
         results = []
