@@ -155,8 +155,9 @@ def test_a_handler_that_raises_something_else_stops_it_too() -> None:
 
 
 def test_a_handler_that_returns_stops_nothing_and_may_call_the_library() -> None:
-    batch, small = random_walks(20_000), random_walks(1000)
-    expected = digest(graphgpo.compute_advantages(**batch, **SLOWER))
+    rollouts, small = one_long_rollout(), random_walks(1000)
+    slow = graphgpo.estimators.make("salt", {"history": 50})  # longer than `Stoppable::interval`
+    expected = digest(rollouts.advantages(slow))
     inside = digest(graphgpo.compute_advantages(**small))
     found: list[str] = []
 
@@ -167,15 +168,12 @@ def test_a_handler_that_returns_stops_nothing_and_may_call_the_library() -> None
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.01)
     try:
-        result = digest(graphgpo.compute_advantages(**batch, **SLOWER))
+        result = digest(rollouts.advantages(slow))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert result == expected
     assert set(found) == {inside}
-
-
-SLOWER: dict[str, Any] = {"estimator": "hgpo", "history": 10}
 
 
 def test_a_handler_of_ctrl_c_that_returns_stops_nothing_while_lists_are_numbered() -> None:
