@@ -53,7 +53,7 @@ class NumberType {
 };
 
 // A column's name and what it expects, for messages.
-struct Reader {
+struct NumberReader {
     std::string name;
     const char* expected;
     NumberType type = {};
@@ -90,9 +90,9 @@ struct Reader {
     }
 };
 
-struct Reals : Reader {
+struct Reals : NumberReader {
     using Value = double;
-    explicit Reals(std::string column) : Reader{std::move(column), "a number"} {}
+    explicit Reals(std::string column) : NumberReader{std::move(column), "a number"} {}
 
     Value read(py::handle value, std::size_t row) {
         if (const auto number = real(value, row)) return *number;
@@ -110,9 +110,10 @@ struct NullableReals : Reals {
     }
 };
 
-struct Flags : Reader {
+struct Flags : NumberReader {
     using Value = std::uint8_t;
-    explicit Flags(std::string column) : Reader{std::move(column), "a bool, or exactly 0 or 1"} {}
+    explicit Flags(std::string column)
+        : NumberReader{std::move(column), "a bool, or exactly 0 or 1"} {}
 
     Value read(py::handle value, std::size_t row) {
         if (value.ptr() == Py_True) return 1;
@@ -135,9 +136,9 @@ struct Verdicts : Flags {
     }
 };
 
-struct Integers : Reader {
+struct Integers : NumberReader {
     using Value = std::int64_t;
-    explicit Integers(std::string column) : Reader{std::move(column), "an int"} {}
+    explicit Integers(std::string column) : NumberReader{std::move(column), "an int"} {}
 
     Value read(py::handle value, std::size_t row) {
         if (PyLong_CheckExact(value.ptr())) return int64(value, value, row);

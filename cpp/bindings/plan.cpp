@@ -28,9 +28,9 @@ concept HasParameters = requires { T::parameters(); };
 template <typename T>
 struct As {};  // which type to read
 
-class Reader {
+class PlanReader {
   public:
-    explicit Reader(std::vector<py::object>& arrays) : arrays_(&arrays) {}
+    explicit PlanReader(std::vector<py::object>& arrays) : arrays_(&arrays) {}
 
     template <typename T>
     [[nodiscard]] T read(py::handle value) const {
@@ -116,7 +116,7 @@ void bind_plan(py::module_& module) {
                           "An estimator as the core computes it. Opaque.")
         .def(py::init([](const py::dict& plan) {
                  OwnedPlan owned;
-                 owned.plan = Reader(owned.arrays).read<Plan>(plan);
+                 owned.plan = PlanReader(owned.arrays).read<Plan>(plan);
                  return owned;
              }),
              "plan"_a);
