@@ -470,19 +470,19 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"success": [False, None, False]},
         ValueError,
-        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of "
+        "success[0] is False but row 1 of its trajectory has None; expected None on every row of "
         "a rollout without a verdict, or on none",
     ),
     (
         {"success": pa.array([False, None, False])},
         ValueError,
-        "success[0] is a bool but row 1 of its trajectory has None; expected None on every row of "
+        "success[0] is False but row 1 of its trajectory has None; expected None on every row of "
         "a rollout without a verdict, or on none",
     ),
     (
         {"success": [None, True, False]},
         ValueError,
-        "success[0] is None but row 1 of its trajectory has a bool; expected None on every row of "
+        "success[0] is None but row 1 of its trajectory has True; expected None on every row of "
         "a rollout without a verdict, or on none",
     ),
     (
@@ -493,7 +493,8 @@ CASES: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"episode_returns": [1, 1, None]},
         ValueError,
-        "episode_returns[2] is nan; expected a finite number",
+        "episode_returns[2] is null or NaN; expected a finite number, or success None on every row "
+        "of its trajectory",
     ),
     (
         {"action_valid": pa.array([0, 3, 1])},

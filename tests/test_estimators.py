@@ -141,7 +141,7 @@ def test_a_bool_is_a_bool() -> None:
 
 def test_an_int_is_whole() -> None:
     assert estimators.make("hgpo", {"history": 4.0}).options()["history"] == 4
-    with pytest.raises(ValueError, match=r"history is 1.5; expected an int >= 0"):
+    with pytest.raises(ValueError, match=r"history is 1.5; expected an int in \[0, 1000\]"):
         estimators.make("hgpo", {"history": 1.5})
 
 

@@ -156,7 +156,7 @@ def test_its_episode_return_may_be_unknown_and_is_not_looked_at(
 
 
 def test_a_rollout_with_a_verdict_has_a_known_return(compute: Compute) -> None:
-    with pytest.raises(ValueError, match=r"episode_returns\[3\] is nan"):
+    with pytest.raises(ValueError, match=r"episode_returns\[3\] is (null or NaN|nan)"):
         compute(**CUT, episode_returns=[3.0, 3.0, None, math.nan])
     with pytest.raises(ValueError, match=r"episode_returns\[1\]"):
         Rollouts(**{**CUT, "success": None}, episode_returns=[3.0, None, 3.0, 3.0]).advantages(

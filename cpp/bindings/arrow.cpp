@@ -22,6 +22,7 @@
 #include "arrow_column.hpp"
 #include "encoder.hpp"
 #include "errors.hpp"
+#include "gil.hpp"
 #include "key_column.hpp"
 
 namespace graphgpo::bindings {
@@ -30,31 +31,50 @@ using py::literals::operator""_a;
 
 namespace {
 
+// A value that lies where its column has none: what the offsets of an Arrow column say is its
+// maker's word, and they may be broken, or change.
+struct Outside {};
+
+void require_inside(bool is_inside) {
+    if (!is_inside) throw Outside{};
+}
+
 // Offsets of u, U, z, Z.
 template <typename Offset>
 struct BytesBetweenOffsets {
     explicit BytesBetweenOffsets(const ArrowArray& array)
         : offsets(static_cast<const Offset*>(array.buffers[1]) + array.offset),
-          data(static_cast<const char*>(array.buffers[2])) {}
+          data(static_cast<const char*>(array.buffers[2])),
+          end(array.length == 0 ? Offset{0} : offsets[array.length]) {}
 
     std::string_view operator()(std::int64_t i) const {
-        const auto size = static_cast<std::size_t>(offsets[i + 1] - offsets[i]);
-        if (size == 0) return {};
-        return {data + offsets[i], size};
+        const Offset first = offsets[i];
+        const Offset last = offsets[i + 1];
+        require_inside(0 <= first && first <= last && last <= end);
+        if (first == last) return {};
+        return {data + first, static_cast<std::size_t>(last - first)};
     }
 
     const Offset* offsets;
     const char* data;
+    Offset end;  // of the data, as far as the interface says
 };
 
-// vu, vz: 16 bytes per value, which hold its size and either the value or where it lies.
+// vu, vz: 16 bytes per value, which hold its size and either the value or where it lies: in which
+// buffer of data, and from where on. The last buffer has the sizes of those.
 std::string_view view_at(const ArrowArray& array, std::int64_t i) {
     const auto* view = static_cast<const char*>(array.buffers[1]) + 16 * (array.offset + i);
     std::int32_t fields[4];
     std::memcpy(fields, view, sizeof fields);
-    const auto size = static_cast<std::size_t>(fields[0]);
-    if (size <= 12) return {view + 4, size};
-    return {static_cast<const char*>(array.buffers[2 + fields[2]]) + fields[3], size};
+    const auto [size, prefix, buffer, begin] = fields;
+    require_inside(size >= 0);
+    if (size <= 12) return {view + 4, static_cast<std::size_t>(size)};
+    const std::int64_t num_buffers = array.n_buffers - 3;
+    require_inside(0 <= buffer && buffer < num_buffers && begin >= 0);
+    const auto* sizes = static_cast<const std::int64_t*>(array.buffers[array.n_buffers - 1]);
+    require_inside(std::int64_t{begin} + size <= sizes[buffer]);
+    return {static_cast<const char*>(array.buffers[2 + buffer]) + begin,
+            static_cast<std::size_t>(size)};
 }
 
 Key integer_key(std::int64_t value, Arena&) { return Key::integer(value); }
@@ -74,8 +94,9 @@ Key integer_key(std::uint64_t value, Arena& arena) {
 // Fills keys for one array, from `row` of the column on. Null is the null key.
 class KeyReader {
   public:
-    KeyReader(const std::string& name, Role role, const Mask& mask, Arena& arena)
-        : name_(&name), role_(role), mask_(&mask), arena_(&arena) {}
+    KeyReader(const std::string& name, Role role, const Mask& mask, Arena& arena,
+              NaNMeans nan = NaNMeans::nothing_equal)
+        : name_(&name), role_(role), mask_(&mask), arena_(&arena), nan_(nan) {}
 
     void read(const ArrowSchema& schema, const ArrowArray& array, std::size_t row,
               Array<Key>& keys) const {
@@ -135,8 +156,16 @@ class KeyReader {
         keys.resize(first + static_cast<std::size_t>(array.length));
         const auto appended = std::span(keys).subspan(first);
         for (std::int64_t i = 0; i < array.length; ++i, ++row) {
+            hear_signals(static_cast<std::size_t>(i));
             const bool exists = exist_all || (!mask_->hides(row) && is_valid(array, i));
-            if (exists) appended[static_cast<std::size_t>(i)] = make_key(i, row);
+            if (!exists) continue;
+            try {
+                appended[static_cast<std::size_t>(i)] = make_key(i, row);
+            } catch (const Outside&) {
+                raise(PyExc_ValueError, cell(row) + (is_dictionary_ ? " of the dictionary" : "") +
+                                            " lies outside the buffers of its Arrow column; "
+                                            "expected a valid column that nobody changes");
+            }
         }
     }
 
@@ -170,8 +199,7 @@ class KeyReader {
                               " of a dictionary of " + std::to_string(entries.size()) +
                               "; expected an entry it has");
                 }
-                if (!is_dictionary_) check_not_nan(entries[entry], at);
-                return entries[entry];
+                return is_dictionary_ ? entries[entry] : checked(entries[entry], at);
             });
         });
         if (!is_indexed) refuse_format(*name_, schema, "a dictionary indexed by integers");
@@ -190,7 +218,8 @@ class KeyReader {
             std::vector<std::pair<std::string, std::string>> entries;
             for (std::int64_t c = 0; c < schema.n_children; ++c) {
                 auto& [key, entry] = entries.emplace_back();
-                append_key(key, Key::view(KeyKind::text, schema.children[c]->name));
+                const char* const name = schema.children[c]->name;
+                append_key(key, Key::view(KeyKind::text, name == nullptr ? "" : name));
                 append_key(entry, element_key(*schema.children[c], *array.children[c],
                                               array.offset + i, at));
             }
@@ -212,6 +241,7 @@ class KeyReader {
             const auto width = std::stoll(std::string(format.substr(3)));
             begin = j * width, end = begin + width;
         }
+        require_inside(0 <= begin && begin <= end && end <= array.children[0]->length);
         append_word(encoded, static_cast<std::uint64_t>(end - begin));
         for (std::int64_t e = begin; e < end; ++e) {
             append_key(encoded, element_key(*schema.children[0], *array.children[0], e, at));
@@ -222,6 +252,7 @@ class KeyReader {
     // `i` counts from where the child's own offset lies.
     [[nodiscard]] Key element_key(const ArrowSchema& schema, const ArrowArray& array,
                                   std::int64_t i, std::size_t at) const {
+        require_inside(i < array.length);
         ArrowArray one = array;  // a view of one value; nothing is released by it
         one.offset = array.offset + i;
         one.length = 1;
@@ -235,7 +266,8 @@ class KeyReader {
             if (!error.matches(PyExc_ValueError)) throw;
             raise(PyExc_ValueError, cell(at) +
                                         " holds a value that cannot be a state; expected "
-                                        "no NaN and entries that dictionaries have");
+                                        "no NaN, entries that dictionaries have, and values inside "
+                                        "their buffers");
         }
         return keys.front();
     }
@@ -243,12 +275,15 @@ class KeyReader {
     [[nodiscard]] Key real_key(double value, std::size_t row) const {
         const Key key = Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(value + 0.0));
         // In a dictionary it is the rows that matter, and none may use this entry.
-        if (!is_dictionary_) check_not_nan(key, row);
-        return key;
+        return is_dictionary_ ? key : checked(key, row);
     }
 
-    void check_not_nan(const Key& key, std::size_t row) const {
-        if (key.kind() != KeyKind::real || !std::isnan(std::bit_cast<double>(key.value()))) return;
+    // No NaN.
+    [[nodiscard]] Key checked(const Key& key, std::size_t row) const {
+        if (key.kind() != KeyKind::real || !std::isnan(std::bit_cast<double>(key.value()))) {
+            return key;
+        }
+        if (nan_ == NaNMeans::unknown) return {};
         raise(PyExc_ValueError,
               cell(row) + " is nan; expected a number: NaN equals nothing, not even itself");
     }
@@ -261,6 +296,7 @@ class KeyReader {
     Role role_;
     const Mask* mask_;
     Arena* arena_;
+    NaNMeans nan_;
     bool is_dictionary_ = false;
 };
 
@@ -275,7 +311,7 @@ std::optional<std::span<const std::int64_t>> as_int64(const ArrowColumn& column)
 }
 
 OwnedKeyColumn keys_from_arrow(const py::object& values, const std::optional<Column<bool>>& mask,
-                               const std::string& name, bool is_id) {
+                               const std::string& name, bool is_id, bool nullable) {
     auto owned = std::make_unique<ArrowColumn>(read_arrow(values, name));
     const ArrowColumn& column = *owned;
     const py::capsule owner(owned.get(),
@@ -290,7 +326,8 @@ OwnedKeyColumn keys_from_arrow(const py::object& values, const std::optional<Col
         return OwnedKeyColumn(Column<std::int64_t>(static_cast<py::ssize_t>(integers->size()),
                                                    integers->data(), owner));
     }
-    const KeyReader reader(name, is_id ? Role::id : Role::state, masked, arena);
+    const KeyReader reader(name, is_id ? Role::id : Role::state, masked, arena,
+                           nullable ? NaNMeans::unknown : NaNMeans::nothing_equal);
     keys.reserve(column.num_rows());
     for (const auto& chunk : column.chunks) {
         reader.read(*column.schema, *chunk, keys.size(), keys);
@@ -302,7 +339,7 @@ OwnedKeyColumn keys_from_arrow(const py::object& values, const std::optional<Col
 
 void bind_arrow(py::module_& module) {
     module.def("keys_from_arrow", &keys_from_arrow, py::kw_only(), "values"_a, "mask"_a, "name"_a,
-               "is_id"_a);
+               "is_id"_a, "nullable"_a);
 }
 
 }  // namespace graphgpo::bindings

@@ -40,15 +40,6 @@ std::string_view contents(PyObject* bytes) {
 
 Key boolean(bool value) { return Key::word(KeyKind::boolean, value ? 1 : 0); }
 
-Key real(py::handle value, double number, int depth) {
-    if (std::isnan(number)) {
-        throw misfit(PyExc_ValueError, value, depth,
-                     "a number: NaN equals nothing, not even itself");
-    }
-    // + 0.0 turns -0.0 into 0.0, which it equals.
-    return Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(number + 0.0));
-}
-
 void check_depth(int depth) {
     if (depth < deepest_nesting) return;
     throw Misfit{PyExc_ValueError, "is nested deeper than " + std::to_string(deepest_nesting) +
@@ -87,6 +78,16 @@ py::object as_int(py::handle value) {
     auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
     if (!number) throw py::error_already_set();
     return number;
+}
+
+// pandas.NA and pandas.NaT, each the one value of its type, found out without importing pandas.
+bool is_null_of_pandas(py::handle type) {
+    const auto* name = reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name;
+    const std::string_view of =
+        std::string_view(name).substr(std::string_view(name).rfind('.') + 1);
+    if (of != "NAType" && of != "NaTType") return false;
+    const py::object module = type.attr("__module__");
+    return py::isinstance<py::str>(module) && std::string(py::str(module)).starts_with("pandas.");
 }
 
 bool is_instance(py::handle value, const char* module, const char* type) {
@@ -160,6 +161,7 @@ Key Encoder::encode(py::handle object, int depth) {
 Key Encoder::encode_other(py::handle value, int depth) {
     const OtherType& type = other_type(value);
     if (type.is_tensor) return tensor(value, depth);
+    if (type.is_null && depth == 0) return {};
     switch (type.scalar_kind) {
         case 'b':
             return boolean(PyObject_IsTrue(value.ptr()) == 1);
@@ -184,6 +186,7 @@ const Encoder::OtherType& Encoder::other_type(py::handle value) {
         if (kind != 'f' || dtype.attr("itemsize").cast<int>() <= 8) found.scalar_kind = kind;
     } else {
         found.is_uuid = is_instance(value, "uuid", "UUID");
+        found.is_null = is_null_of_pandas(type);
         found.is_tensor = py::hasattr(value, "detach") && py::hasattr(value, "numpy") &&
                           py::hasattr(value, "device");
     }
@@ -194,6 +197,7 @@ Key Encoder::id(py::handle object) {
     PyObject* value = object.ptr();
     if (PyLong_Check(value) && !PyBool_Check(value)) return integer(value);
     const OtherType& type = other_type(object);
+    if (type.is_null) return {};
     if (is_integer_kind(type.scalar_kind)) return integer(as_int(object).ptr());
     if (type.is_tensor) return tensor(object, 0);
     if (type.is_uuid) {
@@ -249,6 +253,16 @@ Key Encoder::integer(PyObject* value) {
     const py::bytes bytes = type.attr("to_bytes")(
         py::handle(value), bits.cast<std::size_t>() / 8 + 1, "little", "signed"_a = true);
     return Key::view(KeyKind::big_integer, arena_->copy(contents(bytes.ptr())));
+}
+
+Key Encoder::real(py::handle value, double number, int depth) {
+    if (std::isnan(number)) {
+        if (nan_ == NaNMeans::unknown && depth == 0) return {};
+        throw misfit(PyExc_ValueError, value, depth,
+                     "a number: NaN equals nothing, not even itself");
+    }
+    // + 0.0 turns -0.0 into 0.0, which it equals.
+    return Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(number + 0.0));
 }
 
 Key Encoder::buffer(py::handle value) {

@@ -14,6 +14,10 @@ namespace graphgpo::bindings {
 // States may be any value with an equality; ids only int, str, bytes or UUID.
 enum class Role { state, id };
 
+// Whether a NaN in the place of a whole value stands for none: pandas writes unknown so when it
+// shifts a column.
+enum class NaNMeans { nothing_equal, unknown };
+
 // How a str becomes a key. In place, in Python's own units, nothing is copied, and it is equal only
 // to others in place; UTF-8 is what every other column of text has, and what stable keys are made
 // of.
@@ -49,10 +53,10 @@ void append_key(std::string& out, const Key& key);
 class Encoder {
   public:
     // Keys view `arena` and the values themselves: both must outlive them.
-    Encoder(Arena& arena, Role role, TextForm text_form)
-        : arena_(&arena), role_(role), text_form_(text_form) {}
+    Encoder(Arena& arena, Role role, TextForm text_form, NaNMeans nan = NaNMeans::nothing_equal)
+        : arena_(&arena), role_(role), text_form_(text_form), nan_(nan) {}
 
-    // The null key for None. Throws Misfit.
+    // The null key for None and for pandas' NA and NaT. Throws Misfit.
     [[nodiscard]] Key encode(py::handle value) { return encode(value, 0); }
 
   private:
@@ -62,6 +66,7 @@ class Encoder {
         char scalar_kind = 0;  // dtype kind of a NumPy scalar that has a Python value
         bool is_tensor = false;
         bool is_uuid = false;
+        bool is_null = false;
     };
 
     [[nodiscard]] Key encode(py::handle value, int depth);
@@ -70,6 +75,7 @@ class Encoder {
     [[nodiscard]] Key tuple_of_ids(py::handle value);
     [[nodiscard]] Key text(PyObject* value, int depth);
     [[nodiscard]] Key integer(PyObject* value);
+    [[nodiscard]] Key real(py::handle value, double number, int depth);
     [[nodiscard]] Key buffer(py::handle value);
     [[nodiscard]] Key sequence(py::handle value, int depth);
     [[nodiscard]] Key mapping(py::handle value, int depth);
@@ -85,6 +91,7 @@ class Encoder {
     Arena* arena_;
     Role role_;
     TextForm text_form_;
+    NaNMeans nan_;
     TextEncoder text_;
     OtherType other_;
 };

@@ -1,12 +1,19 @@
-// The GIL let go around a pure call.
+// Pure calls of the core, during which other Python threads run and Ctrl-C is heard.
 #pragma once
 
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/pybind11.h>
 
 #include <chrono>
 #include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo::bindings {
+
+namespace py = pybind11;
 
 // As pybind11's, but safe in a thread that outlives the interpreter: taking the GIL then ends the
 // thread by unwinding it, which a destructor must not let through. It stays here instead, as
@@ -16,7 +23,19 @@ class ReleasedGil {
     ReleasedGil() : state_(PyEval_SaveThread()) {}
     ReleasedGil(const ReleasedGil&) = delete;
     ReleasedGil& operator=(const ReleasedGil&) = delete;
-    ~ReleasedGil() {
+    ~ReleasedGil() { take(); }
+
+    // Handlers of the signals that have arrived, under the GIL; true: one of them has raised, and
+    // its exception waits for whoever has the GIL next.
+    [[nodiscard]] bool is_interrupted() {
+        take();
+        const bool has_raised = PyErr_CheckSignals() != 0;
+        state_ = PyEval_SaveThread();
+        return has_raised;
+    }
+
+  private:
+    void take() {
         try {
             PyEval_RestoreThread(state_);
         } catch (...) {
@@ -25,8 +44,54 @@ class ReleasedGil {
         }
     }
 
-  private:
     PyThreadState* state_;
 };
+
+// The one thread that Python hands signals to.
+[[nodiscard]] inline bool is_main_thread() {
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> main_thread;
+    main_thread.call_once_and_store_result(
+        [] { return py::object(py::module_::import("threading").attr("main_thread")); });
+    const py::object ident = main_thread.get_stored()().attr("ident");
+    return PyLong_AsUnsignedLong(ident.ptr()) == PyThread_get_thread_ident();
+}
+
+// `work()` with the GIL let go. In the main thread, what a signal's handler raises meanwhile
+// (KeyboardInterrupt) ends the call within some 100 ms.
+template <typename Work>
+auto without_gil(Work&& work) {
+    const bool hears_signals = is_main_thread();
+    try {
+        ReleasedGil released;
+        if (!hears_signals) return work();
+        const Stoppable stoppable([&] { return released.is_interrupted(); });
+        return work();
+    } catch (const Stopped&) {
+        throw py::error_already_set();  // what the handler has raised
+    }
+}
+
+// Handlers of signals, in the middle of a long loop under the GIL; what they raise goes on. Python
+// code of the caller's may run: nothing that it could change may be in use.
+inline void hear_signals(std::size_t row) {
+    if (row % passes_between_stops != 0 || row == 0) return;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+// `work()` under the GIL, where no Python code may run, not even a handler. Ctrl-C ends it; its
+// handler runs afterwards, and where that raises nothing `work` starts again and is not stopped.
+template <typename Work>
+auto without_handlers(Work&& work) {
+    if (is_main_thread()) {
+        try {
+            const Stoppable stoppable([] { return PyOS_InterruptOccurred() != 0; });
+            return work();
+        } catch (const Stopped&) {
+            PyErr_SetInterrupt();  // as it was found
+        }
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
+    return work();
+}
 
 }  // namespace graphgpo::bindings

@@ -142,16 +142,15 @@ void bind_key_column(py::module_& module) {
         [](const OwnedKeyColumn& column, const std::string& name) {
             const KeyColumn keys = column.view();
             std::vector<std::int64_t> stable(num_rows(keys));
-            {
-                const ReleasedGil released;
-                for (std::size_t row = 0; row < stable.size(); ++row) {
+            without_gil([&] {
+                for_each_stoppable(stable.size(), [&](std::size_t row) {
                     if (key_at(keys, id_of(row)).is_null()) {
                         throw RowError(id_of(row),
                                        cell(name, id_of(row)) + " is null; expected a state");
                     }
                     stable[row] = stable_key(keys, id_of(row));
-                }
-            }
+                });
+            });
             return to_numpy(std::move(stable));
         },
         py::kw_only(), "column"_a, "name"_a);
@@ -162,13 +161,12 @@ void bind_key_column(py::module_& module) {
             const KeyColumn keys = column.view();
             std::vector<std::int64_t> stable(num_rows(keys));
             std::vector<std::uint8_t> is_null(stable.size());
-            {
-                const ReleasedGil released;
-                for (std::size_t row = 0; row < stable.size(); ++row) {
+            without_gil([&] {
+                for_each_stoppable(stable.size(), [&](std::size_t row) {
                     is_null[row] = key_at(keys, id_of(row)).is_null() ? 1 : 0;
                     if (is_null[row] == 0) stable[row] = stable_key(keys, id_of(row));
-                }
-            }
+                });
+            });
             return std::pair(to_numpy(std::move(stable)), as_bools(to_numpy(std::move(is_null))));
         },
         py::kw_only(), "column"_a);

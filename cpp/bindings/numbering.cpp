@@ -22,10 +22,12 @@
 #include <vector>
 
 #include "encoder.hpp"
+#include "gil.hpp"
 #include "graphgpo/interner.hpp"
 #include "graphgpo/memory.hpp"
 #include "graphgpo/parallel.hpp"
 #include "graphgpo/prefetch.hpp"
+#include "graphgpo/stop.hpp"
 #include "key_column.hpp"
 
 namespace graphgpo::bindings {
@@ -105,7 +107,9 @@ class GroupNumbering {
 
     // False: a value is not plain.
     [[nodiscard]] bool run() {
+        StopMeter meter;
         for (std::size_t row = begin_; row < end_ + ahead; ++row) {
+            meter();
             if (row < end_ && !read(row)) return false;
             if (!asks_at_once_ && row >= begin_ + later && row - later < end_) {
                 prefetch(key_of(row - later));
@@ -208,7 +212,9 @@ std::optional<std::vector<std::pair<std::size_t, std::size_t>>> runs_of_groups(
     Interner groups(0);
     const auto find_runs = [&](const auto& ids) {
         std::size_t end = 0;
+        StopMeter meter;
         for (std::size_t begin = 0; begin < rows; begin = end) {
+            meter();
             end = begin + 1;
             if (mask.hides(begin)) continue;
             const Key group = key_at(ids, id_of(begin));
@@ -261,8 +267,14 @@ std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_o
 }  // namespace
 
 void bind_numbering(py::module_& module) {
-    module.def("number_objects", &number_objects, py::kw_only(), "states"_a, "next_states"_a,
-               "group_ids"_a, "mask"_a, "num_threads"_a);
+    module.def(
+        "number_objects",
+        [](const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
+           const std::optional<Column<bool>>& mask, std::size_t num_threads) {
+            return without_handlers(
+                [&] { return number_objects(states, next_states, group_ids, mask, num_threads); });
+        },
+        py::kw_only(), "states"_a, "next_states"_a, "group_ids"_a, "mask"_a, "num_threads"_a);
 }
 
 }  // namespace graphgpo::bindings

@@ -12,6 +12,7 @@
 
 #include "arrays.hpp"
 #include "errors.hpp"
+#include "gil.hpp"
 #include "key_column.hpp"
 
 namespace graphgpo::bindings {
@@ -169,6 +170,7 @@ py::array_t<typename Kind::Value> numbers(const py::object& column,
     Kind reader(name);
     std::vector<typename Kind::Value> result(values.size());
     for (std::size_t row = 0; row < result.size(); ++row) {
+        hear_signals(row);
         if (!masked.hides(row)) result[row] = reader.read(element(values, row), row);
     }
     return to_numpy(std::move(result));

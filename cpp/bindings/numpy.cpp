@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "errors.hpp"
+#include "gil.hpp"
 #include "graphgpo/text.hpp"
 #include "key_column.hpp"
 #include "numeric_arrays.hpp"
@@ -44,14 +45,19 @@ OwnedKeyColumn keys_from_rows(const py::array& values, const std::optional<Colum
 }
 
 OwnedKeyColumn keys_from_reals(const Column<double>& values,
-                               const std::optional<Column<bool>>& mask, const std::string& name) {
+                               const std::optional<Column<bool>>& mask, const std::string& name,
+                               bool nullable) {
     const Mask masked(mask);
     const auto reals = view(values);
     Array<Key> keys(reals.size());
     for (std::size_t row = 0; row < keys.size(); ++row) {
         if (masked.hides(row)) continue;
-        if (std::isnan(reals[row])) refuse_nan(name, row);
-        keys[row] = Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(reals[row] + 0.0));
+        const double real = reals[row];  // read once: the array is the caller's
+        if (std::isnan(real)) {
+            if (!nullable) refuse_nan(name, row);
+            continue;
+        }
+        keys[row] = Key::word(KeyKind::real, std::bit_cast<std::uint64_t>(real + 0.0));
     }
     return {std::move(keys), Arena(), py::none()};
 }
@@ -75,6 +81,7 @@ OwnedKeyColumn keys_from_fixed_text(const py::array& values, bool in_place) {
     keys.reserve(num_rows);
     TextEncoder text;
     for (std::size_t row = 0; row < num_rows; ++row, code_points += width) {
+        hear_signals(row);
         std::size_t length = width;
         while (length > 0 && code_points[length - 1] == 0) --length;
         if (in_place) {
@@ -107,7 +114,8 @@ OwnedKeyColumn keys_from_fixed_bytes(const py::array& values) {
 
 void bind_numpy(py::module_& module) {
     module.def("keys_from_rows", &keys_from_rows, py::kw_only(), "values"_a, "mask"_a, "name"_a);
-    module.def("keys_from_reals", &keys_from_reals, py::kw_only(), "values"_a, "mask"_a, "name"_a);
+    module.def("keys_from_reals", &keys_from_reals, py::kw_only(), "values"_a, "mask"_a, "name"_a,
+               "nullable"_a);
     module.def("keys_from_flags", &keys_from_flags, py::kw_only(), "values"_a);
     module.def("keys_from_fixed_text", &keys_from_fixed_text, py::kw_only(), "values"_a,
                "in_place"_a);

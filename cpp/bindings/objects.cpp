@@ -11,6 +11,7 @@
 
 #include "encoder.hpp"
 #include "errors.hpp"
+#include "gil.hpp"
 #include "graphgpo/prefetch.hpp"
 #include "key_column.hpp"
 
@@ -144,20 +145,22 @@ class KindOfIds {
 };
 
 OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<Column<bool>>& mask,
-                                 const std::string& name, bool is_id, bool in_place,
+                                 const std::string& name, bool is_id, bool in_place, bool nullable,
                                  const py::object& states) {
     const Mask masked(mask);
     const Elements elements(values, name);
     const FollowingStates following(states.is_none() ? nullptr : states.cast<OwnedKeyColumn*>());
     Arena arena;
     Encoder encoder(arena, is_id ? Role::id : Role::state,
-                    in_place ? TextForm::in_place : TextForm::utf8);
+                    in_place ? TextForm::in_place : TextForm::utf8,
+                    nullable ? NaNMeans::unknown : NaNMeans::nothing_equal);
     Array<Key> keys(elements.size());
     const py::tuple objects(elements.size());  // a masked row, or a following state's, has none
     PyObject_GC_UnTrack(objects.ptr());        // so nobody must find it by way of the collector
     KindOfIds kind_of_ids(name);
     py::handle before;  // the row before's, held
     for (std::size_t row = 0; row < keys.size(); ++row) {
+        hear_signals(row);
         elements.prefetch(row);
         if (masked.hides(row)) {
             before = {};
@@ -206,7 +209,7 @@ py::array named_array_of_tensor(const py::object& tensor, const std::string& nam
 
 void bind_objects(py::module_& module) {
     module.def("keys_from_objects", &keys_from_objects, py::kw_only(), "values"_a, "mask"_a,
-               "name"_a, "is_id"_a, "in_place"_a, "states"_a);
+               "name"_a, "is_id"_a, "in_place"_a, "nullable"_a, "states"_a);
     module.def("stable_key_of_object", &stable_key_of_object, py::kw_only(), "state"_a);
     module.def("array_of_tensor", &named_array_of_tensor, py::kw_only(), "tensor"_a, "name"_a);
 }

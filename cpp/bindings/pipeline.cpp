@@ -152,10 +152,8 @@ py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plan
         asked.push_back({&plan->plan, credit_columns(rows, arrays)});
         results.append(std::move(arrays));
     }
-    const std::vector<Metrics> metrics = [&] {
-        const ReleasedGil released;
-        return graphgpo::compute_advantages(batch, asked, graph, num_threads);
-    }();
+    const std::vector<Metrics> metrics =
+        without_gil([&] { return graphgpo::compute_advantages(batch, asked, graph, num_threads); });
     for (std::size_t p = 0; p < metrics.size(); ++p)
         results[p]["metrics"] = metrics_dict(metrics[p]);
     return results;
@@ -163,10 +161,8 @@ py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plan
 
 py::dict graph_of(const py::dict& given, std::size_t num_threads) {
     const Columns columns(given);
-    BatchGraph graph = [&] {
-        const ReleasedGil released;
-        return graphgpo::build_graph(columns.batch(), num_threads);
-    }();
+    BatchGraph graph =
+        without_gil([&] { return graphgpo::build_graph(columns.batch(), num_threads); });
     const auto widened = [](const auto& narrow) {
         return to_numpy(std::vector<std::int64_t>(narrow.begin(), narrow.end()));
     };

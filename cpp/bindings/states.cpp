@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "gil.hpp"
 #include "graphgpo/interner.hpp"
 #include "graphgpo/states/normaliser.hpp"
 #include "graphgpo/states/similar.hpp"
@@ -34,7 +35,9 @@ class Utf8Texts {
     explicit Utf8Texts(const py::list& texts) : texts_(texts) {
         views_.reserve(texts_.size());
         TextEncoder encoder;
-        for (const py::handle text : texts_) {
+        for (std::size_t row = 0; row < texts_.size(); ++row) {
+            hear_signals(row);
+            const py::handle text = element(texts_, row);
             if (PyUnicode_Check(text.ptr()) == 0) throw py::type_error("expected a list of str");
             views_.push_back(view(text.ptr(), encoder));
         }
@@ -105,16 +108,18 @@ py::list normalise_texts(const py::list& texts, bool urls, bool timestamps, bool
     }
     const NoiseClasses classes{urls, timestamps, uuids, hex, numbers, whitespace};
     std::vector<std::string> normalised(given.views().size());
-    {
-        const py::gil_scoped_release no_gil;
+    without_gil([&] {
+        StopMeter meter;
         for (std::size_t i = 0; i < normalised.size(); ++i) {
             const std::string_view text = given.views()[i];
+            meter(1 + text.size() / 64);
             const auto stretches = kept ? in_bytes((*kept)[i], text) : std::vector<Stretch>();
             normalised[i] = normalise_text(text, classes, stretches);
         }
-    }
+    });
     py::list result(normalised.size());
     for (std::size_t i = 0; i < normalised.size(); ++i) {
+        hear_signals(i);
         const bool is_same = normalised[i] == given.views()[i];
         result[i] =
             is_same ? py::reinterpret_borrow<py::object>(given[i]) : to_python(normalised[i]);
@@ -134,6 +139,7 @@ py::object texts_of_column(const OwnedKeyColumn& column) {
     std::vector<py::object> distinct;
     py::list result(keys->size());
     for (std::size_t row = 0; row < keys->size(); ++row) {
+        hear_signals(row);
         const Key& key = (*keys)[row];
         if (key.is_null()) {
             result[row] = py::none();
@@ -158,11 +164,8 @@ std::tuple<py::array_t<std::int32_t>, std::int32_t, std::int32_t> similar_compon
             throw py::value_error("expected groups 0, 1, ...");
         }
     }
-    SimilarTexts similar;
-    {
-        const py::gil_scoped_release no_gil;
-        similar = similar_components(given.views(), group_of_text, threshold);
-    }
+    const SimilarTexts similar =
+        without_gil([&] { return similar_components(given.views(), group_of_text, threshold); });
     const std::vector<std::int32_t> components(similar.components.begin(),
                                                similar.components.end());
     return {

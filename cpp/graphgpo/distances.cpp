@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "graphgpo/csr.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -24,7 +25,9 @@ Distance search_breadth_first(const TransitionGraph& graph, const Csr& steps_int
     Array<StateId> reached_nodes(graph.num_nodes + 1);
     reached_nodes.front() = graph.goal;
     std::size_t num_reached = 1;
+    StopMeter meter;
     for (std::size_t head = 0; head < num_reached; ++head) {
+        meter();
         const StateId node = reached_nodes[head];
         const Distance distance = to_goal[index(node)] + 1;
         for (const StepId step : steps_into.row(node)) {
@@ -44,7 +47,9 @@ Distance search_cheapest_first(const TransitionGraph& graph, std::span<const dou
     std::priority_queue<Entry, Array<Entry>, std::greater<>> queue;
     queue.emplace(0, graph.goal);
     Distance largest = 0;
+    StopMeter meter;
     while (!queue.empty()) {
+        meter();
         const auto [of_node, node] = queue.top();
         queue.pop();
         if (of_node != to_goal[index(node)]) continue;  // a cheaper entry of the node came first
@@ -67,6 +72,7 @@ Distances distances_to_goal(const TransitionGraph& graph, std::span<const double
     if (graph.has_goal()) {
         found.to_goal[index(graph.goal)] = 0;
         const Csr steps_into = group_by_row(graph.target, graph.num_nodes);
+        stop_if_asked_after(graph.target.size());
         if (std::ranges::all_of(costs, [](double cost) { return cost == 1; })) {
             found.largest = search_breadth_first(graph, steps_into, found.to_goal);
         } else {

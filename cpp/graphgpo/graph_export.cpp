@@ -8,6 +8,7 @@
 #include "graphgpo/group.hpp"
 #include "graphgpo/groups.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -80,7 +81,10 @@ BatchGraph build_graph(const Batch& batch, std::size_t num_threads) {
         (void)graphs[index(g)].emplace(batch, rows, facts).distances();
     });
     BatchGraph merged;
-    for (std::size_t g = 0; g < graphs.size(); ++g) append_group(*graphs[g], id_of(g), merged);
+    for (std::size_t g = 0; g < graphs.size(); ++g) {
+        stop_if_asked();
+        append_group(*graphs[g], id_of(g), merged);
+    }
     return merged;
 }
 

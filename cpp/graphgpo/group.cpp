@@ -10,6 +10,7 @@
 #include "graphgpo/exact_sum.hpp"
 #include "graphgpo/interner.hpp"
 #include "graphgpo/remembered.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -72,14 +73,14 @@ const Numbers& Group::actions() {
     Numbers numbers{.of = Array<std::int32_t>(num_steps())};
     Interner known(0);
     const auto number = [&](const auto& column) {
-        for (std::size_t step = 0; step < numbers.of.size(); ++step) {
+        for_each_stoppable(numbers.of.size(), [&](std::size_t step) {
             const RowId row = rollouts_.row[step];
             const Key key = key_at(column, row);
             if (key.is_null()) {
                 throw RowError(row, cell("actions", row) + " is null; expected a value");
             }
             numbers.of[step] = known.intern(key);
-        }
+        });
     };
     std::visit(number, *batch_->actions);
     numbers.size = known.size();
@@ -97,6 +98,7 @@ std::span<const double> Group::outcomes() {
     if (outcomes_) return *outcomes_;
     outcomes_.emplace(rollouts_.num_trajectories(), unknown_score);
     ExactSum sum;
+    StopMeter meter;
     for (std::size_t t = 0; t < outcomes_->size(); ++t) {
         if (!rollouts_.has_verdict(id_of(t))) continue;
         const auto steps = rollouts_.steps.row(id_of(t));
@@ -107,6 +109,7 @@ std::span<const double> Group::outcomes() {
         } else if (batch_->rewards) {
             sum.clear();
             for (const StepId step : steps) sum.add((*batch_->rewards)[row_of(step)]);
+            meter(steps.size());
             outcome = sum.total();
         } else {
             outcome = rollouts_.succeeded[t] == 1 ? 1 : 0;

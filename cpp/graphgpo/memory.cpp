@@ -33,10 +33,15 @@ class Stack {
   public:
     void open() {
         if (!memory_) memory_ = std::make_unique_for_overwrite<char[]>(size);
-        used_ = 0;
         is_open_ = true;
     }
-    void close() noexcept { is_open_ = false; }
+    // Everything from `begin` on is free again.
+    void close(std::size_t begin, bool is_inner) noexcept {
+        used_ = begin;
+        is_open_ = is_inner;
+    }
+    [[nodiscard]] bool is_open() const noexcept { return is_open_; }
+    [[nodiscard]] std::size_t used() const noexcept { return used_; }
 
     // Null: there is no workspace, or no room in it.
     [[nodiscard]] void* take(std::size_t bytes) noexcept {
@@ -73,13 +78,13 @@ thread_local Stack stack;
 
 }  // namespace
 
-Workspace::Workspace() {
+Workspace::Workspace() : begin_(stack.used()), is_inner_(stack.is_open()) {
 #ifndef GRAPHGPO_ARRAYS_APART  // AddressSanitizer sees the ends of arrays that malloc made
     stack.open();
 #endif
 }
 
-Workspace::~Workspace() { stack.close(); }
+Workspace::~Workspace() { stack.close(begin_, is_inner_); }
 
 void* allocate_array(std::size_t bytes) {
     if (void* const taken = stack.take(bytes)) return taken;

@@ -7,6 +7,8 @@
 #include <limits>
 #include <numeric>
 
+#include "graphgpo/stop.hpp"
+
 namespace graphgpo {
 
 namespace {
@@ -242,8 +244,10 @@ GraphTally tally_graph(Group& group, const GraphColumns& steps) {
                      .broken_links = graph.broken_links};
     tally_outcomes(group, tally);
     tally_ends(group, tally);
+    stop_if_asked_after(rollouts.num_steps());
     tally_masked_inside(group, tally);
     tally_edges(graph, group.steps_by_source(), tally);
+    stop_if_asked_after(rollouts.num_steps());
     tally_progress(rollouts, graph.has_goal(), steps, tally);
     tally_distances(group.distances(), steps, tally);
     tally.states = tally_states(group);

@@ -7,6 +7,7 @@
 
 #include "graphgpo/csr.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/types.hpp"
 
 namespace graphgpo {
@@ -48,9 +49,12 @@ class PairNumbers {
 [[nodiscard]] inline Numbers pairs_of(const Csr& by_first, const NumbersView& second) {
     PairNumbers pairs(second.size);
     Numbers numbers{.of = Array<std::int32_t>(second.of.size())};
+    StopMeter meter;
     for (std::size_t row = 0; row < by_first.num_rows(); ++row) {
+        const auto items = by_first.row(id_of(row));
+        meter(items.size());
         pairs.begin_first();
-        for (const auto item : by_first.row(id_of(row))) {
+        for (const auto item : items) {
             numbers.of[index(item)] = pairs.with(second.of[index(item)]);
         }
     }

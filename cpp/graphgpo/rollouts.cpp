@@ -8,6 +8,7 @@
 
 #include "graphgpo/errors.hpp"
 #include "graphgpo/interner.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -32,7 +33,9 @@ Numbering number_keys(const auto& column, std::size_t num_positions, auto&& row_
     Array<std::int32_t>& begins = numbers.positions.offsets;
     begins.reserve(16);  // a group has few rollouts
     std::size_t end = 0;
+    StopMeter meter;
     for (std::size_t begin = 0; begin < num_positions; begin = end) {
+        meter();
         end = begin + 1;
         const RowId row = row_of(begin);
         if (leaves_out && row == none) {
@@ -107,7 +110,9 @@ void sort_and_fold(const Numbering& trajectories, std::span<const RowId> rows,
     };
     Array<Position> sorted(rows.size());
     std::iota(sorted.begin(), sorted.end(), 0);
+    StopMeter meter;
     std::ranges::sort(sorted, [&](Position a, Position b) {
+        meter();
         return std::tuple(place(a), a) < std::tuple(place(b), b);
     });
 
@@ -152,6 +157,11 @@ void link_steps(Rollouts& rollouts) {
     }
 }
 
+// "True", "False" or, without a verdict, "None".
+std::string describe_verdict(std::uint8_t flag) {
+    return flag == no_verdict ? "None" : flag != 0 ? "True" : "False";
+}
+
 // Copies must agree in every column: a batch that was padded by repeating rows does, one whose step
 // ids were numbered wrongly does not.
 class CopyCheck {
@@ -181,7 +191,7 @@ class CopyCheck {
     }
     static std::string describe(const auto& value) {
         if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::uint8_t>) {
-            return value == no_verdict ? "None" : value != 0 ? "True" : "False";
+            return describe_verdict(value);
         } else {
             return graphgpo::describe(value);
         }
@@ -193,7 +203,9 @@ class CopyCheck {
 };
 
 void check_copies(const Batch& batch, const Rollouts& rollouts, FirstError& errors) {
+    StopMeter meter;
     for (const Rollouts::Copy& copy : rollouts.copies) {
+        meter();
         const CopyCheck check(rollouts.row[index(copy.step)], copy.row, errors);
         check("states", std::optional(batch.states));
         check("next_states", batch.next_states);
@@ -288,10 +300,9 @@ void judge_success(const Batch& batch, Rollouts& rollouts, FirstError& errors) {
             const RowId row = rollouts.row[index(step)];
             if (flag == no_verdict || last_flag == no_verdict) {
                 errors.add(row, [&] {
-                    return cell("success", row) + (flag == no_verdict ? " is None" : " is a bool") +
-                           " but row " + std::to_string(rollouts.row[index(steps.back())]) +
-                           " of its trajectory has " +
-                           (last_flag == no_verdict ? "None" : "a bool") +
+                    return cell("success", row) + " is " + describe_verdict(flag) + " but row " +
+                           std::to_string(rollouts.row[index(steps.back())]) +
+                           " of its trajectory has " + describe_verdict(last_flag) +
                            "; expected None on every row of a rollout without a verdict, or on "
                            "none";
                 });
@@ -348,6 +359,7 @@ Rollouts arrange_rollouts(const Batch& batch, std::span<const RowId> rows) {
         sort_and_fold(trajectories, rows, *batch.step_ids, rollouts);
     }
     link_steps(rollouts);
+    stop_if_asked_after(rows.size());
 
     FirstError errors;
     check_copies(batch, rollouts, errors);
@@ -356,6 +368,7 @@ Rollouts arrange_rollouts(const Batch& batch, std::span<const RowId> rows) {
     judge_success(batch, rollouts, errors);
     check_episode_returns(batch, rollouts, errors);
     errors.throw_if_any();
+    stop_if_asked_after(rows.size());
     return rollouts;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "graphgpo/comparison.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -27,6 +28,7 @@ Array<double> weighted_mean(const Term& term, Group& group, const ScoreReport& r
     Array<double> weights(group.num_steps(), 0);
     ScoreReport of_first = report;
     for (const Comparison& comparison : term.comparisons) {
+        stop_if_asked();
         const Array<double> standings =
             standings_of(comparison, group, unknown_score, nullptr, of_first);
         of_first = {};
@@ -45,8 +47,10 @@ Array<double> weighted_mean(const Term& term, Group& group, const ScoreReport& r
 // Every value replaced by the mean of those with its key.
 void average_among(const Csr& equals, std::span<double> values) {
     FoldedValues folded;
+    StopMeter meter;
     for (std::size_t row = 0; row < equals.num_rows(); ++row) {
         const auto steps = equals.row(id_of(row));
+        meter(steps.size());
         if (steps.size() < 2) continue;
         folded.clear();
         for (const StepId step : steps) folded.add(values[index(step)]);
@@ -192,6 +196,7 @@ void credit_steps(const Plan& plan, Group& group, std::span<const Standing> in_b
             in_batch = in_batch.subspan(1);
         }
         TermValues values = evaluate(term, group, standing, report);
+        stop_if_asked_after(group.num_steps());
         report = {};
         (is_episodic(term) ? episode_terms : step_terms).add(std::move(values));
     }

@@ -10,6 +10,7 @@
 
 #include "graphgpo/interner.hpp"
 #include "graphgpo/prefetch.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -196,7 +197,7 @@ TransitionGraph merge(auto&& nodes, bool has_next_states, const Rollouts& rollou
         if (graph.goal == none) graph.goal = nodes.add_keyless();
         return graph.goal;
     };
-    for (std::size_t step = 0; step < num_steps; ++step) {
+    for_each_stoppable(num_steps, [&](std::size_t step) {
         nodes.expect(step);
         source_of(step);
         StateId& target = graph.target[step];
@@ -210,7 +211,7 @@ TransitionGraph merge(auto&& nodes, bool has_next_states, const Rollouts& rollou
         } else {
             target = nodes.is_null(next) ? nodes.add_keyless() : nodes.node(next);
         }
-    }
+    });
     graph.num_nodes = nodes.size();
     return graph;
 }

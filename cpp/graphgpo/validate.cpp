@@ -86,8 +86,11 @@ void check_episode_returns(const Batch& batch) {
         const double value = (*batch.episode_returns)[row];
         if (std::isfinite(value) || is_masked(batch, row)) continue;
         if (std::isnan(value) && batch.success && (*batch.success)[row] == no_verdict) continue;
-        throw RowError(id_of(row), cell("episode_returns", id_of(row)) + " is " + describe(value) +
-                                       "; expected a finite number");
+        const std::string what = std::isnan(value) ? "null or NaN" : describe(value);
+        throw RowError(
+            id_of(row),
+            cell("episode_returns", id_of(row)) + " is " + what + "; expected a finite number" +
+                (std::isnan(value) ? ", or success None on every row of its trajectory" : ""));
     }
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 Kind: TypeAlias = Literal["state", "id", "key", "flag", "verdict", "integer", "real"]
 
 
@@ -51,3 +53,15 @@ MERGING: dict[str, Any] = {"normalise": None, "similar": None, "node_history": 1
 def of_kind(*kinds: Kind) -> tuple[str, ...]:
     """The names of the columns of these kinds, in order."""
     return tuple(name for name, column in COLUMNS.items() if column.kind in kinds)
+
+
+def is_null(name: str, value: Any) -> bool:
+    """Whether a value of a column of objects stands for none: None, pandas' NA and NaT, and among
+    next states NaN, which pandas writes where it shifts a column and there is no following row.
+    """
+    if value is None:
+        return True
+    if isinstance(value, (float, np.floating)):
+        return name == "next_states" and bool(value != value)
+    kind = type(value)
+    return kind.__name__ in ("NAType", "NaTType") and kind.__module__.startswith("pandas.")

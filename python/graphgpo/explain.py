@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphgpo.blocks import Batch, Block, Live, NobodyWon
-from graphgpo.columns import COLUMNS
+from graphgpo.columns import COLUMNS, is_null
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.graph import value_at
 
@@ -136,6 +137,10 @@ def explain(rollouts: Rollouts, row: int, estimator: Estimator) -> Explanation:
     from graphgpo.reference.graph import measure_distances, merge_states
     from graphgpo.reference.rollouts import read_rollouts
 
+    try:
+        row = operator.index(row)
+    except TypeError:
+        raise TypeError(f"row is {row!r} ({type(row).__name__}); expected an int") from None
     if not 0 <= row < len(rollouts):
         raise IndexError(f"row is {row}; expected one of the {len(rollouts)} rows")
     columns = rollouts.columns
@@ -193,6 +198,8 @@ def _explained(
         if at.wins:
             return "GOAL"
         given = value("next_states", at)
+        if is_null("next_states", given):
+            given = None
         if given is None and at.following is not None:
             return value("states", at.following)
         return given

@@ -153,7 +153,9 @@ def key_column(
 
     `in_place`: so is all other text, and then equals other text in place only. `states` of the same
     rows, for their next states: an object that is also the following row's state is not read again.
+    Of next states a NaN is unknown, as null is: pandas writes it so where it shifts a column.
     """
+    nullable = name == "next_states"
     if isinstance(values, np.ndarray):
         if values.dtype.kind == "i" and values.ndim == 1:  # what ids mostly are, and always right
             own = np.array(values, np.int64) if is_id else _plain_array(values, np.int64)
@@ -166,9 +168,17 @@ def key_column(
         values = _objects(values)
     if isinstance(values, (list, tuple, np.ndarray)):
         return _core.keys_from_objects(
-            values=values, mask=mask, name=name, is_id=is_id, in_place=in_place, states=states
+            values=values,
+            mask=mask,
+            name=name,
+            is_id=is_id,
+            in_place=in_place,
+            nullable=nullable,
+            states=states,
         )
-    return _core.keys_from_arrow(values=values, mask=mask, name=name, is_id=is_id)
+    return _core.keys_from_arrow(
+        values=values, mask=mask, name=name, is_id=is_id, nullable=nullable
+    )
 
 
 def _check_key_array(name: str, values: NDArray[Any], is_id: bool) -> None:
@@ -217,7 +227,9 @@ def _keys_from_array(
     if kind == "u":
         return _core.keys_from_integers(values=_plain_array(values, np.int64))
     if kind == "f":
-        return _core.keys_from_reals(values=_plain_array(values, np.float64), mask=mask, name=name)
+        reals = _plain_array(values, np.float64)
+        nullable = name == "next_states"
+        return _core.keys_from_reals(values=reals, mask=mask, name=name, nullable=nullable)
     if kind == "b":
         return _core.keys_from_flags(values=_plain_array(values))
     if kind == "U":
@@ -275,7 +287,8 @@ def real_column(name: str, values: Any, mask: Mask) -> NDArray[np.float64]:
         return _core.reals_from_arrow(values=values, mask=mask, name=name, nullable=nullable)
     _check_one_axis(name, values)
     if values.dtype.kind in "biuf" and values.dtype.num < 256:
-        return _plain_array(values, np.float64)
+        with np.errstate(over="ignore"):  # of a long double: infinity, which is refused by its row
+            return _plain_array(values, np.float64)
     elements = _elements(name, values, "numbers")
     return _core.reals_from_objects(values=elements, mask=mask, name=name, nullable=nullable)
 
@@ -361,6 +374,8 @@ def plain_column(name: str, values: Any, *, exact: bool = True) -> Any:
 
 
 def _from_pandas(values: Any) -> Any:
+    if str(getattr(values, "dtype", "")) == "category":
+        return _from_categories(getattr(values, "array", values))
     # A Series of Arrow memory is read as Arrow; pandas would make objects of it.
     to_arrow = getattr(getattr(values, "array", None), "__arrow_array__", None)
     if to_arrow is not None:
@@ -369,6 +384,13 @@ def _from_pandas(values: Any) -> Any:
         except ImportError:  # pyarrow is not installed
             pass
     return np.asarray(values)
+
+
+def _from_categories(values: Any) -> NDArray[Any]:
+    # Objects, not what pandas makes of them: with a missing one ints would become floats.
+    categories = np.append(np.asarray(values.categories, object), [None])
+    found: NDArray[Any] = categories[np.asarray(values.codes)]  # missing is -1, the last
+    return found
 
 
 def _is_tensor(values: Any) -> bool:

@@ -29,8 +29,9 @@ class GraphMemory:
     to the batch's steps alone, and whether somebody won is asked of the batch. The same edges and
     credit come of any order of rows and any number of threads. Every step costs 1.
 
-    Texts are not kept. Calls from several threads wait for each other. A batch that is refused for
-    a row may have been remembered in part: its other edges were taken, too.
+    Texts are not kept. Calls from several threads wait for each other: a signal's handler must not
+    ask a memory whose call it may have interrupted. A batch that is refused for a row, or that
+    Ctrl-C stops, may have been remembered in part: its other edges were taken, too.
 
     Parameters
     ----------

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from graphgpo.torch.device import DeviceBatch
 
 
+MOST_THREADS = 1024
+"""More are not started, whatever the limit: no machine has as many cores for one process."""
+
+
 class Rollouts:
     """Row columns, read, checked and numbered once.
 
@@ -263,6 +267,11 @@ class Rollouts:
 
         Of two with one name, the second is called "name 2", and so on.
         """
+        if isinstance(chosen, (str, Mapping)) or not isinstance(chosen, Iterable):
+            raise TypeError(
+                f"chosen is {chosen!r} ({type(chosen).__name__}); expected several estimators: a "
+                "list of names, mappings or Estimators"
+            )
         made = [estimators.make(estimator) for estimator in chosen]
         names: list[str] = []
         for estimator in made:
@@ -369,4 +378,4 @@ def thread_limit(num_threads: int | None) -> int:
         limit = 0
     if limit < 1 or isinstance(num_threads, bool):
         raise ValueError(f"num_threads is {num_threads!r}; expected an int >= 1, or None")
-    return limit
+    return min(limit, MOST_THREADS)

@@ -27,7 +27,11 @@ double denominator(const FlooredStd& how, double squares, double count) {
 
 std::span<const WeightedValue> FoldedValues::sorted() {
     if (folded_.size() < 2) return folded_;
-    std::ranges::sort(folded_, {}, &WeightedValue::value);
+    StopMeter meter;
+    std::ranges::sort(folded_, [&](const WeightedValue& a, const WeightedValue& b) {
+        meter();
+        return a.value < b.value;
+    });
     if (folded_.size() <= few) return folded_;
     std::size_t last = 0;
     for (const WeightedValue& entry : std::span(folded_).subspan(1)) {
@@ -81,8 +85,10 @@ void compare_among(const Csr& peers, std::span<double> values, const Comparing& 
     const bool leaves_out = peers.items.size() < values.size();
     Array<std::uint8_t> is_listed(leaves_out ? values.size() : 0, 0);
 
+    StopMeter meter;
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         const auto items = peers.row(id_of(row));
+        meter(items.size());
         if (items.size() < 2) {
             for (const auto item : items) {
                 if (!how.num_peers.empty()) {

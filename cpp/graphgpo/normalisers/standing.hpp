@@ -11,6 +11,7 @@
 #include "graphgpo/csr.hpp"
 #include "graphgpo/memory.hpp"
 #include "graphgpo/normalisers/normaliser.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/types.hpp"
 
 namespace graphgpo {
@@ -107,8 +108,10 @@ void compare_among(const Csr& peers, std::span<double> values, const Comparing& 
     // known to be new: a branch would go either way as often.
     Array<std::int32_t> seen(num_levels + 1);
     Array<WeightedValue> compared;
+    StopMeter meter;
     for (std::size_t row = 0; row < peers.num_rows(); ++row) {
         const auto items = peers.row(id_of(row));
+        meter(items.size());
         if (!num_peers.empty()) {
             for (const auto item : items) num_peers[index(item)] = id_of(items.size());
         }

@@ -9,6 +9,7 @@
 #include "graphgpo/group.hpp"
 #include "graphgpo/interner.hpp"
 #include "graphgpo/pairs.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -19,11 +20,15 @@ Csr keyed(const SameState&, Group& group) { return group.steps_by_source(); }
 
 // The last k states of the following step are the last k - 1 of this one, and where it leads.
 Csr longer_by_one(const Csr& shorter, const Rollouts& rollouts, const TransitionGraph& graph) {
+    stop_if_asked();  // as many levels as the rule counts, each maybe short
     PairNumbers pairs(graph.num_nodes);
     Array<std::int32_t> keys(graph.source.size(), none);
+    StopMeter meter;
     for (std::size_t row = 0; row < shorter.num_rows(); ++row) {
+        const auto steps = shorter.row(id_of(row));
+        meter(steps.size());
         pairs.begin_first();
-        for (const StepId step : shorter.row(id_of(row))) {
+        for (const StepId step : steps) {
             const StepId following = rollouts.following[index(step)];
             if (following == none) continue;
             keys[index(following)] = pairs.with(graph.source[index(following)]);
@@ -70,14 +75,14 @@ Csr keyed(const PeerKeys&, Group& group) {
     Array<std::int32_t> keys(group.num_steps());
     Interner known(0);
     const auto number = [&](const auto& column) {
-        for (std::size_t step = 0; step < keys.size(); ++step) {
+        for_each_stoppable(keys.size(), [&](std::size_t step) {
             const RowId row = group.rollouts().row[step];
             const Key key = key_at(column, row);
             if (key.is_null()) {
                 throw RowError(row, cell("peer_keys", row) + " is null; expected a value");
             }
             keys[step] = known.intern(key);
-        }
+        });
     };
     std::visit(number, *group.batch().peer_keys);
     return group_by_row(keys, known.size());
@@ -91,7 +96,13 @@ Csr keyed(const SameTransition& rule, Group& group) {
     const Numbers moves = pairs_of({graph.target, graph.num_nodes}, group.actions());
     Array<std::int32_t> before(group.num_steps(), 0);  // by step: the chain up to the step before
     std::size_t num_before = 1;
-    for (std::int64_t h = 0; h < rule.history; ++h) {
+    std::int64_t longest = 0;  // no chain goes further back
+    for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
+        longest = std::max(longest, std::ssize(rollouts.steps.row(id_of(t))));
+    }
+    StopMeter meter;
+    for (std::int64_t h = 0; h < std::min(rule.history, longest); ++h) {
+        meter(before.size());
         const Numbers chains = pairs_of({before, num_before}, moves);
         before.assign(before.size(), 0);
         num_before = chains.size + 1;

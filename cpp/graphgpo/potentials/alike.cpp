@@ -4,6 +4,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "graphgpo/stop.hpp"
+
 namespace graphgpo {
 
 namespace {
@@ -30,6 +32,7 @@ class Refinement {
 
     void begin_by_what_nodes_are() {
         const auto look = [this](StateId node) {
+            meter_();
             const std::size_t at = index(node);
             return std::tuple(chances_->earned[at], chances_->leaving[at], chances_->staying[at]);
         };
@@ -92,6 +95,7 @@ class Refinement {
         std::ranges::sort(marked_classes_);
         for (const std::int32_t marked : marked_classes_) split(marked);
         for (const StateId node : touched_) count_[index(node)] = 0;
+        meter_(1 + touched_.size());
     }
 
     void put(StateId node, std::size_t place) {
@@ -150,6 +154,7 @@ class Refinement {
     Array<StateId> touched_;
     Array<std::int32_t> marked_classes_;
     Array<Class> parts_;
+    StopMeter meter_;
 };
 
 }  // namespace
@@ -167,8 +172,10 @@ Chances merge_classes(const Chances& chances, const Array<std::int32_t>& class_o
     merged.offsets.push_back(0);
     merged.edges.reserve(chances.edges.size());
     Array<std::int32_t> place(num_classes, none);  // by target: its edge, if of this class
+    StopMeter meter;
     for (std::size_t number = 0; number < num_classes; ++number) {
         const std::size_t node = index(member[number]);
+        meter(1 + chances.of(id_of(node)).size());
         const auto first = merged.edges.size();
         double staying = chances.staying[node];
         for (const auto& [target, count] : chances.of(id_of(node))) {

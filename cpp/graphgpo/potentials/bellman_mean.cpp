@@ -25,6 +25,7 @@
 #include "graphgpo/potentials/chances.hpp"
 #include "graphgpo/potentials/components.hpp"
 #include "graphgpo/potentials/equations.hpp"
+#include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
 
 namespace graphgpo {
@@ -67,7 +68,9 @@ Chances chances_of(const BellmanMean& block, Group& group) {
     chances.offsets.push_back(0);
     Array<std::int32_t> place(nodes, none);  // by target: its edge, if it is one of this node
     Array<double> ends;
+    StopMeter meter;
     for (std::size_t node = 0; node < nodes; ++node) {
+        meter(1 + leaving.row(id_of(node)).size());
         const auto first = chances.edges.size();
         ends.clear();
         for (const StepId step : leaving.row(id_of(node))) {
@@ -123,7 +126,9 @@ class Solver {
     [[nodiscard]] double earned_outside(StateId node) {
         const std::int32_t component = components_.of[index(node)];
         products_.clear();
-        for (const auto& [target, count] : chances_->of(node)) {
+        const auto edges = chances_->of(node);
+        meter_(1 + edges.size());
+        for (const auto& [target, count] : edges) {
             if (components_.of[index(target)] == component) continue;
             products_.push_back(count * values_[index(target)]);
         }
@@ -177,6 +182,7 @@ class Solver {
     Array<double> values_;
     Array<std::int32_t> place_;  // by node, in its component
     Array<double> products_;
+    StopMeter meter_;
 };
 
 }  // namespace
@@ -189,11 +195,11 @@ PotentialOfSteps potential_of(const BellmanMean& block, Group& group) {
     PotentialOfSteps values;
     values.before.reserve(group.num_steps());
     values.after.reserve(group.num_steps());
-    for (std::size_t step = 0; step < group.num_steps(); ++step) {
+    for_each_stoppable(group.num_steps(), [&](std::size_t step) {
         const double end = value_at_end(block, group, step);
         values.before.push_back(of_node[index(graph.source[step])]);
         values.after.push_back(std::isnan(end) ? of_node[index(graph.target[step])] : end);
-    }
+    });
     return values;
 }
 

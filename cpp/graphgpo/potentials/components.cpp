@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "graphgpo/stop.hpp"
+
 namespace graphgpo {
 
 namespace {
@@ -31,6 +33,7 @@ class ComponentSearch {
     void search(StateId root) {
         enter(root);
         while (!path_.empty()) {
+            meter_();
             const StateId node = path_.back();
             Visit& visit = visits_[index(node)];
             const auto edges = chances_->of(node);
@@ -79,6 +82,7 @@ class ComponentSearch {
     Array<StateId> path_;
     Array<StateId> open_;
     std::int32_t num_entered_ = 0;
+    StopMeter meter_;
 };
 
 }  // namespace

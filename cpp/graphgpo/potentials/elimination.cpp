@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "graphgpo/potentials/equations.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -94,6 +95,7 @@ class Elimination {
     // The eliminated node's equation for its value in that of `source`.
     void substitute(std::int32_t node, double pivot, std::int32_t source) {
         Array<Equations::Edge>& row = rows_[index(source)];
+        meter_(1 + row.size());
         const auto here = std::ranges::find(row, node, &Equations::Edge::target);
         const double share = here->weight / pivot;
         *here = row.back();
@@ -150,6 +152,7 @@ class Elimination {
     std::size_t cheapest_ = 0;
     Array<std::int32_t> eliminated_;
     Array<double> pivot_;  // of these
+    StopMeter meter_;
 };
 
 }  // namespace

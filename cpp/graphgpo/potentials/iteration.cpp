@@ -13,6 +13,7 @@
 #include <numeric>
 
 #include "graphgpo/potentials/equations.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -107,6 +108,7 @@ class Iteration {
 
     // The greatest change.
     double sweep(Values& values, const Values& right) const {
+        meter_(edges_.size());
         double change = 0;
         for (std::size_t node = 0; node < values.size(); ++node) {
             double sum = right[node];
@@ -197,6 +199,7 @@ class Iteration {
     Values right_;
     Values nothing_;
     double least_slack_ = 1;
+    mutable StopMeter meter_;
 };
 
 }  // namespace

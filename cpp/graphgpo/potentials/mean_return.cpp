@@ -4,6 +4,7 @@
 
 #include "graphgpo/group.hpp"
 #include "graphgpo/scores/action_mean.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -20,8 +21,10 @@ Array<double> returns_of(const MeanReturn& block, Group& group) {
         write_scores(ReturnToGo{block.gamma, block.success_reward}, group, returns);
     } else {
         const Rollouts& rollouts = group.rollouts();
+        StopMeter meter;
         for (std::size_t t = 0; t < rollouts.num_trajectories(); ++t) {
             const auto steps = rollouts.steps.row(id_of(t));
+            meter(steps.size());
             const double outcome = group.outcomes()[t];
             for (std::size_t i = 0; i < steps.size(); ++i) {
                 const auto left = static_cast<double>(steps.size() - i);

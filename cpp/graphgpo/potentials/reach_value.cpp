@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "graphgpo/group.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -10,12 +11,12 @@ PotentialOfSteps potential_of(const ReachValue& block, Group& group) {
     const TransitionGraph& graph = group.graph();
     const Distances& distances = group.distances();
     Array<double> of_node(graph.num_nodes);
-    for (std::size_t node = 0; node < of_node.size(); ++node) {
+    for_each_stoppable(of_node.size(), [&](std::size_t node) {
         const Distance distance = distances.to_goal[node];
         of_node[node] = graph.has_goal() && distances.is_finite(distance)
                             ? block.success_reward * std::pow(block.gamma, distance)
                             : 0;
-    }
+    });
     PotentialOfSteps values;
     values.before.reserve(group.num_steps());
     values.after.reserve(group.num_steps());

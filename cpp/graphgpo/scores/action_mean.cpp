@@ -6,6 +6,7 @@
 
 #include "graphgpo/exact_sum.hpp"
 #include "graphgpo/group.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -13,7 +14,9 @@ KnownMeans known_means(const Csr& sets, std::span<const double> values) {
     KnownMeans means{.mean = Array<double>(sets.num_rows(), unknown_score),
                      .known = Array<double>(sets.num_rows(), 0)};
     ExactSum sum;
+    StopMeter meter;
     for (std::size_t row = 0; row < sets.num_rows(); ++row) {
+        meter(sets.row(id_of(row)).size());
         double smallest = std::numeric_limits<double>::infinity();
         double largest = -smallest;
         double known = 0;

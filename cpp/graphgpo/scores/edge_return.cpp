@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "graphgpo/normalisers/standing.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -59,14 +60,14 @@ void write_edge_returns(const EdgeReturn& block, Group& group, const Powers& pow
         return finite_return(block.success_reward * powers(distance + cost - shift));
     };
     if (block.exponent == Exponent::progress) {
-        for (std::size_t step = 0; step < returns.size(); ++step) {
+        for_each_stoppable(returns.size(), [&](std::size_t step) {
             returns[step] = return_of(distances[graph.target[step]] - distances[graph.source[step]],
                                       cost_of(costs, step));
-        }
+        });
     } else if (!costs.empty()) {
-        for (std::size_t step = 0; step < returns.size(); ++step) {
+        for_each_stoppable(returns.size(), [&](std::size_t step) {
             returns[step] = return_of(distances[graph.target[step]], costs[step]);
-        }
+        });
     } else {  // distances are few whole numbers, and all steps to one of them have its return
         Array<double> of_distance(static_cast<std::size_t>(distances.unreachable) + 1);
         for (std::size_t distance = 0; distance < of_distance.size(); ++distance) {
@@ -92,9 +93,9 @@ Array<double> relative_edge_returns(Group& group, const Powers& powers) {
         double& exponent = smallest[index(graph.source[step])];
         exponent = std::min(exponent, exponent_of(step));
     }
-    for (std::size_t step = 0; step < returns.size(); ++step) {
+    for_each_stoppable(returns.size(), [&](std::size_t step) {
         returns[step] = powers(exponent_of(step) - smallest[index(graph.source[step])]);
-    }
+    });
     return returns;
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "graphgpo/scores/score.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -35,8 +36,10 @@ Array<StateId> pooled_targets(Group& group) {
     Array<StateId> kind(graph.target.begin(), graph.target.end());
     Tally times(graph.num_nodes);
     const Csr& leaving = group.steps_by_source();
+    StopMeter meter;
     for (std::size_t node = 0; node < leaving.num_rows(); ++node) {
         const auto steps = leaving.row(id_of(node));
+        meter(1 + steps.size());
         times.count(steps, graph.target);
         for (const StepId step : steps) {
             if (times[graph.target[index(step)]] == 1) kind[index(step)] = id_of(graph.num_nodes);
@@ -49,8 +52,10 @@ Array<double> surprisals_among(const Csr& sets, Group& group) {
     const Array<StateId> kind = pooled_targets(group);
     Array<double> found(kind.size());
     Tally times(group.graph().num_nodes + 1);
+    StopMeter meter;
     for (std::size_t set = 0; set < sets.num_rows(); ++set) {
         const auto steps = sets.row(id_of(set));
+        meter(1 + steps.size());
         times.count(steps, kind);
         for (const StepId step : steps) {
             found[index(step)] = std::log(static_cast<double>(steps.size()) /

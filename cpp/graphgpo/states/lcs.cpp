@@ -48,6 +48,7 @@ bool CommonSubsequence::has(std::size_t at_least, std::span<const Symbol> other)
         const std::size_t first = row > behind ? (row - behind) / word_bits : 0;
         const std::size_t last = std::min(num_words_, (row + ahead) / word_bits + 1);
         if (first >= last) break;  // all of the pattern is behind
+        meter_(1 + (last - first) / 8);
         const Occurrences& symbol = occurrences_[other[row]];
         if (symbol.begin != symbol.end) advance(symbol, first, last);
         if (row % word_bits == word_bits - 1 &&

@@ -17,6 +17,8 @@
 #include <span>
 #include <vector>
 
+#include "graphgpo/stop.hpp"
+
 namespace graphgpo {
 
 using Symbol = std::uint32_t;
@@ -52,6 +54,7 @@ class CommonSubsequence {
     std::vector<Word> matches_;             // a row of bits per frequent symbol
     std::vector<Word> scratch_;             // such a row of a rare one, zero between uses
     std::vector<Word> lengths_;             // the row of the table
+    StopMeter meter_;                       // its calls are short, and many
 };
 
 }  // namespace graphgpo

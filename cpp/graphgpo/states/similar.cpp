@@ -13,6 +13,7 @@
 #include "graphgpo/csr.hpp"
 #include "graphgpo/interner.hpp"
 #include "graphgpo/states/lcs.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -153,10 +154,12 @@ Components components_of(const SymbolTexts& texts, double threshold) {
 
     Components components(texts.count());
     CommonSubsequence subsequence;
+    StopMeter meter;
     for (std::size_t i = 0; i < by_size.size(); ++i) {
         const auto shorter = texts[by_size[i]];
         bool is_prepared = false;
         for (std::size_t j = i + 1; j < by_size.size(); ++j) {
+            meter(16);
             const auto longer = texts[by_size[j]];
             const std::size_t total = shorter.size() + longer.size();
             const std::size_t fewest = fewest_common(threshold, total);

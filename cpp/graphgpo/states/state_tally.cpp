@@ -7,6 +7,7 @@
 
 #include "graphgpo/interner.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/stop.hpp"
 
 namespace graphgpo {
 
@@ -78,7 +79,9 @@ std::vector<Pair> pairs_of(Group& group) {
     Numbers given(batch.given_states ? *batch.given_states : batch.states);
     Interner known(group.num_steps() / 2);
     std::vector<Pair> pairs;
+    StopMeter meter;
     for (std::size_t step = 0; step < group.num_steps(); ++step) {
+        meter();
         const RowId row = rollouts.row[step];
         const std::int64_t action = actions(row);
         if (action == none || is_end_unknown(batch, rollouts, step)) continue;

@@ -34,7 +34,10 @@ UNIT = Range(lambda x: 0.0 <= x <= 1.0, "a number in [0, 1]")
 POSITIVE = Range(lambda x: 0.0 < x < math.inf, "a finite number > 0")
 NOT_NEGATIVE = Range(lambda x: 0.0 <= x < math.inf, "a finite number >= 0")
 FINITE = Range(math.isfinite, "a finite number")
-COUNT = Range(lambda x: x >= 0 and x == int(x), "an int >= 0")
+# A thousand to the power of a hundred is 1e300: still a float64.
+EXPONENT = Range(lambda x: 0 <= x <= 100, "a number in [0, 100]")
+# Every one is a level of its own in some estimators; no rollout is a thousand turns long.
+HISTORY = Range(lambda x: 0 <= x <= 1000 and x == int(x), "an int in [0, 1000]")
 
 REQUIRED: Any = dataclasses.MISSING
 """Instead of a default: the option must be given."""
@@ -198,6 +201,10 @@ def _checked_number(name: str, value: object, allowed: Range) -> float:
     # bool is an int in Python; an option that is True is a mistake, not 1.0.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r} ({type(value).__name__}); expected {allowed.words}")
-    if not math.isfinite(value) or not allowed.allows(float(value)):
+    try:
+        number = float(value)
+    except OverflowError:  # an int may be more than a float holds
+        number = math.inf
+    if not math.isfinite(number) or not allowed.allows(number):
         raise ValueError(f"{name} is {value!r}; expected {allowed.words}")
-    return float(value)
+    return number

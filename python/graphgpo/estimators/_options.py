@@ -6,8 +6,8 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from graphgpo.estimators._base import (
-    COUNT,
     FINITE,
+    HISTORY,
     NOT_NEGATIVE,
     OPEN_UNIT,
     POSITIVE,
@@ -69,7 +69,7 @@ failed_end = partial(
     'failure), or to its real next "state".',
 )
 history = partial(
-    option, allowed=COUNT, meaning="How many states before the present one are compared."
+    option, allowed=HISTORY, meaning="How many states before the present one are compared."
 )
 alpha = partial(option, allowed=NOT_NEGATIVE)
 beta = partial(option, allowed=FINITE)

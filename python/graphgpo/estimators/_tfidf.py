@@ -47,7 +47,9 @@ def soft_means(
     similarity: Floats, means: Floats, counts: Sequence[int], temperature: float
 ) -> Floats:
     """Of each text the mean over all, weighted by count * exp(similarity / temperature)."""
-    weights = np.exp((similarity - similarity.max(axis=1, keepdims=True)) / temperature) * counts
+    with np.errstate(over="ignore"):  # a temperature near 0: exp(-inf), no weight
+        colder = (similarity - similarity.max(axis=1, keepdims=True)) / temperature
+    weights = np.exp(colder) * counts
     weighted: Floats = (weights * means).sum(axis=1) / weights.sum(axis=1)
     return weighted
 

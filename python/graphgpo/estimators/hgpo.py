@@ -6,7 +6,7 @@ from typing import Literal
 
 from graphgpo.blocks import LastStates, Mean, MeanStd, Outcome, ReturnToGo, Task, Term
 from graphgpo.estimators import _options as opt
-from graphgpo.estimators._base import option
+from graphgpo.estimators._base import EXPONENT, option
 from graphgpo.estimators._spread import StepEstimator
 
 
@@ -21,7 +21,7 @@ class HGPO(StepEstimator):
     gamma: float = opt.gamma(0.95)
     success_reward: float = opt.success_reward(10.0)
     history: int = opt.history(2)
-    alpha: float = opt.alpha(1.0, meaning="Power of a level's weight.")
+    alpha: float = opt.alpha(1.0, allowed=EXPONENT, meaning="Power of a level's weight.")
     exponent: Literal["paper", "recipe"] = option(
         "paper", None, "The weight of level k: k^alpha, or (k + 1)^alpha as the recipe computes."
     )

@@ -29,7 +29,10 @@ def reward(name: str, value: Any) -> float | None:
     expected = "expected a finite number, or None on every step of the batch"
     if not isinstance(value, numbers.Real | np.bool_):
         raise TypeError(_wrong(name, value, expected))
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int may be more than a float holds
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(_wrong(name, value, expected))
     return number

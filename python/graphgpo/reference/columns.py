@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphgpo.columns import COLUMNS, Kind, of_kind
+from graphgpo.columns import COLUMNS, Kind, is_null, of_kind
 from graphgpo.reference.states import canonical, plain
 
 
@@ -93,8 +93,11 @@ def read(name: str, column: Any, row: int) -> Any:
 
 
 def _state(name: str, column: Any, row: int) -> Hashable | None:
+    value = plain(column[row])
+    if is_null(name, value):
+        return None
     try:
-        return canonical(column[row])
+        return canonical(value)
     except (TypeError, ValueError) as problem:
         raise type(problem)(f"{name}[{row}] {problem}") from None
 

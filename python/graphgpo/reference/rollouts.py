@@ -245,10 +245,8 @@ def _judge(trajectory: Trajectory) -> None:
     """Success, failure or no verdict."""
     last = trajectory.steps[-1]
     for step in trajectory.steps:
-        here, at_the_end = (
-            "None" if s.values["success"] is None else "a bool" for s in (step, last)
-        )
-        if here != at_the_end:
+        here, at_the_end = (s.values["success"] for s in (step, last))
+        if (here is None) != (at_the_end is None):
             raise ValueError(
                 f"success[{step.row}] is {here} but row {last.row} of its trajectory has "
                 f"{at_the_end}; expected None on every row of a rollout without a verdict, or on "

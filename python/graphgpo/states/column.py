@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphgpo import _core
+from graphgpo.columns import is_null
 from graphgpo.ingest import key_column, plain_column
 
 
@@ -20,14 +21,14 @@ def elements(name: str, values: Any) -> list[Any] | tuple[Any, ...] | None:
     """
     column = plain_column(name, values)
     if isinstance(column, (list, tuple)):
-        return column
+        return _with_none(name, column)
     if not isinstance(column, np.ndarray):
         return _core.texts_of_column(column=key_column(name, column, None))
     if column.dtype.kind not in "UTO":
         return None
     if column.ndim != 1:
         raise ValueError(f"{name} has shape {column.shape}; expected (N,), one value per step")
-    return list(column.tolist())
+    return _with_none(name, column.tolist())
 
 
 def element_list(name: str, values: Any) -> list[Any]:
@@ -41,8 +42,14 @@ def element_list(name: str, values: Any) -> list[Any]:
         return list(column)
     plain = plain_column(name, values)
     if isinstance(plain, np.ndarray):
-        return plain.tolist() if plain.ndim == 1 else list(plain)
+        return list(_with_none(name, plain.tolist())) if plain.ndim == 1 else list(plain)
     return _arrow_values(name, plain)
+
+
+def _with_none(name: str, values: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+    if name != "next_states":
+        return values
+    return [None if is_null(name, value) else value for value in values]
 
 
 def _arrow_values(name: str, values: Any) -> list[Any]:

@@ -114,7 +114,11 @@ def _check_count(name: str, count: Any, size: tuple[int, ...]) -> None:
     expected = "expected a finite number >= 0, or a 0-d tensor of one"
     if isinstance(count, bool) or not isinstance(count, numbers.Real):
         raise TypeError(f"{name} is {count!r} ({type(count).__name__}); {expected}")
-    if not 0 <= float(count) < math.inf:
+    try:
+        number = float(count)
+    except OverflowError:  # an int may be more than a float holds
+        number = math.inf
+    if not 0 <= number < math.inf:
         raise ValueError(f"{name} is {count!r}; {expected}")
 
 
@@ -171,6 +175,11 @@ def _numbered(group_ids: Any, num_rows: int, device: torch.device) -> torch.Tens
             )
         if one is None or one != one:
             raise ValueError(f"group_ids[{row}] is {one!r}; expected the id of a group")
+        if isinstance(one, str) != isinstance(ids[0], str):
+            raise TypeError(
+                f"group_ids[{row}] is {one!r} ({type(one).__name__}) but group_ids[0] is "
+                f"{ids[0]!r} ({type(ids[0]).__name__}); expected ids of one kind"
+            )
     number_of_id: dict[Any, int] = {}
     ranks = [number_of_id.setdefault(one, len(number_of_id)) for one in ids]
     return torch.tensor(ranks, dtype=torch.int64, device=device)

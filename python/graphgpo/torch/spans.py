@@ -157,7 +157,7 @@ def _two_integers(shape: object) -> tuple[int, int]:
         num_rows, width = map(operator.index, shape)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         raise TypeError(expected) from None
-    if num_rows < 0 or width < 0:
+    if num_rows < 0 or width < 0 or num_rows * width > 2**62:
         raise ValueError(expected)
     return num_rows, width
 
