@@ -46,7 +46,8 @@ def test_the_columns_are_these() -> None:
 )
 def test_a_signature_has_every_column_in_order(function: Any) -> None:
     parameters = inspect.signature(function).parameters
-    others = ("self", "estimator", "num_threads", "options")
+    states = ("normalise", "similar", "node_history")
+    others = ("self", *states, "task_ids", "memory", "estimator", "num_threads", "options")
     assert [name for name in parameters if name not in others] == [*COLUMNS]
     for name in COLUMNS:
         parameter = parameters[name]

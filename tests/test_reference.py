@@ -194,7 +194,7 @@ REFUSED: list[tuple[Columns, str]] = [
     ({"success": [True, False, False]}, "success[0]"),
     ({"success": [0, 2, 0]}, "success[1]"),
     ({"success": [0, None, 0]}, "success[0] is False but row 1 of its trajectory has None"),
-    ({"success": [None, True, False]}, "success[0] is None but row 1 of its trajectory has a bool"),
+    ({"success": [None, True, False]}, "success[0] is None but row 1 of its trajectory has True"),
     ({"success": None}, "success is None; estimator 'graphgpo' needs it"),
     ({"action_valid": [0, 1, "yes"]}, "action_valid[2]"),
     ({"mask": [1, NAN, 1]}, "mask[1]"),

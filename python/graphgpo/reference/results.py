@@ -67,6 +67,7 @@ def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         "inert": bool(seen) and max(seen) <= INERT,
         **_of_states(rollouts),
         **({} if credit.surprisal is None else _of_spread(rollouts, credit.surprisal)),
+        **_of_merging(rollouts),
     }
     return {f"graphgpo/{name}": float(value) for name, value in found.items()}
 
@@ -100,15 +101,17 @@ def _of_states(rollouts: Rollouts) -> dict[str, float]:
             pairs[step.source, step.values["actions"]].append(step)
     recurring = [steps for steps in pairs.values() if len(steps) > 1]
     ambiguous = [steps for steps in recurring if len({step.target for step in steps}) > 1]
-    num_merged, largest = rollouts.similar
     return {
         "revisited_positions": _share([len(set(at)) > 1 for at in turns.values() if len(at) > 1]),
         "lone_state_share": _share([len(at) == 1 for at in turns.values()]),
         "ambiguous_actions": len(ambiguous) / len(recurring) if recurring else 0.0,
         "merge_conflicts": sum(len({step.given for step in steps}) > 1 for steps in ambiguous),
-        "similar_merged": num_merged,
-        "similar_largest": largest,
     }
+
+
+def _of_merging(rollouts: Rollouts) -> dict[str, float]:
+    num_merged, largest = rollouts.similar
+    return {"similar_merged": num_merged, "similar_largest": largest}
 
 
 def _is_end_unknown(step: Step) -> bool:
