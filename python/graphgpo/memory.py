@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core
+from graphgpo.counts import at_least_one
 from graphgpo.ingest import check_lengths, key_column, plain_column, read_columns
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class GraphMemory:
         max_age: int | None = None,
         path: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.max_states_per_task = _count("max_states_per_task", max_states_per_task)
-        self.max_age = None if max_age is None else _count("max_age", max_age)
+        self.max_states_per_task = at_least_one("max_states_per_task", max_states_per_task)
+        self.max_age = None if max_age is None else at_least_one("max_age", max_age)
         self.path = None if path is None else Path(path)
         self._core = self._new()
         if self.path is not None and self.path.exists():
@@ -189,13 +189,3 @@ def task_keys(task_ids: Any, mask: NDArray[np.bool_] | None) -> NDArray[np.int64
     """A stable key for every task; of a masked row any."""
     column = key_column("task_ids", task_ids, mask, is_id=True)
     return _core.nullable_stable_keys(column=column)[0]
-
-
-def _count(name: str, value: Any) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} is {value!r}; expected an int >= 1")
-    return count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core, estimators
+from graphgpo.counts import at_least_one
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batch
 from graphgpo.plan import plan_of
@@ -372,10 +372,4 @@ def thread_limit(num_threads: int | None) -> int:
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
-    try:
-        limit = operator.index(num_threads)
-    except TypeError:
-        limit = 0
-    if limit < 1 or isinstance(num_threads, bool):
-        raise ValueError(f"num_threads is {num_threads!r}; expected an int >= 1, or None")
-    return min(limit, MOST_THREADS)
+    return min(at_least_one("num_threads", num_threads, instead=", or None"), MOST_THREADS)

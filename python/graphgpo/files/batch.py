@@ -7,17 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-COLUMNS = {
-    "states": "state",
-    "next_states": "next_state",
-    "group_ids": "group_id",
-    "trajectory_ids": "trajectory_id",
-    "step_ids": "step_id",
-    "actions": "action",
-    "success": "success",
-    "episode_returns": "outcome",
-    "rewards": "reward",
-}
+from graphgpo.columns import COLUMNS as OF_STEPS
+
+from .mapping import COLUMNS as OF_ROWS
+
+COLUMNS = {name: source for name, source in OF_ROWS.items() if name in OF_STEPS}
 """Arguments of `compute_advantages`, and the columns of the rows they come from."""
 
 OPTIONAL = ("action", "reward")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from graphgpo.counts import at_least_one
 from graphgpo.states.column import element_list
 from graphgpo.states.normaliser import Normaliser, normalise
 from graphgpo.states.similar import check_threshold, similar_components
@@ -37,12 +37,7 @@ class Merging:
             return _AS_GIVEN
         if similar is not None:
             check_threshold("similar", similar)
-        try:
-            history = operator.index(node_history)
-        except TypeError:
-            history = 0
-        if history < 1 or isinstance(node_history, bool):
-            raise ValueError(f"node_history is {node_history!r}; expected an int >= 1")
+        history = at_least_one("node_history", node_history)
         return cls(as_normaliser(normalise), similar, history)
 
     @property
