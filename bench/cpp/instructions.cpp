@@ -63,8 +63,8 @@ const std::map<std::string, Case, std::less<>> cases = {
 };
 
 // What the bindings make of lists: states and next states, numbered group by group.
-struct Numbers {
-    explicit Numbers(const Workload& workload) {
+struct NumberedStates {
+    explicit NumberedStates(const Workload& workload) {
         Interner known(0);
         for (std::size_t row = 0; row < workload.num_steps(); ++row) {
             const bool begins = row == 0 || workload.group_ids[row] != workload.group_ids[row - 1];
@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
     if (shape.keys == Case::text_and_next_text) {
         batch.next_states = std::span<const Key>(workload.next_keys);
     }
-    const Numbers numbers(workload);
+    const NumberedStates numbers(workload);
     if (shape.keys == Case::numbered) {
         batch.states = NumberedKeys{numbers.states};
         batch.next_states = NumberedKeys{numbers.next_states};
