@@ -134,8 +134,7 @@ def _short(value: Any, most: int = 40) -> str:
 
 def explain(rollouts: Rollouts, row: int, estimator: Estimator) -> Explanation:
     """See `Rollouts.explain`."""
-    from graphgpo.reference.graph import measure_distances, merge_states
-    from graphgpo.reference.rollouts import read_rollouts
+    from graphgpo import reference
 
     try:
         row = operator.index(row)
@@ -149,10 +148,8 @@ def explain(rollouts: Rollouts, row: int, estimator: Estimator) -> Explanation:
         name: [value_at(column, r) for r in rows]
         for name, column in rollouts.merged_columns.items()
     }
-    read = read_rollouts({**dict.fromkeys(COLUMNS), **plain})
+    read = reference.read({**dict.fromkeys(COLUMNS), **plain})
     check_needs(estimator, columns)
-    merge_states(read)
-    measure_distances(read)
     step = next((s for s in read.steps if row in (rows[r] for r in (s.row, *s.copies))), None)
     if step is None:
         raise ValueError(f"row {row} is masked: it is no step, and has no credit")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphgpo.problems.problem import Problem
 from graphgpo.states.diagnose import Finding, NearState, diagnose
+from graphgpo.states.evidence import Share
 from graphgpo.states.normaliser import Normaliser, normalise
 from graphgpo.states.patterns import CLASSES
 from graphgpo.states.sample import Step, bounded, read_steps
@@ -73,7 +74,7 @@ def _merged_by_mistake(rollouts: Rollouts) -> Iterator[Problem]:
     given = {step.row: step for step in read_steps(**looked_at(rollouts, rollouts.columns))}
     steps = bounded(read_steps(**looked_at(rollouts, rollouts.coarse_columns)))
     differing: list[Pair] = []  # of steps that were merged, and came as different states
-    equal = Share()
+    equal = Share(0.0)
     for first, second in _same_action(steps):
         a, b = given[first.row], given[second.row]
         is_parted = first.next_state != second.next_state
@@ -130,7 +131,7 @@ def _moves_inside(rollouts: Rollouts, steps: list[Step]) -> tuple[Step, Step] | 
     num_known = num_deciding = 0
     found: tuple[Step, Step] | None = None
     for bucket in alike.values():
-        by_same, by_other = Share(), Share()  # action: the states they lead to are equal
+        by_same, by_other = Share(0.0), Share(0.0)  # action: the states they lead to are equal
         for i, step in enumerate(bucket):
             for other in bucket[max(0, i - 8) : i]:
                 is_equal = step.next_state == other.next_state
@@ -217,7 +218,7 @@ def _values(state: Any, switches: Sequence[Switch]) -> list[tuple[str, ...]]:
 
 def _guilt(pairs: list[tuple[bool, bool]]) -> float:
     """How much more pairs part where their values differ. In every pair they may: half of it."""
-    differ, same = Share(), Share()
+    differ, same = Share(0.0), Share(0.0)
     for is_different, is_parted in pairs:
         (differ if is_different else same).add(is_parted)
     if differ.count == 0:
@@ -231,21 +232,6 @@ def _without_switch(normaliser: Normaliser, guilty: Switch) -> Normaliser:
         left = [one for one in normaliser.ignore if expression_of(one) != guilty.expression]
         return Normaliser(**{**switches, "ignore": left})
     return Normaliser(**{**switches, guilty.name: False})
-
-
-class Share:
-    """Of some pairs, the share of which something holds."""
-
-    def __init__(self) -> None:
-        self.count = self._true = 0
-
-    def add(self, is_true: bool) -> None:
-        self.count += 1
-        self._true += is_true
-
-    @property
-    def share(self) -> float:
-        return self._true / self.count if self.count else 0.0
 
 
 def _near(a: Step, b: Step) -> tuple[NearState, NearState]:

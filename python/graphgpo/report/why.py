@@ -56,18 +56,14 @@ class Reader:
 
     def read(self, rows: Sequence[int]) -> tuple[Read, list[int]] | None:
         """The rows as the reference reads them; None: there are too many."""
-        from graphgpo.reference.graph import measure_distances, merge_states
-        from graphgpo.reference.rollouts import read_rollouts
+        from graphgpo import reference
 
         if len(rows) > MOST_STEPS:
             return None
         plain: dict[str, Any] = dict.fromkeys(COLUMNS)
         for name, column in self._rollouts.merged_columns.items():
             plain[name] = [value_at(column, row) for row in rows]
-        read = read_rollouts(plain)
-        merge_states(read)
-        measure_distances(read)
-        return read, list(rows)
+        return reference.read(plain), list(rows)
 
 
 def words(name: str) -> str:

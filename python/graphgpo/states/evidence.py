@@ -118,7 +118,7 @@ class Evidence:
     def _verdict(
         self, switch: Switch, pairs: list[tuple[Step, Step]], coarse: dict[Any, str]
     ) -> Verdict:
-        same, differ = _Share(), _Share()  # successors agree, by whether values do
+        same, differ = Share(), Share()  # successors agree, by whether values do
         for a, b in pairs:
             value = self._value(a.state, switch)
             is_same = value == self._value(b.state, switch)
@@ -150,7 +150,7 @@ class Evidence:
         num_known = num_deciding = 0
         rng = random.Random(0)
         for bucket in alike.values():
-            by_same, by_other = _Share(), _Share()  # action: next values agree
+            by_same, by_other = Share(), Share()  # action: next values agree
             for i, (step, next_value) in enumerate(bucket):
                 for other, other_value in bucket[:i] if i <= 8 else rng.sample(bucket[:i], 8):
                     if other.rollout == step.rollout or not (next_value or other_value):
@@ -173,8 +173,8 @@ class Evidence:
         self, switch: Switch, pairs: list[tuple[Step, Step]], coarse: dict[Any, str]
     ) -> bool:
         """Whether values look like a part of the state, actions unknown."""
-        kept, renewed = _Share(), _Share()  # next values agree, successors being one
-        apart = _Share()  # equal values at two positions
+        kept, renewed = Share(), Share()  # next values agree, successors being one
+        apart = Share()  # equal values at two positions
         for a, b in pairs:
             is_same = self._value(a.state, switch) == self._value(b.state, switch)
             if is_same:
@@ -197,9 +197,12 @@ def _successor(step: Step, coarse: dict[Any, str]) -> Any:
     return coarse.get(step.next_state, step.next_state)
 
 
-class _Share:
-    def __init__(self) -> None:
+class Share:
+    """Of some pairs, the share of which something holds; `of_none`: where there are no pairs."""
+
+    def __init__(self, of_none: float = 1.0) -> None:
         self.count = self._true = 0
+        self._of_none = of_none
 
     def add(self, is_true: bool) -> None:
         self.count += 1
@@ -207,4 +210,4 @@ class _Share:
 
     @property
     def share(self) -> float:
-        return self._true / self.count if self.count else 1.0
+        return self._true / self.count if self.count else self._of_none

@@ -25,25 +25,21 @@ Tensor = torch.Tensor
 
 def peers_of(block: Any, rollouts: Rollouts) -> Segments:
     """Steps with one key, found once a batch."""
-    key = ("peers", block)
-    if key not in rollouts.known:
-        rollouts.known[key] = _peers(block, rollouts)
-    found: Segments = rollouts.known[key]
-    return found
+    return rollouts.once("peers", block, lambda: _peers(block, rollouts))
 
 
 def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     """Of each trajectory the first step with a key."""
-    key = ("counted", block)
-    if key not in rollouts.known:
-        peers = peers_of(block, rollouts)
-        order = torch.argsort(rollouts.turn, stable=True)
-        pairs = numbered(peers.ids[order], rollouts.trajectory.ids[order], by_appearance=False)
-        is_first = torch.zeros_like(rollouts.is_last)
-        is_first[order[pairs.first]] = True
-        rollouts.known[key] = is_first
-    found: Tensor = rollouts.known[key]
-    return found
+    return rollouts.once("counted", block, lambda: _counted_once(block, rollouts))
+
+
+def _counted_once(block: Any, rollouts: Rollouts) -> Tensor:
+    peers = peers_of(block, rollouts)
+    order = torch.argsort(rollouts.turn, stable=True)
+    pairs = numbered(peers.ids[order], rollouts.trajectory.ids[order], by_appearance=False)
+    is_first = torch.zeros_like(rollouts.is_last)
+    is_first[order[pairs.first]] = True
+    return is_first
 
 
 @functools.singledispatch

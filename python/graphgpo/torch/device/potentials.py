@@ -25,11 +25,7 @@ _SWEEPS = 32
 
 def potential(block: Any, rollouts: Rollouts) -> BeforeAndAfter:
     """The potential before and after every step, computed once a batch."""
-    key = ("potential", block)
-    if key not in rollouts.known:
-        rollouts.known[key] = _potential(block, rollouts)
-    found: BeforeAndAfter = rollouts.known[key]
-    return found
+    return rollouts.once("potential", block, lambda: _potential(block, rollouts))
 
 
 @functools.singledispatch

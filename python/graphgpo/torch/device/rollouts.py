@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -19,6 +20,7 @@ from graphgpo.torch.device.distances import distances_to_goals
 from graphgpo.torch.device.segments import Numbering, Segments, inverse_of, numbered
 
 Tensor = torch.Tensor
+Known = TypeVar("Known")
 
 
 @dataclass(eq=False)
@@ -59,6 +61,14 @@ class Rollouts:
 
     known: dict[tuple[str, Block], Any] = field(default_factory=dict)
     """What was computed of a block, for other estimators on the same batch."""
+
+    def once(self, kind: str, block: Block, make: Callable[[], Known]) -> Known:
+        """What `make` computes of a block, computed once a batch."""
+        key = (kind, block)
+        if key not in self.known:
+            self.known[key] = make()
+        found: Known = self.known[key]
+        return found
 
     @property
     def num_steps(self) -> int:
@@ -118,12 +128,12 @@ class Rollouts:
     @property
     def unreachable(self) -> Tensor:
         """(groups + 1,)"""
-        if ("unreachable", Block()) not in self.known:
-            finite = torch.where(self.distance.isinf(), 0.0, self.distance)
-            farthest = Segments(self.node_group, self.group.num).largest(finite, 0.0)
-            self.known["unreachable", Block()] = farthest + self.group.largest(self.cost, 0.0)
-        found: Tensor = self.known["unreachable", Block()]
-        return found
+        return self.once("unreachable", Block(), self._unreachable)
+
+    def _unreachable(self) -> Tensor:
+        finite = torch.where(self.distance.isinf(), 0.0, self.distance)
+        farthest = Segments(self.node_group, self.group.num).largest(finite, 0.0)
+        return farthest + self.group.largest(self.cost, 0.0)
 
     def backwards(self, received: Tensor, decay: float) -> Tensor:
         """x_t + decay * (the same of the following step): turn by turn, from the last."""

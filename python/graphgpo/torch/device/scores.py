@@ -40,11 +40,7 @@ Tensor = torch.Tensor
 
 def score(block: Any, rollouts: Rollouts) -> Tensor:
     """The score of every step, computed once a batch."""
-    key = ("score", block)
-    if key not in rollouts.known:
-        rollouts.known[key] = _score(block, rollouts)
-    found: Tensor = rollouts.known[key]
-    return found
+    return rollouts.once("score", block, lambda: _score(block, rollouts))
 
 
 @functools.singledispatch
@@ -148,12 +144,12 @@ def _action_mean(block: ActionMean, rollouts: Rollouts) -> Tensor:
 
 def same_action(rollouts: Rollouts) -> Segments:
     """Steps with one state and action."""
-    key = ("same_action", Block())
-    if key not in rollouts.known:
+
+    def found() -> Segments:
         pairs = numbered(rollouts.source, rollouts.actions(), by_appearance=False)
-        rollouts.known[key] = Segments(pairs.ids, pairs.num)
-    found: Segments = rollouts.known[key]
-    return found
+        return Segments(pairs.ids, pairs.num)
+
+    return rollouts.once("same_action", Block(), found)
 
 
 @_score.register
