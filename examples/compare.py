@@ -29,180 +29,20 @@ from rich.progress import Progress
 
 import ppo
 import report
-import train_sokoban
-import train_textworld
+from experiments import (
+    ALONE,
+    CONTRASTS,
+    ESTIMATORS,
+    EXPERIMENTS,
+    MEMORY,
+    STUDY,
+    STUDY_CONTRASTS,
+    Arm,
+    three,
+)
+from settings import make_games, setting
 
 ROOT = Path(__file__).resolve().parents[1]
-ESTIMATORS = ("grpo", "gigpo", "graphgpo")
-ABLATED = ("coin105", "coin110", "sokoban")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is played, for how long."""
-
-    problem: ppo.Problem
-    max_steps: int
-    iterations: int
-
-
-def setting(name: str, seed: int) -> Setting:
-    """The same games for every seed, except in "coin105_own_games"."""
-    if name == "sokoban":
-        return Setting(train_sokoban.sokoban(16, 16), max_steps=30, iterations=60)
-    if name == "sokoban_other_rooms":
-        rooms = train_sokoban.sokoban(16, 16, first_seed=1001)
-        return Setting(rooms, max_steps=30, iterations=60)
-    if name == "coin105_own_games":
-        own = train_textworld.coin_collector(105, 8, 0, first_seed=101 + 8 * seed)
-        return Setting(own, max_steps=25, iterations=30)
-    if name.startswith("coin110_game"):
-        alone = train_textworld.coin_collector(
-            110, 1, 0, first_seed=int(name.removeprefix("coin110_game"))
-        )
-        return Setting(alone, max_steps=50, iterations=60)
-    level = int(name.removeprefix("coin"))
-    iterations = 60 if level > 105 else 30
-    problem = train_textworld.coin_collector(level, 8, 8)
-    return Setting(problem, max_steps=5 * (level % 100), iterations=iterations)
-
-
-def make_games(name: str, seed: int) -> None:
-    """So that they are made once, and not by every run that finds them missing."""
-    if name.startswith("coin"):
-        train_textworld.make_games(setting(name, seed).problem)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """An estimator, and the options that are not the defaults."""
-
-    estimator: str
-    options: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def name(self) -> str:
-        return " ".join([self.estimator, *(f"{name}={value}" for name, value in self.options)])
-
-
-def arm(estimator: str, **options: Any) -> Arm:
-    return Arm(estimator, tuple(options.items()))
-
-
-@dataclass(frozen=True)
-class Experiment:
-    settings: tuple[str, ...]
-    arms: tuple[Arm, ...]
-    seeds: int
-    first_seed: int = 0
-
-
-def three(**options: Any) -> tuple[Arm, ...]:
-    return tuple(arm(estimator, **options) for estimator in ESTIMATORS)
-
-
-ALONE = tuple(f"coin110_game{game}" for game in range(1, 9))  # the games of coin110, one by one
-
-EXPERIMENTS = {
-    "estimators": Experiment(("coin103", "coin105", "coin110", "sokoban"), three(), 8),
-    "alone": Experiment(ALONE, three(), 8),
-    "own_games": Experiment(("coin105_own_games",), three(), 8),
-    "scale": Experiment(
-        ABLATED,
-        tuple(
-            arm("graphgpo", omega=omega, epsilon_scale=scale)
-            for omega in (0.1, 0.5, 0.8)
-            for scale in ("relative", "absolute")
-            if (omega, scale) != (0.1, "relative")  # the default
-        ),
-        8,
-    ),
-    "step_only": Experiment(
-        ABLATED,
-        (arm("gigpo", episode_weight=0.0), arm("graphgpo", episode_weight=0.0)),
-        8,
-    ),
-    "kl": Experiment(ABLATED, three(kl_coef=0.05), 8),
-    "group_size": Experiment(ABLATED, three(group_size=4) + three(group_size=16), 8),
-    "entropy": Experiment(
-        ("coin110",),
-        (*three(dead_entropy=0.1), arm("graphgpo", entropy=0.05)),
-        8,
-    ),
-}
-
-# Frozen before any of its runs: what docs/spread.md says of these seeds was not chosen by them.
-STUDY = Experiment(
-    ("coin110", "coin105", "coin108", "sokoban", "sokoban_other_rooms"),
-    (*three(), arm("spread"), arm("gigpo", spread_weight=1.0)),
-    seeds=16,
-    first_seed=16,
-)
-STUDY_CONTRASTS = [
-    ("spread", "graphgpo"),
-    ("spread", "gigpo"),
-    ("spread", "grpo"),
-    ("gigpo spread_weight=1.0", "gigpo"),
-    ("spread memory=True", "spread"),
-]
-EXPERIMENTS["spread"] = STUDY
-MEMORY = Experiment(STUDY.settings, (arm("spread", memory=True),), STUDY.seeds, STUDY.first_seed)
-EXPERIMENTS["spread_memory"] = MEMORY
-
-CONTRASTS = {
-    "paired": (
-        [("gigpo", "grpo"), ("graphgpo", "grpo"), ("graphgpo", "gigpo")],
-        tuple(report.TITLES),
-    ),
-    "scale": (
-        [
-            ("graphgpo", "graphgpo omega=0.1 epsilon_scale=absolute"),
-            (
-                "graphgpo omega=0.5 epsilon_scale=relative",
-                "graphgpo omega=0.5 epsilon_scale=absolute",
-            ),
-            (
-                "graphgpo omega=0.8 epsilon_scale=relative",
-                "graphgpo omega=0.8 epsilon_scale=absolute",
-            ),
-            ("graphgpo omega=0.5 epsilon_scale=relative", "graphgpo"),
-            ("graphgpo omega=0.8 epsilon_scale=relative", "graphgpo"),
-        ],
-        ABLATED,
-    ),
-    "step_only": (
-        [("gigpo episode_weight=0.0", "gigpo"), ("graphgpo episode_weight=0.0", "graphgpo")],
-        ABLATED,
-    ),
-    "kl": (
-        [
-            ("grpo kl_coef=0.05", "grpo"),
-            ("gigpo kl_coef=0.05", "gigpo"),
-            ("graphgpo kl_coef=0.05", "graphgpo"),
-            ("graphgpo kl_coef=0.05", "gigpo kl_coef=0.05"),
-        ],
-        ABLATED,
-    ),
-    "group_size": (
-        [
-            (f"{better} group_size={size}", f"{worse} group_size={size}")
-            for size in (4, 16)
-            for better, worse in (("graphgpo", "gigpo"), ("graphgpo", "grpo"))
-        ],
-        ABLATED,
-    ),
-    "remedies": (
-        [
-            ("graphgpo dead_entropy=0.1", "graphgpo"),
-            ("graphgpo entropy=0.05", "graphgpo"),
-            ("graphgpo kl_coef=0.05", "graphgpo"),
-            ("graphgpo kl_coef=0.05", "grpo"),
-            ("gigpo dead_entropy=0.1", "gigpo"),
-            ("grpo dead_entropy=0.1", "grpo"),
-        ],
-        ("coin110",),
-    ),
-}
 
 
 # --- running --------------------------------------------------------------------------------------

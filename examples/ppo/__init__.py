@@ -18,7 +18,9 @@ from ppo.environments import (
     Environments,
     LocalEnvironments,
     Scene,
+    Seeded,
     Task,
+    TaskOfChance,
     WorkerEnvironments,
 )
 from ppo.exploration import CachedEnvironment, Transitions, cached_transitions, explore
@@ -44,8 +46,10 @@ __all__ = [
     "Rollouts",
     "Run",
     "Scene",
+    "Seeded",
     "Stop",
     "Task",
+    "TaskOfChance",
     "TextEncoder",
     "Transitions",
     "WorkerEnvironments",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ppo.stop import Stop
 
@@ -36,6 +37,28 @@ class Task(Protocol):
         """Names its file in the cache of transitions."""
 
     def open(self) -> Environment: ...
+
+
+@runtime_checkable
+class TaskOfChance(Task, Protocol):
+    """One that draws: its transitions are never cached, and every rollout draws for itself."""
+
+    def open_seeded(self, seed: Sequence[int]) -> Environment: ...
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """A task of chance as one rollout plays it."""
+
+    task: TaskOfChance
+    seed: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+    def open(self) -> Environment:
+        return self.task.open_seeded(self.seed)
 
 
 class LocalEnvironments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ from ppo.policy import Policy
 from ppo.rollouts import Rollouts, collect
 from ppo.stop import Stop
 
+ENTROPY_BAND = 0.2
+
 CURVE_METRICS = (
     "num_steps",
     "singleton_share",
@@ -39,6 +42,7 @@ class Options:
     """What a run's numbers depend on."""
 
     estimator: str = "graphgpo"
+    """A name, or one's own as module:Class."""
     estimator_options: Mapping[str, Any] = field(default_factory=dict)
     """Those not given: the library's defaults."""
     seed: int = 0
@@ -46,7 +50,14 @@ class Options:
     max_steps: int = 25
     entropy: float = 0.02
     dead_entropy: float | None = None
+    entropy_smoothing: float = 0.0
+    """Weight of how far a step's entropy is outside 0.8 to 1.2 times the mean of all iterations so
+    far: a hinge in place of EPO's indicator (arXiv 2509.22576), which has no gradient."""
     kl_coef: float = 0.0
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    width: int = 64
+    """Of the policy: 0.56 million parameters at 64."""
     learning_rate: float = 1e-3
     epochs: int = 3
     minibatch: int = 256
@@ -56,10 +67,12 @@ class Options:
 
     def credit(self) -> graphgpo.estimators.Estimator:
         """The estimator; refused if it needs columns that these games do not have."""
+        module, _, name = self.estimator.rpartition(":")
         try:
-            estimator = graphgpo.estimators.make(self.estimator, self.estimator_options)
+            chosen = getattr(importlib.import_module(module), name) if module else name
+            estimator = graphgpo.estimators.make(chosen, self.estimator_options)
             graphgpo.estimators.check_needs(estimator, Rollouts().columns())
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ImportError, AttributeError) as error:
             raise Stop(str(error)) from error
         return estimator
 
@@ -82,7 +95,7 @@ class Run:
         self.estimator = options.credit()
         torch.set_num_threads(1)  # the policy is small, and sums keep their order
         torch.manual_seed(options.seed)
-        self.policy = Policy(problem.state_words)
+        self.policy = Policy(problem.state_words, options.width)
         self.start = copy.deepcopy(self.policy).requires_grad_(False)
         self.optimizer = torch.optim.Adam(
             self.policy.parameters(), lr=options.learning_rate, fused=True
@@ -149,6 +162,9 @@ class Run:
         if self.options.dead_entropy is not None:
             entropy_weight[torch.from_numpy(rollouts.of_dead_groups())] = self.options.dead_entropy
 
+        usual_entropy = float(np.mean([row["entropy"] for row in self.curve or [{"entropy": 0.0}]]))
+        smoothing = self.options.entropy_smoothing if self.curve else 0.0
+
         totals: dict[str, float] = {}
         num_minibatches = 0
         for _ in range(self.options.epochs):
@@ -169,11 +185,17 @@ class Run:
                     old_log_probs[rows],
                     advantages[rows],
                     response_mask[rows],
+                    clip_low=self.options.clip_low,
+                    clip_high=self.options.clip_high,
                     ref_log_probs=ref_log_probs,
                     kl_coef=self.options.kl_coef,
                 )
+                objective = loss - (entropy_weight[rows] * entropy).mean()
+                if smoothing > 0:
+                    outside = (entropy - usual_entropy).abs() - ENTROPY_BAND * usual_entropy
+                    objective = objective + smoothing * outside.clamp(min=0).mean()
                 self.optimizer.zero_grad()
-                (loss - (entropy_weight[rows] * entropy).mean()).backward()
+                objective.backward()
                 nn.utils.clip_grad_norm_(self.policy.parameters(), self.options.max_grad_norm)
                 self.optimizer.step()
 

@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import graphgpo
-from ppo.environments import Environments, LocalEnvironments, Task, WorkerEnvironments
+from ppo.environments import (
+    Environments,
+    LocalEnvironments,
+    Seeded,
+    Task,
+    TaskOfChance,
+    WorkerEnvironments,
+)
 from ppo.exploration import CachedEnvironment, cached_transitions
 from ppo.policy import Policy
 from ppo.rollouts import Rollouts, collect
@@ -18,13 +25,29 @@ EVALUATION = 2**32 - 1  # in place of an iteration where a generator is made
 
 
 def environments_of(
-    tasks: Sequence[Task], group_size: int, *, cache: bool, max_steps: int, workers: int
+    tasks: Sequence[Task], options: Options, *, cache: bool, workers: int
 ) -> Environments:
-    """`group_size` environments of every task, next to each other."""
+    """`options.group_size` environments of every task, next to each other."""
+    played: list[Task] = []
+    for task in tasks:
+        for _ in range(options.group_size):
+            if isinstance(task, TaskOfChance):
+                played.append(Seeded(task, (options.seed, len(played))))
+            else:
+                played.append(task)
     if not cache:
-        return WorkerEnvironments([task for task in tasks for _ in range(group_size)], workers)
-    known = [cached_transitions(task, max_steps) for task in tasks]
-    return LocalEnvironments([CachedEnvironment(t) for t in known for _ in range(group_size)])
+        return WorkerEnvironments(played, workers)
+    known = {
+        task.name: cached_transitions(task, options.max_steps)
+        for task in tasks
+        if not isinstance(task, TaskOfChance)
+    }
+    return LocalEnvironments(
+        [
+            task.open() if isinstance(task, Seeded) else CachedEnvironment(known[task.name])
+            for task in played
+        ]
+    )
 
 
 def evaluate(policy: Policy, environments: Environments, options: Options) -> dict[str, float]:
@@ -50,16 +73,7 @@ def train(
     """
 
     def opened(tasks: Sequence[Task]) -> contextlib.closing[Environments]:
-        options = run.options
-        return contextlib.closing(
-            environments_of(
-                tasks,
-                options.group_size,
-                cache=cache,
-                max_steps=options.max_steps,
-                workers=workers,
-            )
-        )
+        return contextlib.closing(environments_of(tasks, run.options, cache=cache, workers=workers))
 
     if len(run.curve) < iterations:
         with opened(run.problem.tasks) as environments:
