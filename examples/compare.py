@@ -31,9 +31,11 @@ import ppo
 import report
 from experiments import (
     ALONE,
+    ATTACKS,
     CONTRASTS,
     ESTIMATORS,
     EXPERIMENTS,
+    LAKE,
     MEMORY,
     STUDY,
     STUDY_CONTRASTS,
@@ -157,15 +159,22 @@ def default_comparison(folder: Path, processes: int, seeds: int) -> None:
 
 
 def write_study(finished: Sequence[report.Finished]) -> None:
-    """CSV files and tables of the study of spread credit, as far as it is run."""
+    """CSV files, tables and the figure of the study of spread credit, as far as it is run."""
     results = ROOT / "bench" / "results" / "spread"
+    experiments = ["spread", "spread_memory", *ATTACKS]
     if finished:
-        report.write_results(finished, results, origin("spread spread_memory"))
+        report.write_results(
+            finished,
+            results,
+            origin(" ".join(experiments)),
+            arms=report.NAMES,
+            curves=("success", "dead_groups"),
+        )
     if not results.exists():
         return
     finished = report.read_results(results)
     where = json.loads((results / "origin.json").read_text())
-    planned = len(jobs(["spread", "spread_memory"], None, None))
+    planned = len(jobs(experiments, None, None))
     page = ROOT / "docs" / "spread.md"
     report.fill(
         page,
@@ -175,8 +184,14 @@ def write_study(finished: Sequence[report.Finished]) -> None:
     )
     runs = report.Runs(finished, fewest_seeds=1)
     arms = [arm.name for arm in (*STUDY.arms, *MEMORY.arms)]
-    report.fill(page, "study", report.study_table(runs, arms, STUDY.settings))
-    report.fill(page, "study paired", report.contrasts_table(runs, STUDY_CONTRASTS, STUDY.settings))
+    settings = (*STUDY.settings, *LAKE.settings)
+    report.fill(page, "study", report.study_table(runs, arms, settings))
+    report.fill(page, "study paired", report.contrasts_table(runs, STUDY_CONTRASTS, settings))
+    for name, experiment in ATTACKS.items():
+        if experiment is not LAKE:
+            arms = [arm.name for arm in experiment.arms]
+            report.fill(page, name, report.study_table(runs, arms, experiment.settings))
+    report.write_figures(runs, ROOT / "docs" / "images", report.STUDY_FIGURES)
 
 
 def write_report(folder: Path) -> None:

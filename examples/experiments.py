@@ -90,10 +90,12 @@ EXPERIMENTS["spread_memory"] = MEMORY
 # The rest of that study, frozen likewise.
 LAKES = ("lake", "lake_slip")
 LAKE = Experiment(LAKES, (*STUDY.arms, *MEMORY.arms), STUDY.seeds, STUDY.first_seed)
-PUBLISHED = ("hgpo", "g2po", "rewardflow", "graft", "crbc", "progress")
 FAMILY = Experiment(
     ("coin110", "sokoban"),
-    (*three(), arm("spread"), *(arm(name) for name in PUBLISHED)),
+    (
+        *(*three(), arm("spread")),
+        *(arm("hgpo"), arm("g2po"), arm("rewardflow"), arm("graft"), arm("crbc"), arm("progress")),
+    ),
     seeds=8,
     first_seed=16,
 )

@@ -10,7 +10,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,22 @@ TITLES = {
     "sokoban": "Sokoban 6x6",
     "coin108": "Coin collector, 8 rooms away",
     "sokoban_other_rooms": "Sokoban 6x6, other rooms",
+    "lake": "Frozen lake 6x6",
+    "lake_slip": "Frozen lake 6x6, 20 % slip",
+    "coin110_noise": "10 rooms away, noise that never recurs",
+    "coin110_noise12": "10 rooms away, noise of 12 texts",
+    "coin110_noise_read": "10 rooms away, noise that never recurs, read by the policy",
+    "coin110_noise12_read": "10 rooms away, noise of 12 texts, read by the policy",
+    "coin105_hopeless2": "5 rooms away, 2 of 8 games hopeless (at most .75)",
+    "coin105_hopeless6": "5 rooms away, 6 of 8 games hopeless (at most .25)",
+    "coin110_hopeless2": "10 rooms away, 2 of 8 games hopeless (at most .75)",
+    "coin110_16games": "10 rooms away, 16 games",
+    "coin110_32games": "10 rooms away, 32 games",
 }
 ESTIMATORS = {"grpo": "GRPO", "gigpo": "GiGPO", "graphgpo": "GraphGPO"}
 NAMES = {**ESTIMATORS, "spread": "Spread"}
 COLOURS = {"grpo": "#a371f7", "gigpo": "#d29922", "graphgpo": "#2f81f7"}
+STUDY_COLOURS = {**COLOURS, "spread": "#3fb950"}
 GREY = "#8b949e"  # readable on white and on GitHub's dark background
 METRICS = ("auc", "final", "iterations_to_90", "length", "held_out", "held_out_length")
 CURVES = (
@@ -325,7 +337,7 @@ def without_repetition(rows: Sequence[list[str]]) -> list[list[str]]:
 
 def label(arm: str) -> str:
     estimator, _, options = arm.partition(" ")
-    title = NAMES[estimator]
+    title = NAMES.get(estimator, estimator.partition(":")[2] or estimator)
     changed = [option.replace("_", " ").replace("=", " ") for option in options.split()]
     return ", ".join([title, *changed])
 
@@ -342,8 +354,14 @@ def rounded(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4g}"
 
 
-def write_results(runs: Sequence[Finished], folder: Path, origin: Mapping[str, Any]) -> None:
-    """runs.csv has a row per run, curves.csv a row per iteration of the runs without options."""
+def write_results(
+    runs: Sequence[Finished],
+    folder: Path,
+    origin: Mapping[str, Any],
+    arms: Iterable[str] = ESTIMATORS,
+    curves: Sequence[str] = CURVES,
+) -> None:
+    """runs.csv has a row per run, curves.csv a row per iteration of the runs of these arms."""
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(
         folder / "runs.csv",
@@ -357,9 +375,9 @@ def write_results(runs: Sequence[Finished], folder: Path, origin: Mapping[str, A
         folder / "curves.csv",
         (
             {"setting": run.setting, "estimator": run.arm, "seed": run.seed, "iteration": i + 1}
-            | {name: rounded(values[i]) for name, values in run.curve.items()}
+            | {name: rounded(run.curve[name][i]) for name in curves}
             for run in runs
-            if run.arm in ESTIMATORS
+            if run.arm in arms
             for i in range(len(run.curve["success"]))
         ),
     )
@@ -383,6 +401,7 @@ def read_results(folder: Path) -> list[Finished]:
                 name: np.array([number_or_nan(point[name]) for point in points])
                 for name in CURVES
                 if (points := curves.get((row["setting"], row["arm"], row["seed"])))
+                and name in points[0]
             },
             {name: number_or_nan(row[name]) for name in list(row)[3:]},
             {},
@@ -511,6 +530,22 @@ def games_apart(runs: Runs) -> Any:
     return figure
 
 
+def spread_curves(runs: Runs) -> Any:
+    """With spread credit and without, where a policy may collapse before all games are won."""
+    begun = [s for s in ("coin110", "coin108", "sokoban", "lake") if (s, "spread") in runs.by_arm]
+    figure, panels = plt.subplots(1, len(begun), figsize=(3.1 * len(begun), 2.9), squeeze=False)
+    for axes, setting in zip(panels[0], begun, strict=True):
+        seeds = runs.shared_seeds(setting, NAMES)
+        for arm, title in NAMES.items():
+            band(axes, stacked(runs, setting, arm, "success", seeds), STUDY_COLOURS[arm], title)
+        axes.set(title=TITLES[setting], xlabel="iteration", ylim=(0, 1.02))
+        axes.grid(True)
+    panels[0][0].set_ylabel("success on training games")
+    panels[0][0].legend(loc="upper left")
+    return figure
+
+
+STUDY_FIGURES = {"spread_curves": spread_curves}
 FIGURES = {
     "training_curves": learning_curves,
     "training_metrics": over_training,
@@ -519,9 +554,11 @@ FIGURES = {
 }
 
 
-def write_figures(runs: Runs, folder: Path) -> None:
+def write_figures(
+    runs: Runs, folder: Path, figures: Mapping[str, Callable[[Runs], Any]] = FIGURES
+) -> None:
     with plt.rc_context(STYLE):
-        for name, draw in FIGURES.items():
+        for name, draw in figures.items():
             figure = draw(runs)
             figure.tight_layout()
             figure.savefig(folder / f"{name}.png", dpi=90, transparent=True)

@@ -72,16 +72,21 @@ def make(estimator: Any, options: Mapping[str, Any] | None = None) -> Estimator:
     if isinstance(estimator, type) and issubclass(estimator, Estimator):
         return _made(estimator, options)
     if isinstance(estimator, str):
-        return _made(load(estimator), options) if options else _default(estimator)
+        flat = [each for item in options.items() for each in item]
+        try:
+            hash(tuple(flat))
+        except TypeError:
+            return _made(load(estimator), options)
+        return _made_once(estimator, *flat)
     given = _as_mapping(estimator)
     name = given.pop("estimator", "graphgpo")
     return make(name, {**given, **options})
 
 
-@functools.lru_cache(maxsize=64)
-def _default(name: str) -> Estimator:
-    """Without options, made and checked once."""
-    return _made(load(name), {})
+@functools.lru_cache(maxsize=64, typed=True)  # True is no 1
+def _made_once(name: str, *options: Any) -> Estimator:
+    """Of names and values of options in turn, made and checked once."""
+    return _made(load(name), dict(zip(options[::2], options[1::2], strict=True)))
 
 
 def _made(cls: type[Estimator], options: Mapping[str, Any]) -> Estimator:
