@@ -23,6 +23,7 @@ from unittest import mock
 import torch
 from torch import distributed as dist
 
+import graphgpo
 from graphgpo.torch.distributed import compute_advantages_across_ranks, gather_groups
 
 SIZES = (1, 2, 4)
@@ -160,6 +161,16 @@ def _absent(
         return time.monotonic() - start, str(error)
 
 
+def _remembered(process_group: dist.ProcessGroup, batches: list[dict[str, Any]]) -> Any:
+    """Results of several batches with one memory, and what it remembers in the end."""
+    memory = graphgpo.GraphMemory()
+    results = [
+        compute_advantages_across_ranks(**batch, memory=memory, process_group=process_group)
+        for batch in batches
+    ]
+    return results, memory.state_dict()
+
+
 def _slow(process_group: dist.ProcessGroup, seconds: float) -> float:
     time.sleep(seconds)
     return seconds
@@ -170,5 +181,6 @@ _JOBS: dict[str, Callable[..., Any]] = {
     "gather": gather_groups,
     "traffic": _traffic,
     "outside": _outside,
+    "remembered": _remembered,
     "slow": _slow,
 }

@@ -17,6 +17,8 @@ from graphgpo.ingest import check_lengths, key_column, plain_column, read_column
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from graphgpo.states.merging import Merging
+
 _COLUMNS = ("task", "source", "target", "is_goal", "last_seen")
 
 
@@ -158,11 +160,8 @@ class GraphMemory:
         return copy
 
 
-def in_words_of(memory: GraphMemory, plain: Mapping[str, Any], task_ids: Any) -> dict[str, Any]:
-    """A batch in a memory's words: keys of its tasks, states and next states.
-
-    `plain` are the columns of the batch; refuses those that a memory does not go with.
-    """
+def check_memory(memory: object, columns: Mapping[str, Any], task_ids: Any) -> None:
+    """Refuse what a memory does not go with."""
     if not isinstance(memory, GraphMemory):
         raise TypeError(f"memory is a {type(memory).__name__}; expected a graphgpo.GraphMemory")
     if task_ids is None:
@@ -170,8 +169,25 @@ def in_words_of(memory: GraphMemory, plain: Mapping[str, Any], task_ids: Any) ->
             "task_ids is None; a memory needs them: an id per row that names its task in every "
             "batch, as group_ids made anew for each do not"
         )
-    if "edge_costs" in plain:
+    if columns.get("edge_costs") is not None:
         raise ValueError("edge_costs are given, but in a memory every step costs 1; leave one out")
+
+
+def check_names_last(merging: Merging) -> None:
+    """Refuse states that are named within their batch."""
+    if merging.similar is not None or merging.node_history > 1:
+        raise ValueError(
+            "similar and node_history name states within one batch, a memory in every one; leave "
+            "them out, or the memory"
+        )
+
+
+def in_words_of(memory: GraphMemory, plain: Mapping[str, Any], task_ids: Any) -> dict[str, Any]:
+    """A batch in a memory's words: keys of its tasks, states and next states.
+
+    `plain` are the columns of the batch.
+    """
+    check_memory(memory, plain, task_ids)
     names = ("states", "next_states", "mask")
     columns = read_columns({n: plain[n] for n in names if n in plain}, stable=True)
     tasks = plain_column("task_ids", task_ids)
@@ -183,6 +199,18 @@ def in_words_of(memory: GraphMemory, plain: Mapping[str, Any], task_ids: Any) ->
             column=columns["next_states"]
         )
     return {**keys, "memory": memory.native, "tasks": task_keys(tasks, columns["mask"])}
+
+
+def keys_in_words_of(
+    memory: GraphMemory, states: NDArray[np.int64], next_states: Any, tasks: NDArray[np.int64]
+) -> dict[str, Any]:
+    """The same of columns that are such keys already; some of `next_states` may be None."""
+    keys: dict[str, Any] = dict.fromkeys(("next_states", "next_is_unknown"))
+    if next_states is not None:
+        unknown = np.array([key is None for key in next_states], dtype=np.bool_)
+        known = [0 if key is None else key for key in next_states]
+        keys["next_states"], keys["next_is_unknown"] = np.array(known, dtype=np.int64), unknown
+    return {**keys, "states": states, "memory": memory.native, "tasks": tasks}
 
 
 def task_keys(task_ids: Any, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:

@@ -144,13 +144,9 @@ class Rollouts:
             self._merged = self._merged._replace(columns=columns)
             self._read = self._read_batch(self._num_threads)
         if memory is not None:
-            from graphgpo.memory import in_words_of
+            from graphgpo.memory import check_names_last, in_words_of
 
-            if self._merging.similar is not None or self._merging.node_history > 1:
-                raise ValueError(
-                    "similar and node_history name states within one batch, a memory in "
-                    "every one; leave them out, or the memory"
-                )
+            check_names_last(self._merging)
             self._remembering = in_words_of(memory, self._merged.columns, task_ids)
 
     def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
@@ -196,6 +192,11 @@ class Rollouts:
             node_history=node_history,
             num_threads=num_threads,
         )
+
+    def remembering(self, words: dict[str, Any]) -> Rollouts:
+        """The same object, which from now on asks a memory, in whose words the batch is given."""
+        self._remembering = words
+        return self
 
     @property
     def columns(self) -> Mapping[str, Any]:

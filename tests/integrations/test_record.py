@@ -88,10 +88,11 @@ def test_verl_leaves_a_file_a_step(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def test_verls_options_name_the_folder() -> None:
-    estimator, record, _ = _options({"graphgpo": {"record": "runs/x", "omega": 0.5}})
-    assert (estimator, record) == (estimators.make("graphgpo", {"omega": 0.5}), "runs/x")
+    estimator, beside = _options({"graphgpo": {"record": "runs/x", "omega": 0.5}})
+    assert estimator == estimators.make("graphgpo", {"omega": 0.5})
+    assert beside == {"record": "runs/x"}
     for options in ({"graphgpo": {"omega": 0.5}}, {}):
-        assert _options(options)[1] is None
+        assert _options(options)[1] == {}
 
 
 def test_verl_agent_leaves_a_file_a_step(tmp_path: Path) -> None:

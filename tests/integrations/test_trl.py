@@ -136,6 +136,19 @@ def make_trainer(
     )
 
 
+def test_a_memory_names_tasks_by_a_column_of_the_data(tmp_path: Path, recorded: Recorded) -> None:
+    trainer = make_trainer(tmp_path, Playback(recorded), merging={"memory": tmp_path / "m.parquet"})
+    named = [f"seed {task}" for task in range(NUM_ROLLOUTS // GROUP)]
+    trainer.train_dataset = trainer.train_dataset.add_column("task_id", named)
+    trainer.train()
+    memory = graphgpo.GraphMemory()
+    tasks = [f"seed {group}" for group in recorded.rollouts["group_ids"]]
+    for output in trainer.seen:
+        expected = graphgpo.compute_advantages(**recorded.rollouts, task_ids=tasks, memory=memory)
+        np.testing.assert_array_equal(recorded.of_steps(output["advantages"]), expected.advantages)
+    assert graphgpo.GraphMemory(path=tmp_path / "m.parquet").num_edges == memory.num_edges
+
+
 @pytest.fixture(scope="module")
 def recorded() -> Recorded:
     return Recorded("sokoban", num_rollouts=NUM_ROLLOUTS)

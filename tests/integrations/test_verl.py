@@ -309,7 +309,7 @@ def test_what_counts_as_one_state_stands_beside_the_estimator() -> None:
     compute_token_advantages(*arguments)
     assert rows.metrics["graphgpo/singleton_share"] == 1
     merging = {"normalise": {"ignore": [r"turn \d+\.\d+ "]}, "node_history": 2}
-    _, _, asked = integration._options({"graphgpo": {"omega": 0.5, **merging}})
+    _, asked = integration._options({"graphgpo": {"omega": 0.5, **merging}})
     assert asked == merging
     compute_token_advantages(*arguments, **asked)
     assert rows.metrics["graphgpo/singleton_share"] < 0.5
@@ -641,7 +641,7 @@ def test_the_recipes_config_composes(ray_trainer: ModuleType, recipe_config: Any
     from verl.trainer.ppo.v1 import get_trainer_cls
 
     assert recipe_config.algorithm.adv_estimator == "graphgpo"
-    assert integration._options(recipe_config.algorithm) == (graphgpo.GraphGPO(), None, {})
+    assert integration._options(recipe_config.algorithm) == (graphgpo.GraphGPO(), {})
     assert get_trainer_cls(recipe_config.trainer.v1.trainer_mode)
     assert recipe_config.actor_rollout_ref.rollout.n == 8
     assert (EXAMPLE / recipe_config.actor_rollout_ref.rollout.agent.agent_loop_config_path).exists()

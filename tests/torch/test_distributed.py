@@ -264,6 +264,48 @@ def test_a_column_of_numbers_travels_bit_for_bit(ranks: Ranks) -> None:
         assert gathered.columns["step_ids"].tolist() == step_ids
 
 
+# ---- memory -------------------------------------------------------------------------------------
+
+
+def test_ranks_remember_what_one_process_does_and_all_the_same(ranks: Ranks) -> None:
+    failed = ABOUT_HALLS | {
+        "next_states": ["kitchen", "hall", "bedroom"],
+        "success": [False] * 3,
+        "group_ids": [17] * 3,
+    }
+    batches = [batch | {"task_ids": ["mug game"] * 3} for batch in (ABOUT_HALLS, failed)]
+    memory = graphgpo.GraphMemory()
+    expected = [graphgpo.compute_advantages(**batch, memory=memory) for batch in batches]
+    assert expected[1].distances.tolist() == [2.0, 1.0, 2.0]  # remembered: nobody won this time
+    dealt_batches = [dealt(batch, [0, 1, 1], 2) for batch in batches]
+    calls = [{"batches": list(own)} for own in zip(*dealt_batches, strict=True)]
+    told = ranks.call("remembered", calls)
+    for rank, rows in ((0, slice(0, 1)), (1, slice(1, 3))):
+        assert not isinstance(told[rank], Failure), told[rank].trace
+        results, remembered = told[rank]
+        for result, one in zip(results, expected, strict=True):
+            np.testing.assert_array_equal(result.advantages, one.advantages[rows])
+            assert result.metrics == one.metrics
+        for name, values in memory.state_dict().items():
+            np.testing.assert_array_equal(remembered[name], values)
+
+
+def test_a_memory_on_some_ranks_only_is_refused_on_all(ranks: Ranks) -> None:
+    memory = graphgpo.GraphMemory()
+    calls = [ABOUT_HALLS | {"memory": memory, "task_ids": [1] * 3}, EMPTY]
+    assert ranks.failure(calls) == (
+        "ValueError",
+        "memory is a GraphMemory on rank 0 but no option on rank 1; expected the same options on "
+        "every rank",
+    )
+    calls = [ABOUT_HALLS | {"memory": memory}, EMPTY | {"memory": memory, "task_ids": []}]
+    kind, text = ranks.failure(calls)
+    assert (kind, text[:25]) == ("ValueError", "rank 0: task_ids is None;")
+    calls = [ABOUT_HALLS | {"memory": memory, "task_ids": [1] * 3, "node_history": 2}] * 2
+    kind, text = ranks.failure(calls)
+    assert (kind, text[:33]) == ("ValueError", "rank 0: similar and node_history ")
+
+
 # ---- what travels -------------------------------------------------------------------------------
 
 

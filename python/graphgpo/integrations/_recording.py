@@ -52,6 +52,9 @@ class StepRecorder:
     name does the same when advantages are due, and sees what it merges; where `similar` and
     `node_history` need the whole group, they are the trainer's options only.
 
+    `task_id` names the task in every batch (a game's seed, the number of a prompt in the data): a
+    trainer with a memory needs it.
+
     One row per step: no positions, and `step_fields` gives one dict for each.
 
     >>> steps = StepRecorder()
@@ -61,8 +64,9 @@ class StepRecorder:
     [['hall'], ['kitchen']]
     """
 
-    def __init__(self, *, normalise: Any = None) -> None:
+    def __init__(self, *, normalise: Any = None, task_id: Any = None) -> None:
         self._normaliser = as_normaliser(normalise)
+        self._task_id = None if task_id is None else _fields.identity("task_id", task_id)
         self.trajectory_id = uuid.uuid4().hex
         self._states: list[Any] = []
         self._starts: list[int] = []
@@ -145,6 +149,7 @@ class StepRecorder:
         next_states = [*self._states[1:], final_state]
         return {
             "trajectory_id": _fields.identity("trajectory_id", self.trajectory_id),
+            "task_id": self._task_id,
             "success": success,
             "step_ids": list(range(first, stop)),
             "states": self._states[first:stop],
@@ -163,6 +168,9 @@ class RecordedSteps(NamedTuple):
 
     rows: NDArray[np.int64]
     """The row of the batch whose tokens the step wrote."""
+
+    task_ids: Sequence[Any]
+    """None: its recorder does not name the task."""
 
     step_ids: NDArray[np.int64]
     states: Sequence[Any]
@@ -213,6 +221,11 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
     rows = np.repeat(np.array(list(checked), dtype=np.int64), counts)
     return RecordedSteps(
         rows=rows,
+        task_ids=[
+            steps["task_id"]
+            for steps, count in zip(checked.values(), counts, strict=True)
+            for _ in range(count)
+        ],
         step_ids=np.array(columns["step_ids"], dtype=np.int64),
         states=columns["states"],
         next_states=columns["next_states"],
@@ -265,7 +278,11 @@ def _checked_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> dict[s
             )
     if "trajectory_id" in steps:
         _fields.identity(f"trajectory_id recorded in row {row}", steps["trajectory_id"])
+    task_id = steps.get("task_id")
+    if task_id is not None:
+        _fields.identity(f"task_id recorded in row {row}", task_id)
     return {
+        "task_id": task_id,
         "success": _fields.flag(
             f"success recorded in row {row}", steps["success"], unknown=_NO_VERDICT
         ),

@@ -21,6 +21,7 @@ from trl import GRPOTrainer
 from graphgpo import estimators
 from graphgpo.advantages import compute_advantages
 from graphgpo.integrations import _fields
+from graphgpo.integrations._memory import keep, memory_of, tasks_of_steps
 from graphgpo.integrations._record import step_record
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
@@ -55,9 +56,12 @@ ADVICE = Advice(
 class GraphGPOMixin:
     """Put before a `GRPOTrainer` class: `class Mine(GraphGPOMixin, MyGRPOTrainer)`.
 
-    Takes five keywords more than that class. `estimator`: a name, a mapping of options with the
+    Takes six keywords more than that class. `estimator`: a name, a mapping of options with the
     name under "estimator", or an `Estimator`. `record`: a folder, in which every training step
     leaves a Parquet file of its steps and their credit (with the extra `graphgpo[files]`).
+    `memory`: a `graphgpo.GraphMemory`, the path of its file, which is then read at first and
+    written after every training step, or a mapping of its arguments; tasks are named by
+    `StepRecorder(task_id=...)`, or by a column `task_id` of the data set.
     `normalise`, `similar` and `node_history` say what counts as one state, as in
     `graphgpo.Rollouts`; `similar` needs one process.
 
@@ -87,6 +91,7 @@ class GraphGPOMixin:
         *args: Any,
         estimator: Any = "graphgpo",
         record: str | None = None,
+        memory: Any = None,
         normalise: Any = None,
         similar: float | None = None,
         node_history: int = 1,
@@ -95,6 +100,7 @@ class GraphGPOMixin:
         check_version("trl", *TESTED_TRL)
         self.estimator = estimators.make(estimator)
         self.record = record
+        self.memory = memory_of(memory)
         Merging.of(normalise, similar, node_history)  # refused here, not after the first rollout
         self.merging = {
             "normalise": normalise,
@@ -136,6 +142,11 @@ class GraphGPOMixin:
         group_size = self.num_generations if is_training else self.num_generations_eval
         outcomes = _outcomes(generation.rewards, self.reward_weights)
         compute = compute_advantages_across_ranks if len(ranks) > 1 else compute_advantages
+        memory = self.memory if is_training else None  # which learns from training alone
+        task_ids = None
+        if memory is not None:
+            of_row = [row.get("task_id") for row in inputs]
+            task_ids = _on_every_rank(lambda: tasks_of_steps(steps, of_row))
         with told_elsewhere():
             result = compute(
                 steps.states,
@@ -151,9 +162,13 @@ class GraphGPOMixin:
                 rewards=steps.rewards,
                 # A rollout that no reward function scored is left out, as TRL does.
                 mask=~np.isnan(outcomes[rollouts]),
+                task_ids=task_ids,
+                memory=memory,
                 estimator=self.estimator,
                 **self.merging,
             )
+        if self.accelerator.is_main_process:  # all ranks remember the same
+            keep(memory)
         output["advantages"] = on_tokens(result, steps, response_mask)
         if self.record is not None and is_training:
             is_unscored = np.isnan(outcomes[rollouts])  # left out by whoever reads it, too

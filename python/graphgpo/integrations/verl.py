@@ -4,7 +4,7 @@ An agent loop records the states it passes with a `StepRecorder` and puts them i
 `extra_fields` of its output. When advantages are due they are merged into one graph per prompt,
 and every token of a step gets the step's advantage. `algorithm.graphgpo` holds the name of any
 estimator of the family under "estimator", GraphGPO if it has none, and its options, with
-`normalise`, `similar` and `node_history` beside them.
+`normalise`, `similar`, `node_history`, `record` and `memory` beside them.
 `docs/integrations/verl.md` has a block to copy, `examples/verl_textworld` a complete recipe.
 
 verl loads `graphgpo.integrations.verl_plugin` in each of its processes, which calls `register`.
@@ -31,6 +31,7 @@ import numpy as np
 import graphgpo
 from graphgpo import estimators
 from graphgpo.estimators import Estimator
+from graphgpo.integrations._memory import keep, memory_of, tasks_of_steps
 from graphgpo.integrations._record import step_record
 from graphgpo.integrations._recording import (
     EXTRA_FIELD,
@@ -112,14 +113,17 @@ def compute_token_advantages(
     response_mask: torch.Tensor,
     estimator: Any = "graphgpo",
     record: str | None = None,
+    memory: Any = None,
     **merging: Any,
 ) -> torch.Tensor:
     """Advantage of every response token, (B, T) float32, 0 where `response_mask` is.
 
     A rollout's outcome is the summed reward of the row with its last step. Rows that record the
     same steps of the same rollout are copies and count once. `record`: a folder, in which every
-    training step leaves a Parquet file of its steps and their credit. `merging`: normalise, similar
-    and node_history, as `graphgpo.Rollouts` takes them.
+    training step leaves a Parquet file of its steps and their credit. `memory`: a
+    `graphgpo.GraphMemory`, the path of its file, which is then read at first and written after
+    every call, or a mapping of its arguments; `StepRecorder(task_id=...)` names the tasks.
+    `merging`: normalise, similar and node_history, as `graphgpo.Rollouts` takes them.
 
     Raises
     ------
@@ -146,6 +150,7 @@ def compute_token_advantages(
     group_ids = [ids[row][0] for row in step_rows]
     trajectory_ids = [ids[row][1] for row in step_rows]
     episode_returns = np.array([last_steps[ids[row]][1] for row in step_rows])
+    remembered = memory_of(memory)
     with told_elsewhere():
         result = graphgpo.compute_advantages(
             steps.states,
@@ -159,9 +164,12 @@ def compute_token_advantages(
             actions=steps.actions,
             peer_keys=steps.peer_keys,
             rewards=steps.rewards,
+            task_ids=None if remembered is None else tasks_of_steps(steps),
+            memory=remembered,
             estimator=estimator,
             **merging,
         )
+    keep(remembered)
     if record is not None:
         step_record(record).write(
             rows.training_step,
@@ -237,25 +245,24 @@ def graphgpo_advantage(
             f"Use trainer.v1.trainer_mode={TRAINER_MODE}, or the legacy trainer "
             "(trainer.use_v1=False); other trainers need graphgpo.integrations.verl.GraphGPOMixin"
         )
-    estimator, record, merging = _options(config)
+    estimator, beside = _options(config)
     advantages = compute_token_advantages(
-        rows, token_level_rewards, response_mask, estimator, record, **merging
+        rows, token_level_rewards, response_mask, estimator, **beside
     )
     return advantages, advantages
 
 
-def _options(algorithm: Any) -> tuple[Estimator, str | None, dict[str, Any]]:
+def _options(algorithm: Any) -> tuple[Estimator, dict[str, Any]]:
     """`algorithm.graphgpo` of a Hydra node, a dict or a dataclass; without it the defaults.
 
-    The estimator, the folder to record in, and what counts as one state.
+    The estimator, and what stands beside its options: record, memory, what counts as one state.
     """
     given = algorithm.get(ESTIMATOR, None) if hasattr(algorithm, "get") else None
-    options, merging = merging_apart({} if given is None else given)
-    record = None
+    options, beside = merging_apart({} if given is None else given)
     if isinstance(options, Mapping):
         options = dict(options)
-        record = options.pop("record", None)
-    return estimators.make(options), record, merging
+        beside |= {name: options.pop(name) for name in ("record", "memory") if name in options}
+    return estimators.make(options), beside
 
 
 class GraphGPOMixin:

@@ -26,6 +26,7 @@ import graphgpo
 from graphgpo import estimators
 from graphgpo.blocks import Given, Mean, MeanStd, SameState, Task, Term
 from graphgpo.estimators import Estimator
+from graphgpo.integrations._memory import keep, memory_of
 from graphgpo.integrations._record import step_record
 from graphgpo.integrations._wiring import Advice, say_problems, told_elsewhere
 from graphgpo.states.similar import check_threshold
@@ -230,6 +231,7 @@ def compute_advantages(
     *,
     record: str | None = None,
     training_step: int | None = None,
+    memory: Any = None,
     normalise: Any = None,
     similar: float | None = None,
     node_history: int = 1,
@@ -257,8 +259,13 @@ def compute_advantages(
         A folder, in which every training step leaves a Parquet file of its steps and their credit
         (with the extra `graphgpo[files]`); which step this is. None: the batch's
         `meta_info["global_steps"]`, else the one after the last.
+    memory
+        A `graphgpo.GraphMemory`, the path of its file, which is then read at first and written
+        after every call, or a mapping of its arguments. `non_tensor_batch` needs `task_ids`: what
+        names a row's task in every batch, as `uid` does not.
     """
     estimator = estimators.make(estimator, options)
+    remembered = memory_of(memory)
     _check_active(batch)
     is_goal = _goal_rows(batch)
     states, next_states = _states(batch, is_goal)
@@ -282,11 +289,14 @@ def compute_advantages(
             rewards=batch.non_tensor_batch.get("rewards"),
             actions=batch.non_tensor_batch.get("actions"),
             peer_keys=batch.non_tensor_batch.get("peer_keys"),
+            task_ids=None if remembered is None else _task_ids(batch),
+            memory=remembered,
             estimator=estimator,
             normalise=normalise,
             similar=similar,
             node_history=node_history,
         )
+    keep(remembered)
     if record is not None:
         if training_step is None:
             training_step = getattr(batch, "meta_info", {}).get("global_steps")
@@ -320,6 +330,16 @@ def _column(batch: Any, name: str) -> NDArray[Any]:
         )
     column: NDArray[Any] = batch.non_tensor_batch[name]
     return column
+
+
+def _task_ids(batch: Any) -> list[Any]:
+    if "task_ids" not in batch.non_tensor_batch:
+        raise KeyError(
+            "the batch has no 'task_ids' in non_tensor_batch, and a memory needs them: what names "
+            "a row's task in every batch, such as the game's seed, as uid does not"
+        )
+    named: list[Any] = _column(batch, "task_ids").tolist()
+    return named
 
 
 def _check_active(batch: Any) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import distributed as dist
 
 from graphgpo.columns import COLUMNS, MERGING
+from graphgpo.memory import keys_in_words_of
 from graphgpo.problems.warning import told_elsewhere
 from graphgpo.result import StepAdvantages
 from graphgpo.rollouts import Rollouts
@@ -33,6 +34,9 @@ from graphgpo.torch.distributed._packing import columns_that_travel, unpacked
 from graphgpo.torch.distributed._reading import read, without_type
 from graphgpo.torch.distributed._rows import check_trajectories_are_whole, rows_named_by_rank
 
+if TYPE_CHECKING:
+    from graphgpo.memory import GraphMemory
+
 __all__ = ["GatheredRows", "compute_advantages_across_ranks", "gather_groups"]
 
 
@@ -41,6 +45,8 @@ def compute_advantages_across_ranks(
     next_states: Any = None,
     *,
     estimator: Any = "graphgpo",
+    task_ids: Any = None,
+    memory: GraphMemory | None = None,
     num_threads: int | None = None,
     process_group: dist.ProcessGroup | None = None,
     **columns_and_options: Any,
@@ -67,6 +73,9 @@ def compute_advantages_across_ranks(
         before (`normalise`, the same on all ranks), and near-duplicates (`similar`), which need the
         texts of all ranks, are refused. Ranks on one machine
         share its cores, so `num_threads` is better limited there.
+    task_ids, memory
+        As in `compute_advantages`, a memory on every rank. Each remembers the rows of all ranks, so
+        memories that begin equal stay equal, and one rank's is the one to save.
     process_group
         Any backend; None: the default group. Its current device is used where it has no CPU (NCCL).
 
@@ -86,11 +95,22 @@ def compute_advantages_across_ranks(
     given = {"states": states, "next_states": next_states, **columns_and_options}
     columns, options = _apart(given)
     merging = {name: options.pop(name) for name in MERGING if name in options}
-    settings = {"estimator": estimator, "options": options, "num_threads": num_threads}
-    gathered, chosen = _gather(columns, settings | {"merging": merging}, process_group)
+    settings = {
+        "estimator": estimator,
+        "options": options,
+        "merging": merging,
+        "memory": memory,
+        "task_ids": task_ids,
+        "num_threads": num_threads,
+    }
+    gathered, chosen = _gather(columns, settings, process_group)
     with rows_named_by_rank(gathered.rows_of_rank), told_elsewhere():
         history = merging.get("node_history", 1)
         rollouts = Rollouts(**gathered.columns, node_history=history, num_threads=num_threads)
+        if memory is not None:
+            states, next_states = gathered.columns["states"], gathered.columns["next_states"]
+            words = keys_in_words_of(memory, states, next_states, gathered.tasks)
+            rollouts = rollouts.remembering(words)
         result = rollouts.advantages(chosen)
     arrays = (field.name for field in dataclasses.fields(result) if field.name != "metrics")
     own = {name: getattr(result, name)[gathered.own].copy() for name in arrays}
@@ -111,6 +131,9 @@ class GatheredRows:
 
     own: slice
     """Where the rows of this rank are."""
+
+    tasks: Any = None
+    """Keys of the tasks, where there is a memory."""
 
 
 def gather_groups(
@@ -156,6 +179,8 @@ def _gather(
 
     rows_of_rank = tuple(header.num_rows for header in headers)
     names = columns_that_travel(present(headers))
+    if settings is not None and settings["memory"] is not None:
+        names.append("task_ids")
     packed = np.zeros((len(names), max(rows_of_rank)), dtype=np.int64)
     if report.num_rows > 0:  # a rank without rows may lack columns
         packed[:, : report.num_rows] = [rows[name] for name in names]
@@ -169,6 +194,7 @@ def _gather(
         columns=unpacked(travelled, present(headers)),
         rows_of_rank=rows_of_rank,
         own=slice(first, first + report.num_rows),
+        tasks=travelled.get("task_ids"),
     )
     check_trajectories_are_whole(gathered.columns, rows_of_rank)
     return gathered, chosen

@@ -8,7 +8,15 @@ from typing import Any
 from graphgpo import _core, estimators
 from graphgpo.columns import MERGING
 from graphgpo.estimators import Estimator
-from graphgpo.ingest import check_lengths, check_row_types, plain_columns, read_columns, row_type
+from graphgpo.ingest import (
+    check_lengths,
+    check_row_types,
+    plain_column,
+    plain_columns,
+    read_columns,
+    row_type,
+)
+from graphgpo.memory import check_memory, check_names_last, task_keys
 from graphgpo.rollouts import thread_limit
 from graphgpo.states.merging import Merging, merged
 from graphgpo.torch.distributed._agreement import COMPARED, Kind, Report
@@ -21,10 +29,15 @@ def read(
     """The columns that travel, what to say of them, and the estimator, if settings name one."""
     chosen = None
     merging = Merging()
+    remembers = False
     if settings is not None:
         merging = _merging(settings["merging"])
         thread_limit(settings["num_threads"])
         chosen = estimators.make(settings["estimator"], settings["options"])
+        remembers = settings["memory"] is not None
+        if remembers:
+            check_memory(settings["memory"], given, settings["task_ids"])
+            check_names_last(merging)
     plain = merged(plain_columns(given), merging).columns
     columns = {
         name: column
@@ -35,6 +48,10 @@ def read(
     if "next_states" in plain:
         check_row_types(plain["states"], plain["next_states"])
     rows = packed(columns)
+    if remembers and settings is not None:
+        tasks = plain_column("task_ids", settings["task_ids"])
+        check_lengths({"states": plain["states"], "task_ids": tasks})
+        rows["task_ids"] = task_keys(tasks, columns.get("mask"))
     kinds = {
         name: _kinds(columns[name])
         for name in COMPARED
@@ -42,7 +59,7 @@ def read(
     }
     report = Report(
         num_rows=len(rows["flags"]),
-        options={} if chosen is None else _told(chosen) | _told_of(merging),
+        options={} if chosen is None else _told(chosen) | _told_of(merging, remembers),
         columns=tuple(name for name in OPTIONAL if name in columns),
         row_type=_described(row_type(plain["states"])),
         kinds=tuple(kinds.get(name, 0) for name in COMPARED),
@@ -71,7 +88,7 @@ def _merging(given: Mapping[str, Any]) -> Merging:
     return merging
 
 
-def _told_of(merging: Merging) -> dict[str, str]:
+def _told_of(merging: Merging, remembers: bool) -> dict[str, str]:
     """Only what is no default: batches without any of it say what they always said."""
     return {
         name: repr(value)
@@ -80,7 +97,7 @@ def _told_of(merging: Merging) -> dict[str, str]:
             ("node_history", merging.node_history),
         )
         if value not in (None, 1)
-    }
+    } | ({"memory": "a GraphMemory"} if remembers else {})
 
 
 def _kinds(column: _core.KeyColumn) -> int:
