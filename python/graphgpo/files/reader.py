@@ -26,8 +26,8 @@ _BY_NAME = {"rllm": ("episode_",), "atif": ("result.json",)}
 class RowReader:
     """Tables of rows, one after another, and what was read. Made by `read_rows`.
 
-    Iterate once; every table is of `graphgpo.files.ROW_SCHEMA`, and no rollout of a chat is cut
-    in two. `report` is complete when the last table has been taken.
+    Iterate once; every table is of `graphgpo.files.ROW_SCHEMA` and of one file, and no rollout of a
+    chat is cut in two. `report` is complete when the last table has been taken.
     """
 
     def __init__(

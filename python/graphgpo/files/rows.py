@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from graphgpo.keys import state_keys
 
 ROW_SCHEMA = pa.schema(
     [
@@ -94,6 +97,25 @@ class RowTables:
         table = pa.table(self._columns, schema=ROW_SCHEMA)
         self._clear()
         return table
+
+
+def run_starts(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Where runs of equal values begin.
+
+    >>> run_starts(np.array([7, 7, 3])).tolist()
+    [0, 2]
+    """
+    if len(values) == 0:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+
+
+def keys_of_runs(column: Any) -> NDArray[np.int64]:
+    """`graphgpo.state_keys` of an Arrow column of texts, quick where equal ones come in runs."""
+    if len(column) == 0:
+        return np.empty(0, np.int64)
+    runs = pc.run_end_encode(pa.chunked_array(column).combine_chunks())
+    return np.repeat(state_keys(runs.values), np.diff(runs.run_ends, prepend=0))
 
 
 def group_key(*parts: object, training_step: object = None) -> str:
