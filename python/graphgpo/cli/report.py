@@ -97,6 +97,7 @@ def _made(
     """The page, which is written, and the figures."""
     from graphgpo import Rollouts, report
     from graphgpo.aside import written_aside
+    from graphgpo.corpus.credit import placed
     from graphgpo.files import FileError
     from graphgpo.files.batch import columns_of
     from graphgpo.report.figures import write_figures
@@ -117,7 +118,7 @@ def _made(
     except (report.UnknownTaskError, FileError):
         raise
     except (ValueError, TypeError, RuntimeError) as error:  # the rows are not as they must be
-        raise FileError(str(error)) from error
+        raise placed(error, table) from error
     return page, figures
 
 

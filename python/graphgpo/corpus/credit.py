@@ -53,7 +53,7 @@ def credited(
         batch = Rollouts(**columns_of(rows, without), num_threads=num_threads)
         results = batch.compare(estimators)
     except ValueError as error:
-        raise _placed(error, rows) from None
+        raise placed(error, rows) from None
     advantages = {
         column: result.advantages
         for column, result in zip(column_names(estimators), results.values(), strict=True)
@@ -97,8 +97,8 @@ def _table(rows: pa.Table, keep: Sequence[str], advantages: dict[str, Any]) -> p
     return table
 
 
-def _placed(error: ValueError, rows: pa.Table) -> FileError:
-    """The core's error, whose rows are those of a partition, by file and row."""
+def placed(error: Exception, rows: pa.Table) -> FileError:
+    """The core's error, whose rows are those of a table, by file and row."""
     file, first = "", None
 
     def named(match: re.Match[str]) -> str:
@@ -113,4 +113,6 @@ def _placed(error: ValueError, rows: pa.Table) -> FileError:
         return place(*where) + ("" if where[0] == file else f" of {where[0]}")
 
     message = _ROW.sub(named, str(error))
+    if message.startswith("episode_returns is"):
+        message += "; what a step earned is no outcome: map it to rewards"
     return FileError(message, file, first)

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from graphgpo import estimators
-from graphgpo.files import Report, RowReader, fill_next_states
+from graphgpo.files import Report, RowReader
 from graphgpo.files.batch import columns_of
-from graphgpo.files.rows import concatenated
+from graphgpo.files.rows import completed, concatenated
 from graphgpo.states.diagnose import Finding, diagnose
 
 from .credit import credited
@@ -71,9 +71,7 @@ def describe(reader: RowReader, progress: Progress, *, strict: bool = False) -> 
     report = reader.report
     report.update(whole.report)
     report.check()
-    rows = concatenated(kept)
-    if report.lacks_next_states:
-        rows = fill_next_states(rows)
+    rows = completed(concatenated(kept), report.of_whole_rollouts)
     if not is_whole:
         rows = _without_last_rollout(rows)
     _, totals = credited(rows, [estimators.make("graphgpo")])

@@ -19,7 +19,9 @@ FAILED, PARTIAL, SOLVED = range(3)
 """How a rollout counts, worst first. Partial: its outcome lies between 0 and the rule's; it counts
 as failed."""
 
-_TALLY = np.dtype([("rollout", np.uint64), ("group", np.uint64), ("verdict", np.uint8)])
+_TALLY = np.dtype(
+    [("rollout", np.uint64), ("group", np.uint64), ("verdict", np.uint8), ("worst", np.uint8)]
+)
 _PACK_EVERY = 1 << 14
 _MERGE_EVERY = 1 << 20  # or as many as are merged already: sorting stays O(log n) a rollout
 
@@ -28,10 +30,10 @@ _Entries: TypeAlias = NDArray[np.void]
 
 
 class Tally:
-    """The distinct rollouts seen, 17 bytes each, in whatever order and however often they come.
+    """The distinct rollouts seen, 18 bytes each, in whatever order and however often they come.
 
     Ids are kept as stable 64-bit keys. Of a rollout that comes with several verdicts, as one whose
-    last step alone says that it won, the best counts.
+    last step alone says that it won, the best counts; the worst is kept to say so.
     """
 
     def __init__(self) -> None:
@@ -90,6 +92,7 @@ class Tally:
         starts = run_starts(every["rollout"])
         self._merged = every[starts]
         self._merged["verdict"] = np.maximum.reduceat(every["verdict"], starts)
+        self._merged["worst"] = np.minimum.reduceat(every["worst"], starts)
         self._packed, self._num_packed = [], 0
 
 
@@ -104,6 +107,7 @@ def _entries(
     entries["rollout"] = rollouts[starts]
     entries["group"] = group_keys[starts]
     entries["verdict"] = np.maximum.reduceat(verdicts, starts)
+    entries["worst"] = np.minimum.reduceat(verdicts, starts)
     return entries
 
 
@@ -179,6 +183,18 @@ class Report:
         return int((self.tally.group_sizes == 1).sum())
 
     @property
+    def num_split(self) -> int:
+        """Rollouts that are solved by some of their rows only."""
+        found = self.tally.rollouts
+        return int(((found["verdict"] == SOLVED) & (found["worst"] != SOLVED)).sum())
+
+    @property
+    def of_whole_rollouts(self) -> tuple[str, ...]:
+        """Columns that `graphgpo.files.rows.completed` must make, once rollouts are whole."""
+        next_states = ("next_state",) if self.lacks_next_states else ()
+        return (*next_states, "success", "outcome") if self.num_split else next_states
+
+    @property
     def success_rule(self) -> str:
         """The rule in words."""
         return f"a bool as it is, else outcome >= {self.success_at:g}"
@@ -205,6 +221,11 @@ class Report:
             self.warn(
                 f"{self.num_single} of {self.num_groups} groups have one rollout: nothing to "
                 "compare it with"
+            )
+        if self.num_split:
+            self.warn(
+                f"{self.num_split} of {self.num_rollouts} rollouts are solved by some of their "
+                "rows only, such as the last; they count as solved, by their best outcome"
             )
         if self.num_partial:
             self.warn(

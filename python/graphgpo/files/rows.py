@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +160,45 @@ def fill_next_states(table: pa.Table) -> pa.Table:
     return table.set_column(
         table.schema.get_field_index("next_state"), table.schema.field("next_state"), filled
     )
+
+
+def completed(table: pa.Table, columns: Collection[str]) -> pa.Table:
+    """`table`, of whole rollouts, with what only these show: `Report.of_whole_rollouts`.
+
+    next_state is filled in, success and outcome are made one of a rollout.
+    """
+    if "next_state" in columns:
+        table = fill_next_states(table)
+    return one_outcome(table) if "success" in columns else table
+
+
+def one_outcome(table: pa.Table) -> pa.Table:
+    """`table` with rollouts solved on all their rows that are so on some, by their best outcome."""
+    if table.num_rows == 0:
+        return table
+    success = table["success"].to_numpy()
+    solved = best_of_rollouts(table, success) > 0
+    is_split = best_of_rollouts(table, solved & ~success) > 0
+    best = best_of_rollouts(table, table["outcome"].to_numpy())
+    columns = {
+        "success": pa.array(solved),
+        "outcome": pa.array(np.where(is_split, best, table["outcome"].to_numpy())),
+    }
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(name), values)
+    return table
+
+
+def best_of_rollouts(table: pa.Table, values: NDArray[Any]) -> NDArray[np.float64]:
+    """The largest value of each row's rollout; NaN: none of its values is known."""
+    groups, trajectories = (_codes(table[name]) for name in ("group_id", "trajectory_id"))
+    order = np.lexsort((trajectories, groups))
+    starts = run_starts(groups[order] * (trajectories.max() + 1) + trajectories[order])
+    largest = np.fmax.reduceat(values.astype(np.float64)[order], starts)
+    best = np.empty(len(order))
+    best[order] = np.repeat(largest, np.diff(starts, append=len(order)))
+    return best
 
 
 def _codes(column: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
