@@ -13,7 +13,9 @@ from graphgpo.estimators import Estimator
 from graphgpo.files import FileError
 from graphgpo.files.batch import columns_of
 from graphgpo.files.errors import place
+from graphgpo.problems.warning import told_elsewhere
 from graphgpo.rollouts import Rollouts
+from graphgpo.states.merging import AS_GIVEN, Merging
 
 from .totals import Totals
 
@@ -27,6 +29,7 @@ def credited(
     *,
     keep: Sequence[str] = (),
     without: Collection[str] | None = None,
+    merging: Merging = AS_GIVEN,
     num_threads: int | None = None,
 ) -> tuple[pa.Table, Totals]:
     """Ids, kept columns and a column `advantage_NAME` per estimator, and their totals.
@@ -41,6 +44,8 @@ def credited(
         Further columns of `rows` to keep.
     without
         As `graphgpo.files.batch.columns_of` takes it.
+    merging
+        What counts as one state.
 
     Raises
     ------
@@ -50,8 +55,10 @@ def credited(
     if rows.num_rows == 0:
         return _table(rows, keep, {name: [] for name in column_names(estimators)}), Totals()
     try:
-        batch = Rollouts(**columns_of(rows, without), num_threads=num_threads)
-        results = batch.compare(estimators)
+        columns = columns_of(rows, without)
+        batch = Rollouts(**columns, **merging.options, num_threads=num_threads)
+        with told_elsewhere():  # the summary says how many states are alone
+            results = batch.compare(estimators)
     except ValueError as error:
         raise placed(error, rows) from None
     advantages = {

@@ -15,6 +15,7 @@ from graphgpo.files import ROW_SCHEMA, Report, RowReader, write_rows
 from graphgpo.files.batch import incomplete
 from graphgpo.files.rows import completed, concatenated
 from graphgpo.files.writer import SUFFIXES, WITH_METADATA
+from graphgpo.states.merging import AS_GIVEN, Merging
 
 from .credit import credited, needs_whole_batch
 from .partitions import MOST_PARTITIONS, Spill, in_input_order, read_partition
@@ -43,6 +44,9 @@ class Job:
 
     keep: Sequence[str] = ()
     """Columns of the rows that are kept beside the credits."""
+
+    merging: Merging = AS_GIVEN
+    """What counts as one state, to the estimators."""
 
     partitions: int | None = None
     """None: as many as memory wants."""
@@ -151,7 +155,7 @@ def _in_memory(reader: RowReader, job: Job, progress: Progress) -> Summary:
     rows = completed(rows, reader.report.of_whole_rollouts)
     if job.estimators is not None:
         progress("crediting", 0.0)
-        rows, summary.totals = credited(rows, job.estimators, keep=job.keep)
+        rows, summary.totals = credited(rows, job.estimators, keep=job.keep, merging=job.merging)
     _check_strict(summary, job)
     progress("writing", 0.0)
     summary.num_rows = write_rows(rows, job.out, metadata=_metadata(job), overwrite=job.overwrite)
@@ -227,6 +231,7 @@ class _Crediting:
     suffix: str
     estimators: Sequence[Estimator] | None
     keep: Sequence[str]
+    merging: Merging
     without: frozenset[str]
     of_whole_rollouts: Sequence[str]
     metadata: Mapping[str, Any]
@@ -245,6 +250,7 @@ def _credit(task: _Crediting) -> Totals:
             task.estimators,
             keep=task.keep,
             without=task.without,
+            merging=task.merging,
             num_threads=task.num_threads,
         )
     rows = rows if task.made is None else rows.select(task.made)
@@ -291,6 +297,7 @@ def _in_partitions(
             suffix,
             job.estimators,
             job.keep,
+            job.merging,
             without,
             of_whole,
             {**job.fingerprint, "partition": number, "partitions": count},

@@ -14,7 +14,7 @@ from graphgpo.states.normaliser import Normaliser, normalise
 from graphgpo.states.patterns import CLASSES
 from graphgpo.states.sample import Step, bounded, read_steps
 from graphgpo.states.switches import CLASS_WORDS, Switch, class_switch, marked, replaced
-from graphgpo.states.written import different_switches, expression_of, written
+from graphgpo.states.written import different_switches, expression_of, switched_on, written
 
 if TYPE_CHECKING:
     from graphgpo.rollouts import Rollouts
@@ -53,10 +53,7 @@ def _of_finding(finding: Finding, normaliser: Normaliser | None) -> Problem:
             certainty=0.5 * finding.certainty,
             nearest=finding.nearest,
         )
-    switch = dict(finding.switch)
-    if normaliser is not None:  # what is switched on stays on
-        ignore = (*normaliser.ignore, *switch.pop("ignore", ()))
-        switch = different_switches(replace(normaliser, **switch, ignore=ignore))
+    switch = switched_on(finding.switch, normaliser)
     return Problem(
         name="noise",
         words=f"states differ by what does not matter: {finding.words}",
