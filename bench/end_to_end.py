@@ -15,14 +15,12 @@ import ctypes
 import gc
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -36,6 +34,7 @@ import graphgpo  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parent))
 import floor  # noqa: E402
 import opponents  # noqa: E402
+import reports  # noqa: E402
 import workloads  # noqa: E402
 
 OURS = "graphgpo"
@@ -230,18 +229,9 @@ def beyond_its_text(repeat: int = 2000) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     packages = ["numpy", "scipy", "pandas", "polars", "pyarrow"]
     packages += ["numba"] if opponents.is_installed("numba") else []
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [text for text in info.read_text().splitlines() if text.startswith("model name")]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
     compiler = re.search(rb"GCC: \([^)]*\) [\d.]+|clang version [\d.]+", _core_bytes())
     return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in packages},
+        **reports.machine(packages),
         "compiler": compiler[0].decode() if compiler else "unknown",
         "measured": {key: round(value, 3) for key, value in floor.machine().items()},
     }
@@ -249,15 +239,6 @@ def machine() -> dict[str, Any]:
 
 def _core_bytes() -> bytes:
     return Path(graphgpo._core.__file__).read_bytes()  # a compiler leaves its name there
-
-
-def commit() -> str:
-    """The commit, with a + if the tree has changes."""
-    root = Path(__file__).resolve().parents[1]
-    git = ["git", "-C", str(root)]
-    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
-    return (done.stdout.strip() or "unknown") + ("+" if status.stdout.strip() else "")
 
 
 def scaling(options: argparse.Namespace) -> dict[str, Any]:
@@ -302,8 +283,7 @@ def main() -> None:
         if not opponents.is_installed(name):
             print(f"skipped: {name} is not installed: pip install '.[bench]'")
     report: dict[str, Any] = {
-        "command": "python bench/end_to_end.py " + " ".join(sys.argv[1:]),
-        "commit": commit(),
+        **reports.origin(),
         "machine": machine(),
         "times": [],
         "memory": [],
@@ -333,9 +313,7 @@ def main() -> None:
                             print(f"  peak of {each}: {per_step:.0f} bytes per step beyond results")
         report["tiny"] = beyond_its_text()
         print("8 x 10 steps: " + ", ".join(f"{k} {v:.1f}" for k, v in report["tiny"].items()))
-    if options.json:
-        options.json.parent.mkdir(exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    reports.write(options.json, report)
 
 
 if __name__ == "__main__":

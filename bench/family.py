@@ -31,6 +31,7 @@ from graphgpo.blocks import Given
 
 sys.path.insert(0, str(Path(__file__).parent))
 import end_to_end
+import reports
 import workloads
 
 ONE = "graphgpo"
@@ -181,8 +182,7 @@ def main() -> None:
         options.workload, options.repeat = ["tiny", "alfworld_like"], 1
 
     report: dict[str, Any] = {
-        "command": "python bench/family.py " + " ".join(sys.argv[1:]),
-        "commit": end_to_end.commit(),
+        **reports.origin(),
         "machine": end_to_end.machine(),
         "times": [],
     }
@@ -192,11 +192,9 @@ def main() -> None:
         print(f"{row['workload']} {row['kind']}, {row['steps']:,} steps")
         for contender, cell in row["contenders"].items():
             print(f"  {contender:22} {cell['median_ms']:9.2f} ms  x{cell['ratio']:.2f}")
-    if options.json:
-        if options.json.exists():
-            report = joined(json.loads(options.json.read_text()), report)
-        options.json.parent.mkdir(exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.json and options.json.exists():
+        report = joined(json.loads(options.json.read_text()), report)
+    reports.write(options.json, report)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast rollouts are read, on one core, beside the standard library on the same bytes.
 
-    python bench/read_files.py [--megabytes 200] [--repeat 3]
+    python bench/read_files.py [--megabytes 200] [--repeat 3] [--json FILE]
 
 Four files, made here with a fixed seed: verifiers traces, verl dumps and lines that a mapping
 reads, all mostly token ids, and a Parquet file of steps. Every reading is checked against the rows
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphgpo.files import read_rows, write_rows
+
+sys.path.insert(0, str(Path(__file__).parent))
+import reports
 
 SEED = 20260
 TURNS = 8  # of a rollout
@@ -54,31 +56,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Raw)
     parser.add_argument("--megabytes", type=float, default=200)
     parser.add_argument("--repeat", type=int, default=3)
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="does it run? files of 1 MB")
+    parser.add_argument("--json", type=Path, help="where to write the report")
+    options = parser.parse_args()
+    if options.quick:
+        options.megabytes, options.repeat = 1, 1
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one used")
+    report: dict[str, Any] = {
+        **reports.origin(["pyarrow", "msgspec"]),
+        "seed": SEED,
+        "times": [],
+    }
     with tempfile.TemporaryDirectory() as folder:
         for make in (verifiers_traces, verl_dump, mapped_lines, steps_parquet):
-            report(make(Path(folder), arguments.megabytes * MB), arguments.repeat)
+            row = measure(make(Path(folder), options.megabytes * MB), options.repeat)
+            report["times"].append(row)
+            print(line(row), flush=True)
+    reports.write(options.json, report)
 
 
 class _Raw(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of the description."""
 
 
-def report(case: Case, repeat: int) -> None:
-    """Time both readers in turn, check the rows, print."""
+def measure(case: Case, repeat: int) -> dict[str, Any]:
+    """Time both readers in turn, and check the rows."""
     ours, theirs = [], []
     for _ in range(repeat):
         ours.append(seconds(lambda: check(case)))
         theirs.append(seconds(lambda: case.opponent_reads(case.path)))
     megabytes = case.path.stat().st_size / MB
-    print(
-        f"{case.name:<10} {megabytes:6.0f} MB {case.num_steps:>9,} steps  "
-        f"read_rows {megabytes / min(ours):6.0f} MB/s {case.num_steps / min(ours):>10,.0f} steps/s"
-        f"   {case.opponent} {megabytes / min(theirs):6.0f} MB/s   "
-        f"{min(theirs) / min(ours):5.2f} times as fast"
+    return {
+        "file": case.name,
+        "megabytes": megabytes,
+        "steps": case.num_steps,
+        "seconds": min(ours),
+        "mb_per_second": megabytes / min(ours),
+        "steps_per_second": case.num_steps / min(ours),
+        "opponent": case.opponent,
+        "opponent_seconds": min(theirs),
+        "times_as_fast": min(theirs) / min(ours),
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    """A file in words."""
+    return (
+        f"{row['file']:<10} {row['megabytes']:6.0f} MB {row['steps']:>9,} steps  "
+        f"read_rows {row['mb_per_second']:6.0f} MB/s {row['steps_per_second']:>10,.0f} steps/s   "
+        f"{row['opponent']} {row['megabytes'] / row['opponent_seconds']:6.0f} MB/s   "
+        f"{row['times_as_fast']:5.2f} times as fast"
     )
 
 

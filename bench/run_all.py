@@ -4,7 +4,7 @@
     python bench/run_all.py --quick    # does it all run? writes nothing
     python bench/run_all.py --tables   # only write the tables and the plot anew
 
-Every report is a run of bench/end_to_end.py, bench/family.py or bench/trainers.py; its JSON goes to
+Every report is a run of bench/end_to_end.py or of the script of its name; its JSON goes to
 bench/results with command, commit and machine, the tables between the markers of both README.md,
 the plot to docs/images.
 """
@@ -49,7 +49,7 @@ QUICK = (
 )
 
 
-SCRIPTS = ("family", "trainers")  # reports of bench/NAME.py
+SCRIPTS = ("family", "trainers", "read_files", "record", "corpus")  # reports of bench/NAME.py
 
 
 def run(script: str, *arguments: str) -> None:
@@ -152,6 +152,45 @@ def trainers(report: dict[str, Any]) -> str:
     return table(head + [f"{row['workload']}, {row['steps']:,} steps" for row in times], rows)
 
 
+MIB = 2**20
+
+
+def read_files(report: dict[str, Any]) -> str:
+    """Files read on one core; bytes of a Parquet file, which has each text once, say nothing."""
+    rows = []
+    for row in report["times"]:
+        speed = "-" if row["file"] == "steps" else f"{row['mb_per_second']:,.0f}"
+        steps = f"{row['steps_per_second']:,.0f}"
+        ratio = f"{row['times_as_fast']:.1f} {row['opponent']}"
+        rows.append([row["file"], f"{row['steps']:,}", speed, steps, ratio])
+    return table(["file of", "steps", "MB/s", "steps/s", "times as fast as"], rows)
+
+
+def record(report: dict[str, Any]) -> str:
+    """What recording takes of a training step."""
+    rows = []
+    for row in report["times"]:
+        times = [f"{row[name]:.1f} ms" for name in ("waits_ms", "beside_ms")]
+        shortest = [f"{row[name]:.1f} s" for name in ("waits_alone_s", "with_beside_s")]
+        rows.append([row["workload"], f"{row['steps']:,}", *times, *shortest])
+    head = ["batch", "steps", "the trainer waits", "the thread, beside"]
+    return table([*head, "2 % of a training step of", "both"], rows)
+
+
+def corpus(report: dict[str, Any]) -> str:
+    """A corpus credited, beside the core's call."""
+    call = report["call"]
+    seconds = [f"{call['wall']:.1f}", f"{call['cpu']:.1f}"]
+    rows = [["the core's call in memory", *seconds, "1", "1", "-", "-", "-"]]
+    for row in report["ways"]:
+        times = [f"{row['wall_times_the_call']:.1f}", f"{row['cpu_times_the_call']:.1f}"]
+        memory = [f"{row[name] / MIB:,.0f} MiB" for name in ("peak", "beyond")]
+        seconds = [f"{row['wall']:.1f}", f"{row['cpu']:.1f}"]
+        rows.append([row["way"], *seconds, *times, f"{row['partitions']}", *memory])
+    head = ["", "s", "CPU s", "times the call", "in CPU", "partitions", "largest process"]
+    return table([*head, "beyond the largest partition"], rows)
+
+
 def losses(report: dict[str, Any]) -> str:
     """`policy_loss`, forward and backward, and `to_tokens`: our time over another's."""
     rows = []
@@ -193,11 +232,12 @@ TABLES = {
 
 def origin(report: dict[str, Any]) -> str:
     machine = report["machine"]
+    seed = report["seed"] if "seed" in report else report["times"][0]["seed"]
     text = (
-        f"`{report['command']}`, commit {report['commit']}, seed {report['times'][0]['seed']}; "
-        f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}, "
-        f"{machine['compiler']}."
+        f"`{report['command']}`, commit {report['commit']}, seed {seed}; {machine['cores']} cores "
+        f"of {machine['cpu']}, Python {machine['python']}"
     )
+    text += f", {machine['compiler']}." if "compiler" in machine else "."
     if "seconds_to_compile" in report:
         text += f" numba compiles for {report['seconds_to_compile']:.0f} s first, not counted."
     if "tiny" in report:
@@ -243,7 +283,8 @@ def write_tables() -> None:
         fill(ROOT / "bench" / "README.md", name, text)
     report = json.loads((RESULTS / "torch_loss.json").read_text())
     fill(ROOT / "bench" / "README.md", "losses", f"{losses(report)}\n\n{origin_of_losses(report)}")
-    for name, make in (("family", family), ("trainers", trainers)):
+    made_of = (family, trainers, read_files, record, corpus)
+    for name, make in zip(SCRIPTS, made_of, strict=True):
         if (RESULTS / f"{name}.json").exists():
             report = json.loads((RESULTS / f"{name}.json").read_text())
             fill(ROOT / "bench" / "README.md", name, f"{make(report)}\n\n{origin(report)}")

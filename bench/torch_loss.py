@@ -17,11 +17,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import math
-import os
-import platform
-import subprocess
 import sys
 import time
 import weakref
@@ -37,6 +33,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from graphgpo.torch import policy_loss, to_tokens
+
+sys.path.insert(0, str(Path(__file__).parent))
+import reports
 
 OURS = "graphgpo"
 SEED = 7
@@ -300,25 +299,11 @@ def peak_bytes(call: Call) -> int:
 
 
 def machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
+        **reports.machine(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-
-
-def commit() -> str:
-    """The commit, with a + if the tree has changes."""
-    git = ["git", "-C", str(Path(__file__).resolve().parents[1])]
-    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
-    return (done.stdout.strip() or "unknown") + ("+" if status.stdout.strip() else "")
 
 
 def show(head: str, row: dict[str, Any]) -> None:
@@ -358,8 +343,7 @@ def main() -> None:
         contenders["compiled"] = torch.compile(plain, dynamic=False)
         contenders["policy_loss_compiled"] = torch.compile(ours, dynamic=False)
     report: dict[str, Any] = {
-        "command": "python bench/torch_loss.py " + " ".join(sys.argv[1:]),
-        "commit": commit(),
+        **reports.origin(),
         "seed": SEED,
         "clock": clock.__name__,
         "rounds": options.repeat,
@@ -394,9 +378,7 @@ def main() -> None:
                 row[name]["peak_tensors"] = peak_bytes(call) / one_tensor
         show(f"to_tokens, ({case.rows}, {case.width}), {case.mask} mask", row)
         report["to_tokens"].append({"case": vars(case), "contenders": row})
-    if options.json:
-        options.json.parent.mkdir(exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    reports.write(options.json, report)
 
 
 if __name__ == "__main__":

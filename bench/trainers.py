@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import end_to_end
 import graphgpo
 import opponents
+import reports
 import workloads
 
 MakeColumns: TypeAlias = Callable[[], dict[str, Any]]
@@ -140,8 +140,7 @@ def main() -> None:
     if options.quick:
         options.workload, options.repeat = ["tiny"], 1
     report: dict[str, Any] = {
-        "command": "python bench/trainers.py " + " ".join(sys.argv[1:]),
-        "commit": end_to_end.commit(),
+        **reports.origin(),
         "machine": end_to_end.machine(),
         "times": [],
     }
@@ -149,9 +148,7 @@ def main() -> None:
         workload = workloads.WORKLOADS[name]()
         repeat = options.repeat if len(workload) < 100_000 else max(3, options.repeat // 10)
         report["times"].append(measure(workload, min(repeat, options.repeat)))
-    if options.json:
-        options.json.parent.mkdir(exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    reports.write(options.json, report)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ def test_noise_before_real_states_is_found_and_nothing_else(name: str) -> None:
 
 
 def test_a_counter_alone_is_seen_though_states_merge() -> None:
-    steps = read_steps(**worlds.ticket_shop("counter").columns)
-    clean = read_steps(**worlds.ticket_shop().columns)
+    steps = read_steps(worlds.ticket_shop("counter").columns)
+    clean = read_steps(worlds.ticket_shop().columns)
     assert shares(steps).states > 3 * shares(clean).states
     assert shares(steps).revisited_positions == 0
     assert shares(clean).revisited_positions > 0.9
@@ -146,9 +146,8 @@ def test_masked_rows_and_empty_batches_have_nothing_to_say() -> None:
 
 
 def test_step_ids_decide_the_order() -> None:
-    steps = read_steps(
-        ["c", "a", "b"], None, group_ids=[0] * 3, trajectory_ids=[0] * 3, step_ids=[2, 0, 1]
-    )
+    ids = {"group_ids": [0] * 3, "trajectory_ids": [0] * 3, "step_ids": [2, 0, 1]}
+    steps = read_steps({"states": ["c", "a", "b"], **ids})
     assert [(step.state, step.next_state) for step in steps] == [
         ("a", "b"),
         ("b", "c"),
@@ -161,7 +160,7 @@ def test_a_large_batch_costs_what_a_sample_costs() -> None:
     copies = 10
     columns: dict[str, Any] = {name: list(column) * copies for name, column in shop.columns.items()}
     columns["group_ids"] = [g + 100 * (i // 531) for i, g in enumerate(columns["group_ids"])]
-    steps = read_steps(**columns)
+    steps = read_steps(columns)
     sample = bounded(steps)
     assert MAX_STEPS <= len(sample) < MAX_STEPS + 14 < len(steps)
     (finding,) = diagnose(**columns)

@@ -290,22 +290,27 @@ class Rollouts:
         """Why the step of a row has its credit: state, action, distances, peers, every term."""
         from graphgpo.explain import explain
 
-        if self._remembering is not None:
-            raise ValueError(
-                "the rollouts have a memory, and explain looks at a batch alone; make Rollouts "
-                "without it"
-            )
+        self.check_alone("explain")
         return explain(self._in_host_memory(), row, estimators.make(estimator, options))
 
     def with_history(self, node_history: int) -> Rollouts:
         """The same columns and options, but nodes of so many states."""
-        return Rollouts(
-            **self._plain,
-            normalise=self._merging.normaliser,
-            similar=self._merging.similar,
-            node_history=node_history,
-            num_threads=self._num_threads,
-        )
+        options = {**self._merging.options, "node_history": node_history}
+        return Rollouts(**self._plain, **options, num_threads=self._num_threads)
+
+    def check_alone(self, who: str) -> None:
+        """Refuse a memory, on behalf of `who`.
+
+        Raises
+        ------
+        ValueError
+            If the rollouts have one.
+        """
+        if self._remembering is not None:
+            raise ValueError(
+                f"the rollouts have a memory, and {who} looks at a batch alone; make Rollouts "
+                "without it"
+            )
 
     def graph_metrics(self) -> dict[str, float]:
         """The metrics of the batch and its graph, without any credit."""

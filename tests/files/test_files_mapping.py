@@ -11,6 +11,7 @@ import pytest
 from written import chat, document, lines, seen, states, steps
 
 from graphgpo.files import FileError, read_rows
+from graphgpo.files.mapping import COLUMNS
 
 FLAT = {
     "states": "obs.text",
@@ -285,6 +286,23 @@ def test_what_json_writers_leave_out_when_null_may_be_absent(tmp_path: Path) -> 
     columns = {**FLAT, "next_states": "after"}
     table = read_rows(lines(tmp_path / "a.jsonl", rows), columns=columns).table()
     assert states(table) == [("hall", "door"), ("door", None), ("hall", "cellar")]
+
+
+PLURAL = {column: name for name, column in COLUMNS.items()}
+
+
+@pytest.mark.parametrize("names", [{}, PLURAL, {"action": "actions"}])
+@pytest.mark.parametrize("first", [0, 1])
+def test_columns_have_the_names_of_the_library_or_of_a_row(
+    names: dict[str, str], first: int, tmp_path: Path
+) -> None:
+    named = [{names.get(key, key): value for key, value in row.items()} for row in steps()]
+    last = named[1]  # of its rollout: a writer leaves out what is null
+    del last[names.get("next_state", "next_state")]
+    table = read_rows(lines(tmp_path / "a.jsonl", [*named[first:], *named[:first]])).table()
+    found = zip(table["state"].to_pylist(), table["next_state"].to_pylist(), strict=True)
+    assert set(found) == {("hall", "door"), ("door", None), ("hall", "cellar")}
+    assert set(table["action"].to_pylist()) == {"walk", "open", "fall"}
 
 
 @pytest.mark.parametrize(

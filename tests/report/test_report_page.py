@@ -57,6 +57,27 @@ def run_of_three_steps(*groups: str) -> graphgpo.Rollouts:
     )
 
 
+def test_a_memory_is_refused_and_left_as_it_is() -> None:
+    memory = graphgpo.GraphMemory()
+    rollouts = run_of_three_steps("cup")
+    remembering = graphgpo.Rollouts(**rollouts.columns, task_ids=["cup"] * 4, memory=memory)
+    said = "the rollouts have a memory, and a report looks at a batch alone; make Rollouts without"
+    with pytest.raises(ValueError, match=said):
+        page(remembering)
+    assert memory.num_batches == 0
+
+
+def test_a_page_warns_of_nothing_that_it_shows(recwarn: pytest.WarningsRecorder) -> None:
+    lost = {"states": [f"room {i}, step {i}" for i in range(256)]}
+    ids = {
+        "group_ids": [i // 64 for i in range(256)],
+        "trajectory_ids": [i // 8 for i in range(256)],
+    }
+    text = page(graphgpo.Rollouts(**lost, **ids, success=[i // 8 % 2 == 0 for i in range(256)]))
+    assert "steps start in a state seen once" in text
+    assert not recwarn.list
+
+
 def test_the_same_rollouts_make_the_same_page() -> None:
     assert page(shipped("sokoban"), top=1) == page(shipped("sokoban"), top=1)
 

@@ -87,7 +87,9 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "is there",
     )
     size = parser.add_argument_group("size")
-    size.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes (default: 1)")
+    size.add_argument(
+        "--jobs", type=_up_to_most, default=1, metavar="N", help="processes (default: 1)"
+    )
     size.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -95,17 +97,25 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     size.add_argument(
         "--partitions",
-        type=_count,
+        type=_up_to_most,
         metavar="N",
         help="credit groups in this many parts (default: 256 MiB of rows each)",
     )
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 4096:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 4096")
+def count(text: str, most: int | None = None) -> int:
+    """A number from 1 on, as an argument."""
+    number = int(text) if text.isdecimal() else 0
+    if not 1 <= number <= (most or number):
+        allowed = f"between 1 and {most}" if most else "a number >= 1"
+        raise argparse.ArgumentTypeError(f"{text} is not {allowed}")
     return number
+
+
+def _up_to_most(text: str) -> int:
+    from graphgpo.corpus.partitions import MOST_PARTITIONS
+
+    return count(text, MOST_PARTITIONS)
 
 
 def reader_of(arguments: argparse.Namespace) -> RowReader:
@@ -342,13 +352,17 @@ def plain_summary(
 
 def summary_words(summary: Summary, arguments: argparse.Namespace, seconds: float) -> str:
     """A run in words."""
+    from graphgpo.problems.batch import MANY_LONE
+
     lines = [str(summary.report)]
     totals = summary.totals
     if totals.credits:
         metrics = totals.metrics()
+        lone = metrics["singleton_share"]
         lines.append(
             f"merged     {metrics['num_steps']:,} steps from {metrics['num_states']:,} states; "
-            f"{metrics['singleton_share']:.0%} of the steps are alone in theirs"
+            f"{lone:.0%} of the steps are alone in theirs"
+            f"{': graphgpo describe says why' if lone >= MANY_LONE else ''}"
         )
     for name, credit in totals.credits.items():
         lines.append(

@@ -9,25 +9,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from graphgpo.cli import _corpus
 from graphgpo.cli._output import OutputClosedError, output
-
-if TYPE_CHECKING:
-    from graphgpo.estimators import Estimator
 
 
 def make(
     arguments: argparse.Namespace,
     options: Mapping[str, Any],
-    estimators: Sequence[Estimator] | None = None,
-    keep: Sequence[str] = (),
+    **making: Any,
 ) -> int:
-    """Run the job; `options` are what a resumed run must share."""
+    """Run the job; `options` are what a resumed run must share, `making` goes to `Job`."""
     from graphgpo.corpus import Job, run_job
     from graphgpo.corpus.workspace import fingerprint, found_fingerprint
 
@@ -47,8 +43,7 @@ def make(
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
             out=Path(folder) / "out.jsonl" if arguments.output == "-" else out,
-            estimators=estimators,
-            keep=keep,
+            **making,
             partitions=arguments.partitions,
             fingerprint=made_of,
             overwrite=arguments.overwrite,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from graphgpo.cli import _corpus, _making
+from graphgpo.cli import _corpus, _making, _states
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="columns of the rows to keep beside the credits: state, next_state, action, success, "
         "outcome, reward",
     )
+    _states.add_state_arguments(parser)
     _corpus.add_output_arguments(parser)
 
 
@@ -40,8 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         "command": "credit",
         "estimators": [{"estimator": one.name, **one.options()} for one in chosen],
         "keep": keep,
+        **_states.state_options(arguments),
     }
-    return _making.make(arguments, options, chosen, keep)
+    merging = _states.merging_of(arguments)
+    return _making.make(arguments, options, estimators=chosen, keep=keep, merging=merging)
 
 
 def _kept(text: str | None) -> list[str]:

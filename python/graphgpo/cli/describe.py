@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from graphgpo.cli import _corpus
+from graphgpo.cli import _corpus, _states
 
 if TYPE_CHECKING:
     from graphgpo.corpus.describe import Description
+    from graphgpo.states.merging import Merging
 
 _TEXT = 120  # characters of a state that are shown
 
@@ -20,6 +21,7 @@ _TEXT = 120  # characters of a state that are shown
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files."""
     _corpus.add_input_arguments(parser)
+    _states.add_state_arguments(parser)
 
 
 @_corpus.guarded
@@ -28,17 +30,21 @@ def run(arguments: argparse.Namespace) -> int:
     from graphgpo.cli._output import write
     from graphgpo.corpus.describe import describe
 
+    merging = _states.merging_of(arguments)
     reader = _corpus.reader_of(arguments)
-    description = describe(reader, _corpus.Progress(arguments), strict=arguments.strict)
+    progress = _corpus.Progress(arguments)
+    description = describe(reader, progress, merging=merging, strict=arguments.strict)
     if arguments.json or arguments.quiet:
         _corpus.say(arguments, description.as_dict(), "")
     else:
         _corpus.clear_line()
-        write("\n".join(_lines(description)) + "\n")
+        write("\n".join(_lines(description, merging)) + "\n")
     return 0
 
 
-def _lines(description: Description) -> list[str]:
+def _lines(description: Description, merging: Merging) -> list[str]:
+    from graphgpo.states.written import switched_on
+
     metrics = description.totals.metrics()
     part = "" if description.is_whole else f", of the first {metrics['num_steps']:,} steps"
     lines = [
@@ -52,9 +58,11 @@ def _lines(description: Description) -> list[str]:
     if broken := metrics["broken_links"]:
         lines.append(f"links      {broken} steps do not start where the step before them ended")
     for finding in description.findings:
-        words, *details = str(finding).splitlines()
-        lines.append(f"states     {words}")
-        lines += [f"           {detail.strip()}" for detail in details]
+        lines.append(f"states     {finding.words}")
+        if finding.switch:
+            switches = switched_on(finding.switch, merging.normaliser)
+            lines.append(f"           write: {_states.as_arguments(switches)}")
+        lines += [f"           row {one.row}: {one.marked!r}" for one in finding.nearest or ()]
     lines.append("first step")
     for name, value in description.first.items():
         lines.append(f"  {name:<14} {_shown(value)}")

@@ -9,10 +9,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphgpo.cli import _corpus
+from graphgpo.cli import _corpus, _states
 
 if TYPE_CHECKING:
     from graphgpo.files import Report, RowReader
+    from graphgpo.states.merging import Merging
 
 # As graphgpo.report has them, which is imported late; a test holds them equal.
 _ESTIMATORS = ("grpo", "gigpo", "graphgpo")
@@ -22,6 +23,7 @@ _TOP = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, which tasks, and where to."""
     _corpus.add_input_arguments(parser)
+    _states.add_state_arguments(parser)
     showing = parser.add_argument_group("showing")
     showing.add_argument(
         "--estimators",
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     showing.add_argument(
         "--top",
-        type=_count,
+        type=_corpus.count,
         default=_TOP,
         metavar="N",
         help="how many tasks, where none is named (default: %(default)s)",
@@ -70,8 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
     if out.exists() and not arguments.overwrite:
         raise _corpus.UsageError(f"{out} is there already; --overwrite replaces it")
     chosen = [_corpus.estimator_of(text) for text in arguments.estimators or _ESTIMATORS]
+    merging = _states.merging_of(arguments)
     reader = _corpus.reader_of(arguments)
-    page, figures = _made(arguments, reader, chosen, out)
+    page, figures = _made(arguments, reader, chosen, merging, out)
     _corpus.say(
         arguments,
         {
@@ -92,11 +95,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _made(
-    arguments: argparse.Namespace, reader: RowReader, chosen: list[Any], out: Path
+    arguments: argparse.Namespace,
+    reader: RowReader,
+    chosen: list[Any],
+    merging: Merging,
+    out: Path,
 ) -> tuple[str, list[Path]]:
     """The page, which is written, and the figures."""
     from graphgpo import Rollouts, report
     from graphgpo.aside import written_aside
+    from graphgpo.corpus.credit import placed
     from graphgpo.files import FileError
     from graphgpo.files.batch import columns_of
     from graphgpo.report.figures import write_figures
@@ -105,7 +113,7 @@ def _made(
     shown = {"tasks": arguments.task, "top": arguments.top}
     figures: list[Path] = []
     try:
-        rollouts = Rollouts(**columns_of(table))
+        rollouts = Rollouts(**columns_of(table), **merging.options)
         _check_strict(arguments, reader, rollouts, chosen)
         page = report.page(
             rollouts, chosen, title=_title(reader), notes=_notes(reader.report), **shown
@@ -117,7 +125,7 @@ def _made(
     except (report.UnknownTaskError, FileError):
         raise
     except (ValueError, TypeError, RuntimeError) as error:  # the rows are not as they must be
-        raise FileError(str(error)) from error
+        raise placed(error, table) from error
     return page, figures
 
 
@@ -153,10 +161,3 @@ def _notes(read: Report) -> list[str]:
     left_out = [f"{count} rollouts were left out: {why}." for why, count in read.left_out.items()]
     warnings = [f"{text[:1].upper()}{text[1:]}." for text in read.warnings]
     return [f"Success: {read.success_rule}.", *left_out, *warnings]
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number >= 1")
-    return number

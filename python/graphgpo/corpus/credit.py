@@ -13,7 +13,9 @@ from graphgpo.estimators import Estimator
 from graphgpo.files import FileError
 from graphgpo.files.batch import columns_of
 from graphgpo.files.errors import place
+from graphgpo.problems.warning import told_elsewhere
 from graphgpo.rollouts import Rollouts
+from graphgpo.states.merging import AS_GIVEN, Merging
 
 from .totals import Totals
 
@@ -27,6 +29,7 @@ def credited(
     *,
     keep: Sequence[str] = (),
     without: Collection[str] | None = None,
+    merging: Merging = AS_GIVEN,
     num_threads: int | None = None,
 ) -> tuple[pa.Table, Totals]:
     """Ids, kept columns and a column `advantage_NAME` per estimator, and their totals.
@@ -41,6 +44,8 @@ def credited(
         Further columns of `rows` to keep.
     without
         As `graphgpo.files.batch.columns_of` takes it.
+    merging
+        What counts as one state.
 
     Raises
     ------
@@ -50,10 +55,12 @@ def credited(
     if rows.num_rows == 0:
         return _table(rows, keep, {name: [] for name in column_names(estimators)}), Totals()
     try:
-        batch = Rollouts(**columns_of(rows, without), num_threads=num_threads)
-        results = batch.compare(estimators)
+        columns = columns_of(rows, without)
+        batch = Rollouts(**columns, **merging.options, num_threads=num_threads)
+        with told_elsewhere():  # the summary says how many states are alone
+            results = batch.compare(estimators)
     except ValueError as error:
-        raise _placed(error, rows) from None
+        raise placed(error, rows) from None
     advantages = {
         column: result.advantages
         for column, result in zip(column_names(estimators), results.values(), strict=True)
@@ -97,8 +104,8 @@ def _table(rows: pa.Table, keep: Sequence[str], advantages: dict[str, Any]) -> p
     return table
 
 
-def _placed(error: ValueError, rows: pa.Table) -> FileError:
-    """The core's error, whose rows are those of a partition, by file and row."""
+def placed(error: Exception, rows: pa.Table) -> FileError:
+    """The core's error, whose rows are those of a table, by file and row."""
     file, first = "", None
 
     def named(match: re.Match[str]) -> str:
@@ -113,4 +120,6 @@ def _placed(error: ValueError, rows: pa.Table) -> FileError:
         return place(*where) + ("" if where[0] == file else f" of {where[0]}")
 
     message = _ROW.sub(named, str(error))
+    if message.startswith("episode_returns is"):
+        message += "; what a step earned is no outcome: map it to rewards"
     return FileError(message, file, first)

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from graphgpo import estimators
-from graphgpo.files import Report, RowReader, fill_next_states
+from graphgpo.files import Report, RowReader
 from graphgpo.files.batch import columns_of
-from graphgpo.files.rows import concatenated
+from graphgpo.files.rows import completed, concatenated
+from graphgpo.rollouts import Rollouts
 from graphgpo.states.diagnose import Finding, diagnose
+from graphgpo.states.merging import AS_GIVEN, Merging
 
 from .credit import credited
 from .job import Progress, StrictError, Summary, watched
@@ -50,7 +52,9 @@ class Description:
         }
 
 
-def describe(reader: RowReader, progress: Progress, *, strict: bool = False) -> Description:
+def describe(
+    reader: RowReader, progress: Progress, *, merging: Merging = AS_GIVEN, strict: bool = False
+) -> Description:
     """Read all of a corpus; merge and diagnose its first steps.
 
     Raises
@@ -71,19 +75,15 @@ def describe(reader: RowReader, progress: Progress, *, strict: bool = False) -> 
     report = reader.report
     report.update(whole.report)
     report.check()
-    rows = concatenated(kept)
-    if report.lacks_next_states:
-        rows = fill_next_states(rows)
+    rows = completed(concatenated(kept), report.of_whole_rollouts)
     if not is_whole:
         rows = _without_last_rollout(rows)
-    _, totals = credited(rows, [estimators.make("graphgpo")])
+    _, totals = credited(rows, [estimators.make("graphgpo")], merging=merging)
     if strict and (problems := Summary(report, totals).problems()):
         raise StrictError("; ".join(problems))
-    columns = columns_of(rows)
-    for name in ("success", "episode_returns", "rewards"):
-        columns.pop(name, None)
     first = {name: rows[name][0].as_py() for name in rows.column_names}
-    return Description(report, totals, is_whole, first, diagnose(**columns))
+    found = diagnose(Rollouts(**columns_of(rows), **merging.options))
+    return Description(report, totals, is_whole, first, found)
 
 
 def _without_last_rollout(rows: pa.Table) -> pa.Table:

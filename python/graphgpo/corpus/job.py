@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from graphgpo.estimators import Estimator
-from graphgpo.files import ROW_SCHEMA, Report, RowReader, fill_next_states, write_rows
+from graphgpo.files import ROW_SCHEMA, Report, RowReader, write_rows
 from graphgpo.files.batch import incomplete
-from graphgpo.files.rows import concatenated
+from graphgpo.files.rows import completed, concatenated
 from graphgpo.files.writer import SUFFIXES, WITH_METADATA
+from graphgpo.states.merging import AS_GIVEN, Merging
 
 from .credit import credited, needs_whole_batch
 from .partitions import MOST_PARTITIONS, Spill, in_input_order, read_partition
@@ -43,6 +44,9 @@ class Job:
 
     keep: Sequence[str] = ()
     """Columns of the rows that are kept beside the credits."""
+
+    merging: Merging = AS_GIVEN
+    """What counts as one state, to the estimators."""
 
     partitions: int | None = None
     """None: as many as memory wants."""
@@ -148,11 +152,10 @@ def _in_memory(reader: RowReader, job: Job, progress: Progress) -> Summary:
     rows = concatenated(watched(whole, progress))
     reader.report.update(whole.report)
     reader.report.check()
-    if reader.report.lacks_next_states:
-        rows = fill_next_states(rows)
+    rows = completed(rows, reader.report.of_whole_rollouts)
     if job.estimators is not None:
         progress("crediting", 0.0)
-        rows, summary.totals = credited(rows, job.estimators, keep=job.keep)
+        rows, summary.totals = credited(rows, job.estimators, keep=job.keep, merging=job.merging)
     _check_strict(summary, job)
     progress("writing", 0.0)
     summary.num_rows = write_rows(rows, job.out, metadata=_metadata(job), overwrite=job.overwrite)
@@ -228,8 +231,9 @@ class _Crediting:
     suffix: str
     estimators: Sequence[Estimator] | None
     keep: Sequence[str]
+    merging: Merging
     without: frozenset[str]
-    lacks_next_states: bool
+    of_whole_rollouts: Sequence[str]
     metadata: Mapping[str, Any]
     num_threads: int | None
     made: Sequence[str] | None
@@ -238,15 +242,15 @@ class _Crediting:
 
 def _credit(task: _Crediting) -> Totals:
     rows = read_partition(task.space.spill, task.num_parts, task.number)
+    rows = completed(rows, task.of_whole_rollouts)
     totals = Totals()
-    if task.lacks_next_states:
-        rows = fill_next_states(rows)
     if task.estimators is not None:
         rows, totals = credited(
             rows,
             task.estimators,
             keep=task.keep,
             without=task.without,
+            merging=task.merging,
             num_threads=task.num_threads,
         )
     rows = rows if task.made is None else rows.select(task.made)
@@ -282,7 +286,8 @@ def _in_partitions(
     without = frozenset().union(*(one.incomplete for one in read))
     summary.num_rows = reader.report.num_rows
 
-    made = None if job.is_folder else _made(job, reader.report)
+    of_whole = reader.report.of_whole_rollouts
+    made = None if job.is_folder else _made(job, of_whole)
     suffix = ".parquet" if job.is_folder else ".arrow"
     tasks = [
         _Crediting(
@@ -292,8 +297,9 @@ def _in_partitions(
             suffix,
             job.estimators,
             job.keep,
+            job.merging,
             without,
-            reader.report.lacks_next_states,
+            of_whole,
             {**job.fingerprint, "partition": number, "partitions": count},
             None if workers.num_workers == 1 else 1,
             made,
@@ -317,14 +323,10 @@ def _is_read(name: str) -> bool:
     return name in ROW_SCHEMA.names
 
 
-def _made(job: Job, report: Report) -> list[str]:
+def _made(job: Job, of_whole_rollouts: Sequence[str]) -> list[str]:
     """Columns of the output that pass 2 makes; all others are in the order of the input already."""
     names = _schema(job).names
-    return [
-        name
-        for name in names
-        if not _is_read(name) or (name == "next_state" and report.lacks_next_states)
-    ]
+    return [name for name in names if not _is_read(name) or name in of_whole_rollouts]
 
 
 def _read_all(

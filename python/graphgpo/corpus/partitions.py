@@ -11,14 +11,18 @@ import pyarrow as pa
 import pyarrow.ipc
 from numpy.typing import NDArray
 
-from graphgpo.files.rows import ROW_SCHEMA
-from graphgpo.keys import state_keys
+from graphgpo.files.rows import ROW_SCHEMA, keys_of_runs
 
 MOST_PARTITIONS = 4096
 """Each takes a file a worker writes; numbers are kept in 16 bits."""
 
 _FLUSH_BYTES = 64 * 2**20
 _COMPRESSION = "lz4"
+_SPILLED = ROW_SCHEMA.set(
+    ROW_SCHEMA.get_field_index("source_file"),
+    pa.field("source_file", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+)
+"""Of a table's one file the name is kept once: it would be a third of the rows."""
 
 
 def partition_numbers(group_ids: Any, count: int) -> NDArray[np.uint16]:
@@ -27,7 +31,7 @@ def partition_numbers(group_ids: Any, count: int) -> NDArray[np.uint16]:
     >>> partition_numbers(pa.chunked_array([["a", "b", "a"]]), 7).tolist()
     [2, 4, 2]
     """
-    keys = state_keys(group_ids).astype(np.uint64)
+    keys = keys_of_runs(group_ids).astype(np.uint64)
     return (keys % np.uint64(count)).astype(np.uint16)
 
 
@@ -48,7 +52,7 @@ class Spill:
         in_order: Sequence[str] = (),
     ) -> None:
         self._folder, self._part, self._count, self._wanted = folder, part, count, wanted
-        schema = pa.schema([ROW_SCHEMA.field(name) for name in in_order])
+        schema = pa.schema([_SPILLED.field(name) for name in in_order])
         self._in_order = schema.names
         self._ordered = _writer(ordered_path(folder, part), schema) if in_order else None
         self._tables: list[pa.Table] = []
@@ -58,9 +62,9 @@ class Spill:
         self._route = route_path(folder, part).open("wb")
 
     def add(self, table: pa.Table) -> None:
-        """Append rows of `ROW_SCHEMA`."""
+        """Append rows of `ROW_SCHEMA`, of one file."""
         numbers = partition_numbers(table["group_id"], self._count)
-        self._tables.append(table)
+        self._tables.append(_spilled(table))
         self._numbers.append(numbers)
         self._num_bytes += table.nbytes
         self._route.write(numbers.tobytes())
@@ -88,18 +92,27 @@ class Spill:
             return
         # One sort and one copy of the rows, then slices.
         rows = rows.take(pa.array(np.argsort(numbers, kind="stable")))
-        stops = np.cumsum(np.bincount(numbers, minlength=self._count))
-        for number in np.unique(numbers).tolist():
+        counts = np.bincount(numbers, minlength=self._count)
+        starts = np.cumsum(counts) - counts
+        for number in np.flatnonzero(counts).tolist():
             if number in self._wanted:
-                start = int(stops[number - 1]) if number else 0
-                self._writer(number).write_table(rows.slice(start, int(stops[number]) - start))
+                part = rows.slice(int(starts[number]), int(counts[number]))
+                self._writer(number).write_table(part)
         self._tables, self._numbers, self._num_bytes = [], [], 0
 
     def _writer(self, number: int) -> Any:
         if number not in self._writers:
             path = spill_path(self._folder, self._part, number)
-            self._writers[number] = _writer(path, ROW_SCHEMA)
+            self._writers[number] = _writer(path, _SPILLED)
         return self._writers[number]
+
+
+def _spilled(table: pa.Table) -> pa.Table:
+    """The rows of one file as `_SPILLED`."""
+    codes = pa.array(np.zeros(table.num_rows, np.int32))
+    names = pa.DictionaryArray.from_arrays(codes, table["source_file"][:1].combine_chunks())
+    place = _SPILLED.get_field_index("source_file")
+    return table.set_column(place, _SPILLED.field(place), names)
 
 
 def _writer(path: Path, schema: pa.Schema) -> Any:
@@ -126,7 +139,7 @@ def read_partition(folder: Path, num_parts: int, number: int) -> pa.Table:
     """All rows of a partition, in the order of the input."""
     paths = (spill_path(folder, part, number) for part in range(num_parts))
     tables = [_read_stream(path) for path in paths if path.exists()]
-    return pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+    return pa.concat_tables([_SPILLED.empty_table(), *tables]).cast(ROW_SCHEMA)
 
 
 def _read_stream(path: Path) -> pa.Table:
@@ -155,7 +168,7 @@ def in_input_order(
                 numbers = np.frombuffer(route.read(2 * table.num_rows), np.uint16)
                 columns = _put_back(numbers, partitions, taken, names) if names else {}
                 every = [columns.get(name) or table[name] for name in schema.names]
-                yield pa.table(every, schema=schema)
+                yield pa.table(every, schema.names).cast(schema)
 
 
 def _put_back(

@@ -32,7 +32,13 @@ class Workers(Protocol):
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Answer]]:
-        """Place and answer of every task, as they are done."""
+        """Place and answer of every task, as they are done.
+
+        Raises
+        ------
+        WorkerDiedError
+            If a worker dies `ATTEMPTS` times over what is left.
+        """
         ...
 
     def close(self) -> None:
@@ -40,7 +46,7 @@ class Workers(Protocol):
         ...
 
 
-class Serial:
+class Serial(Workers):
     """One task after another, in this process."""
 
     num_workers = 1
@@ -51,11 +57,10 @@ class Serial:
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Answer]]:
-        """Place and answer of every task, in order."""
         return ((place, function(task)) for place, task in enumerate(tasks))
 
 
-class Processes:
+class Processes(Workers):
     """`count` processes of this machine, started once for all passes."""
 
     def __init__(self, count: int) -> None:
@@ -65,13 +70,6 @@ class Processes:
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Answer]]:
-        """Place and answer of every task, as they are done.
-
-        Raises
-        ------
-        WorkerDiedError
-            If a worker dies three times over what is left.
-        """
         left = set(range(len(tasks)))
         for _ in range(ATTEMPTS):
             try:
@@ -126,7 +124,7 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-class RayTasks:
+class RayTasks(Workers):
     """Tasks of a Ray cluster, which all see the folders of input and output.
 
     Parameters
@@ -157,15 +155,8 @@ class RayTasks:
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Answer]]:
-        """Place and answer of every task, as they are done; Ray repeats those whose worker dies.
-
-        Raises
-        ------
-        WorkerDiedError
-            If it dies three times.
-        """
         ray = self._ray
-        remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(function)
+        remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(function)  # if a worker dies
         waiting = {remote.remote(task): place for place, task in enumerate(tasks)}
         try:
             while waiting:

@@ -22,6 +22,7 @@ DOCUMENT_SUFFIXES = (".json",)
 OTHER_SUFFIXES = (".eval", ".pt", ".pth", ".pkl", ".pickle", ".traj")
 SUFFIXES = (*TABLE_SUFFIXES, *LINE_SUFFIXES, *DOCUMENT_SUFFIXES, *OTHER_SUFFIXES)
 
+_BUFFER_BYTES = 2**20  # lines with token ids are longer than Python's 8 KiB
 _HIVE = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _STEP = re.compile(r"(?:^|.*_)(?:global_)?step[_=-](\d+)(?:_epoch_\d+)?$")
@@ -81,7 +82,7 @@ class Source:
         # The caller closes it, or exhausts it.
         if self.path.suffix == ".gz":
             return gzip.open(self.path, "rb")  # type: ignore[return-value]
-        return self.path.open("rb")
+        return self.path.open("rb", buffering=_BUFFER_BYTES)
 
     @property
     def num_bytes(self) -> int:

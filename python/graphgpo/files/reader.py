@@ -17,7 +17,7 @@ from .formats import FORMATS, Context
 from .mapping import Plan
 from .paths import DOCUMENT_SUFFIXES, OTHER_SUFFIXES, Source, sources
 from .report import SOLVED, Report
-from .rows import RowTables, concatenated
+from .rows import RowTables, concatenated, one_outcome
 
 _BY_NAME = {"rllm": ("episode_",), "atif": ("result.json",)}
 """How the files of a folder begin that a format takes."""
@@ -26,8 +26,9 @@ _BY_NAME = {"rllm": ("episode_",), "atif": ("result.json",)}
 class RowReader:
     """Tables of rows, one after another, and what was read. Made by `read_rows`.
 
-    Iterate once; every table is of `graphgpo.files.ROW_SCHEMA`, and no rollout of a chat is cut
-    in two. `report` is complete when the last table has been taken.
+    Iterate once; every table is of `graphgpo.files.ROW_SCHEMA` and of one file, and no rollout of a
+    chat is cut in two. Success and outcome are of the row; `table` makes them one of a rollout.
+    `report` is complete when the last table has been taken.
     """
 
     def __init__(
@@ -111,8 +112,9 @@ class RowReader:
             self.report.check()
 
     def table(self) -> pa.Table:
-        """All rows in one table."""
-        return concatenated(self)
+        """All rows in one table; a rollout that any of its rows solves is solved on all."""
+        rows = concatenated(self)
+        return one_outcome(rows) if self.report.num_split else rows
 
     def _tables(self, source: Source, context: Context) -> Iterator[pa.Table]:
         collected = RowTables(source.name)

@@ -10,15 +10,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graphgpo.keys import state_key, state_keys
+from graphgpo.keys import state_key
 
 from .errors import FileError
+from .rows import keys_of_runs, run_starts
 
 FAILED, PARTIAL, SOLVED = range(3)
 """How a rollout counts, worst first. Partial: its outcome lies between 0 and the rule's; it counts
 as failed."""
 
-_TALLY = np.dtype([("rollout", np.uint64), ("group", np.uint64), ("verdict", np.uint8)])
+_TALLY = np.dtype(
+    [("rollout", np.uint64), ("group", np.uint64), ("verdict", np.uint8), ("worst", np.uint8)]
+)
 _PACK_EVERY = 1 << 14
 _MERGE_EVERY = 1 << 20  # or as many as are merged already: sorting stays O(log n) a rollout
 
@@ -27,10 +30,10 @@ _Entries: TypeAlias = NDArray[np.void]
 
 
 class Tally:
-    """The distinct rollouts seen, 17 bytes each, in whatever order and however often they come.
+    """The distinct rollouts seen, 18 bytes each, in whatever order and however often they come.
 
     Ids are kept as stable 64-bit keys. Of a rollout that comes with several verdicts, as one whose
-    last step alone says that it won, the best counts.
+    last step alone says that it won, the best counts; the worst is kept to say so.
     """
 
     def __init__(self) -> None:
@@ -51,7 +54,7 @@ class Tally:
     def add_rows(self, group_ids: Any, trajectory_ids: Any, verdicts: NDArray[np.uint8]) -> None:
         """Count the rollouts of columns of rows."""
         if len(verdicts):
-            self._pack(_entries(state_keys(group_ids), state_keys(trajectory_ids), verdicts))
+            self._pack(_entries(keys_of_runs(group_ids), keys_of_runs(trajectory_ids), verdicts))
 
     def update(self, other: Tally) -> None:
         """Count what `other` has counted."""
@@ -64,6 +67,12 @@ class Tally:
         if self._packed:
             self._merge()
         return self._merged
+
+    @property
+    def group_sizes(self) -> NDArray[np.int64]:
+        """How many rollouts each group has."""
+        groups = np.sort(self.rollouts["group"])
+        return np.diff(run_starts(groups), append=len(groups))
 
     def _pack_new(self) -> None:
         if self._new:
@@ -79,10 +88,11 @@ class Tally:
 
     def _merge(self) -> None:
         every = np.concatenate([self._merged, *self._packed])
-        # A stable sort by rollout of what is sorted best first keeps the best of each.
-        every = every[np.argsort(every["verdict"], kind="stable")[::-1]]
-        _, first = np.unique(every["rollout"], return_index=True)
-        self._merged = every[first]
+        every = every[np.argsort(every["rollout"])]
+        starts = run_starts(every["rollout"])
+        self._merged = every[starts]
+        self._merged["verdict"] = np.maximum.reduceat(every["verdict"], starts)
+        self._merged["worst"] = np.minimum.reduceat(every["worst"], starts)
         self._packed, self._num_packed = [], 0
 
 
@@ -92,11 +102,12 @@ def _entries(
     """An entry per run of rows of one rollout."""
     group_keys = groups.astype(np.uint64)
     rollouts = mixed(group_keys, trajectories.astype(np.uint64))
-    starts = np.flatnonzero(np.append(True, rollouts[1:] != rollouts[:-1]))
+    starts = run_starts(rollouts)
     entries = np.empty(len(starts), _TALLY)
     entries["rollout"] = rollouts[starts]
     entries["group"] = group_keys[starts]
     entries["verdict"] = np.maximum.reduceat(verdicts, starts)
+    entries["worst"] = np.minimum.reduceat(verdicts, starts)
     return entries
 
 
@@ -154,7 +165,7 @@ class Report:
     @property
     def num_groups(self) -> int:
         """Distinct groups of them."""
-        return len(np.unique(self.tally.rollouts["group"]))
+        return len(self.tally.group_sizes)
 
     @property
     def num_solved(self) -> int:
@@ -169,8 +180,19 @@ class Report:
     @property
     def num_single(self) -> int:
         """Groups of one rollout: nothing to compare it with."""
-        _, sizes = np.unique(self.tally.rollouts["group"], return_counts=True)
-        return int((sizes == 1).sum())
+        return int((self.tally.group_sizes == 1).sum())
+
+    @property
+    def num_split(self) -> int:
+        """Rollouts that are solved by some of their rows only."""
+        found = self.tally.rollouts
+        return int(((found["verdict"] == SOLVED) & (found["worst"] != SOLVED)).sum())
+
+    @property
+    def of_whole_rollouts(self) -> tuple[str, ...]:
+        """Columns that `graphgpo.files.rows.completed` must make, once rollouts are whole."""
+        next_states = ("next_state",) if self.lacks_next_states else ()
+        return (*next_states, "success", "outcome") if self.num_split else next_states
 
     @property
     def success_rule(self) -> str:
@@ -199,6 +221,11 @@ class Report:
             self.warn(
                 f"{self.num_single} of {self.num_groups} groups have one rollout: nothing to "
                 "compare it with"
+            )
+        if self.num_split:
+            self.warn(
+                f"{self.num_split} of {self.num_rollouts} rollouts are solved by some of their "
+                "rows only, such as the last; they count as solved, by their best outcome"
             )
         if self.num_partial:
             self.warn(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from graphgpo.keys import state_keys
 
 ROW_SCHEMA = pa.schema(
     [
@@ -96,6 +99,25 @@ class RowTables:
         return table
 
 
+def run_starts(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Where runs of equal values begin.
+
+    >>> run_starts(np.array([7, 7, 3])).tolist()
+    [0, 2]
+    """
+    if len(values) == 0:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+
+
+def keys_of_runs(column: Any) -> NDArray[np.int64]:
+    """`graphgpo.state_keys` of an Arrow column of texts, quick where equal ones come in runs."""
+    if len(column) == 0:
+        return np.empty(0, np.int64)
+    runs = pc.run_end_encode(pa.chunked_array(column).combine_chunks())
+    return np.repeat(state_keys(runs.values), np.diff(runs.run_ends, prepend=0))
+
+
 def group_key(*parts: object, training_step: object = None) -> str:
     """One id of several parts, injective: two groups never share it, nor two training steps.
 
@@ -138,6 +160,45 @@ def fill_next_states(table: pa.Table) -> pa.Table:
     return table.set_column(
         table.schema.get_field_index("next_state"), table.schema.field("next_state"), filled
     )
+
+
+def completed(table: pa.Table, columns: Collection[str]) -> pa.Table:
+    """`table`, of whole rollouts, with what only these show: `Report.of_whole_rollouts`.
+
+    next_state is filled in, success and outcome are made one of a rollout.
+    """
+    if "next_state" in columns:
+        table = fill_next_states(table)
+    return one_outcome(table) if "success" in columns else table
+
+
+def one_outcome(table: pa.Table) -> pa.Table:
+    """`table` with rollouts solved on all their rows that are so on some, by their best outcome."""
+    if table.num_rows == 0:
+        return table
+    success = table["success"].to_numpy()
+    solved = best_of_rollouts(table, success) > 0
+    is_split = best_of_rollouts(table, solved & ~success) > 0
+    best = best_of_rollouts(table, table["outcome"].to_numpy())
+    columns = {
+        "success": pa.array(solved),
+        "outcome": pa.array(np.where(is_split, best, table["outcome"].to_numpy())),
+    }
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(name), values)
+    return table
+
+
+def best_of_rollouts(table: pa.Table, values: NDArray[Any]) -> NDArray[np.float64]:
+    """The largest value of each row's rollout; NaN: none of its values is known."""
+    groups, trajectories = (_codes(table[name]) for name in ("group_id", "trajectory_id"))
+    order = np.lexsort((trajectories, groups))
+    starts = run_starts(groups[order] * (trajectories.max() + 1) + trajectories[order])
+    largest = np.fmax.reduceat(values.astype(np.float64)[order], starts)
+    best = np.empty(len(order))
+    best[order] = np.repeat(largest, np.diff(starts, append=len(order)))
+    return best
 
 
 def _codes(column: Any) -> np.ndarray[Any, np.dtype[np.int64]]:

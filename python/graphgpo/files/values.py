@@ -83,6 +83,8 @@ def as_text(value: Any) -> str:
     """A text as it is; anything else as compact JSON with sorted keys, equal for equal values."""
     if isinstance(value, str):
         return value
+    if type(value) is int:  # as json writes it, and most ids that are no text
+        return str(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True, default=str)
 
 

@@ -89,9 +89,7 @@ class StepRecord:
             "action": pa.nulls(count, pa.string()) if actions is None else _texts(actions),
             "success": pa.array(_plain(success), pa.bool_()),
             "outcome": pa.array(_plain(outcomes), pa.float64(), from_pandas=True),
-            "reward": pa.array(
-                [None] * count if rewards is None else _plain(rewards), pa.float64()
-            ),
+            "reward": pa.nulls(count, pa.float64()) if rewards is None else _numbers(rewards),
             f"advantage_{estimator.name}": pa.array(result.advantages, pa.float32()),
         }
         self._rows.append(pa.table(columns))
@@ -137,10 +135,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _rewards(rewards: Iterable[float] | None, count: int) -> pa.Array:
+def _numbers(values: Iterable[float]) -> pa.Array:
     import pyarrow as pa
 
-    return pa.array([None] * count if rewards is None else _plain(rewards), pa.float64())
+    return pa.array(_plain(values), pa.float64())
 
 
 def _state_columns(states: Sequence[Any], next_states: Sequence[Any]) -> dict[str, pa.Array]:

@@ -14,12 +14,10 @@ from graphgpo.states.normaliser import Normaliser, normalise
 from graphgpo.states.patterns import CLASSES
 from graphgpo.states.sample import Step, bounded, read_steps
 from graphgpo.states.switches import CLASS_WORDS, Switch, class_switch, marked, replaced
-from graphgpo.states.written import different_switches, expression_of, written
+from graphgpo.states.written import different_switches, expression_of, switched_on, written
 
 if TYPE_CHECKING:
     from graphgpo.rollouts import Rollouts
-
-LOOKED_AT = ("group_ids", "trajectory_ids", "step_ids", "actions", "mask")
 
 _FEWEST_PAIRS = 8  # of steps, that a share of them says something
 _WORSE = 0.1  # more pairs may part where given states differ than where they are equal
@@ -30,19 +28,10 @@ Pair = tuple[Step, Step, bool]
 
 def state_problems(rollouts: Rollouts) -> Iterator[Problem]:
     """What keeps states from merging, and what merges that should not."""
-    for finding in diagnose(**looked_at(rollouts, rollouts.coarse_columns)):
+    for finding in diagnose(rollouts):
         yield _of_finding(finding, rollouts.merging.normaliser)
     if rollouts.merging.is_coarser and "actions" in rollouts.columns:
         yield from _merged_by_mistake(rollouts)
-
-
-def looked_at(rollouts: Rollouts, columns: Any) -> dict[str, Any]:
-    """The arguments of `diagnose`."""
-    return {
-        "states": columns["states"],
-        "next_states": columns.get("next_states"),
-        **{name: rollouts.columns.get(name) for name in LOOKED_AT},
-    }
 
 
 def _of_finding(finding: Finding, normaliser: Normaliser | None) -> Problem:
@@ -53,10 +42,7 @@ def _of_finding(finding: Finding, normaliser: Normaliser | None) -> Problem:
             certainty=0.5 * finding.certainty,
             nearest=finding.nearest,
         )
-    switch = dict(finding.switch)
-    if normaliser is not None:  # what is switched on stays on
-        ignore = (*normaliser.ignore, *switch.pop("ignore", ()))
-        switch = different_switches(replace(normaliser, **switch, ignore=ignore))
+    switch = switched_on(finding.switch, normaliser)
     return Problem(
         name="noise",
         words=f"states differ by what does not matter: {finding.words}",
@@ -71,8 +57,8 @@ def _of_finding(finding: Finding, normaliser: Normaliser | None) -> Problem:
 
 
 def _merged_by_mistake(rollouts: Rollouts) -> Iterator[Problem]:
-    given = {step.row: step for step in read_steps(**looked_at(rollouts, rollouts.columns))}
-    steps = bounded(read_steps(**looked_at(rollouts, rollouts.coarse_columns)))
+    given = {step.row: step for step in read_steps(rollouts.columns)}
+    steps = bounded(read_steps(rollouts.coarse_columns))
     differing: list[Pair] = []  # of steps that were merged, and came as different states
     equal = Share(0.0)
     for first, second in _same_action(steps):
@@ -119,7 +105,7 @@ def _moves_inside(rollouts: Rollouts, steps: list[Step]) -> tuple[Step, Step] | 
     It is, where the same action leads to the same and another to another; so it is with pieces on a
     board and numbers of rooms, but not with what comes and goes by itself.
     """
-    fine = {step.row: step for step in read_steps(**looked_at(rollouts, rollouts.columns))}
+    fine = {step.row: step for step in read_steps(rollouts.columns)}
     if rollouts.merging.similar is not None and rollouts.merging.normaliser is not None:
         texts = normalise(rollouts.columns["states"], rollouts.merging.normaliser)
         fine = {row: replace(step, state=texts[row]) for row, step in fine.items()}

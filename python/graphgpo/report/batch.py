@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graphgpo import estimators as known
 from graphgpo.estimators import Estimator
 from graphgpo.graph import StateGraph, value_at
+from graphgpo.problems.warning import told_elsewhere
 from graphgpo.report.labels import as_text, shortened
 from graphgpo.report.svg import NO_CREDIT
 from graphgpo.report.traffic import Ints, traffic_by_group
@@ -57,10 +58,12 @@ class Batch:
 
 def credited(rollouts: Rollouts, chosen: Sequence[Any]) -> Batch:
     """The batch with its credit; estimators as `Rollouts.compare` takes them."""
+    rollouts.check_alone("a report")
     if not chosen:
         raise ValueError("estimators is empty; expected at least one")
     made = [known.make(estimator) for estimator in chosen]
-    results = rollouts.compare(made)
+    with told_elsewhere():  # the page has a section of problems
+        results = rollouts.compare(made)
     graph = rollouts.graph()
     nodes = traffic_by_group(graph)
     task_of_node = np.zeros(len(graph.node_groups), np.int64)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from graphgpo.problems.warning import told_elsewhere
 from graphgpo.report.batch import Batch, taken, task_name
 from graphgpo.report.labels import shortened
 from graphgpo.report.svg import attribute, escaped
@@ -56,7 +57,8 @@ def health_of(batch: Batch) -> Health | None:
             for name, column in batch.rollouts.merged_columns.items()
             if name != "mask"  # masked rows are no steps
         }
-        results = Rollouts(**columns).compare(list(batch.estimators.values()))
+        with told_elsewhere():
+            results = Rollouts(**columns).compare(list(batch.estimators.values()))
         for title, result in zip(batch.results, results.values(), strict=True):
             values[title].append(
                 {k.removeprefix("graphgpo/"): v for k, v in result.metrics.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +117,7 @@ def diagnose(
     >>> findings[0].switch
     {'timestamps': True}
     """
-    columns = {
+    columns: Mapping[str, Any] = {
         "states": states,
         "next_states": next_states,
         "group_ids": group_ids,
@@ -127,11 +127,11 @@ def diagnose(
         "mask": mask,
     }
     if hasattr(states, "coarse_columns"):  # Rollouts, which import this module
-        columns = {name: states.coarse_columns.get(name) for name in columns}
+        columns = states.coarse_columns
     for name in ("group_ids", "trajectory_ids"):
-        if columns[name] is None:
+        if columns.get(name) is None:
             raise TypeError(f"{name} is None; expected a column, or Rollouts in place of states")
-    every_step = read_steps(**columns)
+    every_step = read_steps(columns)
     steps = bounded(every_step)
     before = shares(steps)
     if before.steps == 0:

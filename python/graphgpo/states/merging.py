@@ -34,11 +34,20 @@ class Merging:
         """
         is_default = normalise is None and similar is None and node_history == 1
         if is_default and node_history is not True:
-            return _AS_GIVEN
+            return AS_GIVEN
         if similar is not None:
             check_threshold("similar", similar)
         history = at_least_one("node_history", node_history)
         return cls(as_normaliser(normalise), similar, history)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As `Rollouts` takes them."""
+        return {
+            "normalise": self.normaliser,
+            "similar": self.similar,
+            "node_history": self.node_history,
+        }
 
     @property
     def is_coarser(self) -> bool:
@@ -46,7 +55,9 @@ class Merging:
         return self.normaliser is not None or self.similar is not None
 
 
-_AS_GIVEN = Merging()
+AS_GIVEN = Merging()
+"""States are one where they are equal."""
+
 _NO_DUPLICATES = {"graphgpo/similar_merged": 0.0, "graphgpo/similar_largest": 0.0}
 
 

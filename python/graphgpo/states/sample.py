@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,17 @@ MAX_STEPS = 3_000
 """Steps a diagnosis looks at; a few groups of a batch show its noise as well as all of them."""
 
 MAX_CHARS = 4_000_000
+
+COLUMNS = (
+    "states",
+    "next_states",
+    "group_ids",
+    "trajectory_ids",
+    "step_ids",
+    "actions",
+    "mask",
+)
+"""What a diagnosis looks at, of the columns of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +56,10 @@ class Shares:
     counter in the state it is 0, however much merges; where rollouts walk about, near 1."""
 
 
-def read_steps(
-    states: Any,
-    next_states: Any,
-    *,
-    group_ids: Any,
-    trajectory_ids: Any,
-    step_ids: Any = None,
-    actions: Any = None,
-    mask: Any = None,
-) -> list[Step]:
-    """The unmasked rows as steps, rollout by rollout and each in its order."""
+def read_steps(given: Mapping[str, Any]) -> list[Step]:
+    """The unmasked rows of a batch as steps, rollout by rollout and each in its order."""
     columns = {
-        name: element_list(name, values)
-        for name, values in {
-            "states": states,
-            "next_states": next_states,
-            "group_ids": group_ids,
-            "trajectory_ids": trajectory_ids,
-            "step_ids": step_ids,
-            "actions": actions,
-            "mask": mask,
-        }.items()
-        if values is not None
+        name: element_list(name, given[name]) for name in COLUMNS if given.get(name) is not None
     }
     num_rows = len(columns["states"])
     for name, column in columns.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from graphgpo.states.normaliser import Normaliser
@@ -36,6 +36,14 @@ def expression_of(given: str | re.Pattern[str]) -> str:
         return given
     flags = "".join(letter for letter in "imsx" if given.flags & getattr(re, letter.upper()))
     return f"(?{flags}:{given.pattern})" if flags else given.pattern
+
+
+def switched_on(switch: dict[str, Any], normaliser: Normaliser | None) -> dict[str, Any]:
+    """The switches that add `switch` to a normaliser: what is on stays on."""
+    if normaliser is None:
+        return dict(switch)
+    ignore = (*normaliser.ignore, *switch.get("ignore", ()))
+    return different_switches(replace(normaliser, **{**switch, "ignore": ignore}))
 
 
 def different_switches(normaliser: Normaliser) -> dict[str, Any]:

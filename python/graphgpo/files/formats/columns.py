@@ -15,7 +15,7 @@ from ..errors import FileError
 from ..mapping import Origin, Path, Place, Plan
 from ..paths import Source
 from ..report import FAILED, PARTIAL, SOLVED
-from ..rows import ROW_SCHEMA
+from ..rows import ROW_SCHEMA, best_of_rollouts, in_slices
 from ..values import as_number, as_outcome, as_step, as_text
 from .context import UNSCORED, Context
 
@@ -165,6 +165,27 @@ def _with_step(group_ids: Any, training_steps: Any) -> Any:
     escaped = pc.replace_substring(pc.replace_substring(group_ids, "%", "%25"), "|", "%7C")
     prefix = pc.binary_join_element_wise("step", training_steps, "=")
     return pc.binary_join_element_wise(prefix, escaped, "|")
+
+
+def with_outcomes(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Raw rows, those without an outcome with the best one of their rollout's other rows."""
+    for table in tables:
+        if not pc.any(_is_unscored(table)).as_py():
+            yield table
+            continue
+        whole = pa.concat_tables([table, *tables])
+        unscored = _is_unscored(whole)
+        for name in ("success", "outcome"):
+            values = whole[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
+            best = pa.array(best_of_rollouts(whole, values), from_pandas=True)  # NaN is null
+            filled = pc.if_else(unscored, best.cast(whole[name].type), whole[name])
+            index = whole.schema.get_field_index(name)
+            whole = whole.set_column(index, RAW_SCHEMA.field(name), filled)
+        yield from in_slices(whole)
+
+
+def _is_unscored(rows: pa.Table) -> Any:
+    return pc.and_(rows["success"].is_null(), rows["outcome"].is_null())
 
 
 class Judge:

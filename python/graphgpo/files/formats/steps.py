@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from ..report import Report
 from ..rows import TARGET_ROWS, Rollout, fill_next_states, group_key, in_slices
 from ..values import as_id, as_number, as_outcome, as_step, as_text, optional_text
 from .chats import rollout_of, to_messages
-from .columns import RAW_SCHEMA, Judge, raw_rows
+from .columns import RAW_SCHEMA, Judge, raw_rows, with_outcomes
 from .context import Context
 
 _typed_dict: Any = TypedDict  # made of names that no type checker can know
@@ -24,8 +25,10 @@ _MAY_BE_ABSENT = ("next_state", "action", "success", "outcome", "reward")
 _HIVE_STEPS = ("step", "global_step")
 
 
-def default_plan(names: Sequence[str]) -> Plan:
+def default_plan(names: Sequence[str], *, may_lack: Collection[str] = ()) -> Plan:
     """The mapping of a file whose columns have the names of the rows, singular or plural.
+
+    `may_lack`: columns that the file may have though `names`, of one record, do not.
 
     Raises
     ------
@@ -34,7 +37,9 @@ def default_plan(names: Sequence[str]) -> Plan:
     """
     found = {}
     for plural, singular in COLUMNS.items():
-        name = next((name for name in (singular, plural) if name in names), None)
+        either = (plural, singular) if "states" in names else (singular, plural)
+        lacking = either[0] if singular in may_lack else None
+        name = next((name for name in either if name in names), lacking)
         if name is not None and singular != "messages":
             found[plural] = name
     return Plan(found)
@@ -43,8 +48,9 @@ def default_plan(names: Sequence[str]) -> Plan:
 def read(source: Source, context: Context) -> Iterator[pa.Table | Rollout]:
     """Rows of one file.
 
-    Where a file has no next states they are those of the following step, and the whole file is
-    held in memory.
+    Where a file has no next states they are those of the following step; rows without an outcome
+    have that of their rollout's other rows. Both hold the file in memory: the latter from the first
+    such row on.
 
     Raises
     ------
@@ -66,21 +72,22 @@ def read(source: Source, context: Context) -> Iterator[pa.Table | Rollout]:
     lacks_next_states = first["next_state"].null_count == first.num_rows
     context.report.lacks_next_states |= lacks_next_states
     if lacks_next_states and context.fills_next_states:
-        whole = fill_next_states(pa.concat_tables([first, *raw]))
-        yield from (judge(part) for part in in_slices(whole))
-        return
-    yield judge(first)
-    yield from (judge(table) for table in raw)
+        raw = in_slices(fill_next_states(pa.concat_tables([first, *raw])))
+    else:
+        raw = itertools.chain([first], raw)
+    yield from (judge(table) for table in with_outcomes(raw))
 
 
 def _plan_of(source: Source, context: Context) -> Plan:
+    may_lack: Collection[str] = ()
     if tables.is_table(source):
         names = tables.schema(source).names
     else:
         _, record = next(_records(source, Report()), (0, {}))
-        names = [*record, *_MAY_BE_ABSENT]  # a JSON writer may leave out what is null
+        names = list(record)
+        may_lack = _MAY_BE_ABSENT  # a JSON writer may leave out what is null
     try:
-        return default_plan([*names, *source.hive])
+        return default_plan([*names, *source.hive], may_lack=may_lack)
     except ValueError as error:
         raise FileError(str(error), source.name) from None
 
