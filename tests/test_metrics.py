@@ -68,6 +68,26 @@ def test_outcomes_by_hand(compute: Compute) -> None:
     assert {name: found[name] for name in expected} == expected
 
 
+def test_advantages_are_measured_as_they_are_handed_out(compute: Compute) -> None:
+    # Of nearly 10**8, float32 keeps multiples of 8: the mean is that of what a trainer sees.
+    outcomes = [1e8, 3.0, 7.0]
+    result = compute(
+        ["a", "a", "a"],
+        ["b", "c", "d"],
+        group_ids=[0] * 3,
+        trajectory_ids=[0, 1, 2],
+        success=[True, False, False],
+        episode_returns=outcomes,
+        estimator="dr_grpo",
+    )
+    seen = result.advantages.astype(np.float64)
+    exact = np.array(outcomes) - np.mean(outcomes)
+    assert (seen != exact).any()
+    for name in ("mean", "std", "min", "max"):
+        measure = result.metrics[f"graphgpo/adv_{name}"]
+        assert measure == pytest.approx(getattr(np, name)(seen), rel=1e-14, abs=1e-8), name
+
+
 def test_an_empty_batch_measures_zero(compute: Compute) -> None:
     found = measured(compute, {name: [] for name in batch()})
     assert set(found.values()) == {0.0}

@@ -52,24 +52,28 @@ def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
 
 def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
     """Flat `graphgpo/...` numbers."""
-    # What a trainer sees is float32: a smaller credit than that holds is none.
-    parts = credit.step_advantages if credit.has_step_term else credit.episode_advantages
-    seen = [abs(float(np.float32(part))) for part in parts]
+    parts = _seen(credit.step_advantages if credit.has_step_term else credit.episode_advantages)
+    sizes = [abs(part) for part in parts]
     found = {
         **_of_sizes(rollouts),
         **_of_outcomes(rollouts),
         **_of_graph(rollouts),
-        "zero_advantage_share": _share([size == 0 for size in seen]),
+        "zero_advantage_share": _share([size == 0 for size in sizes]),
         **_of_distances(rollouts),
-        **_of_advantages(credit.advantages),
+        **_of_advantages(_seen(credit.advantages)),
         **_of_progress(rollouts),
         **_of_rows(rollouts),
-        "inert": bool(seen) and max(seen) <= INERT,
+        "inert": bool(sizes) and max(sizes) <= INERT,
         **_of_states(rollouts),
         **({} if credit.surprisal is None else _of_spread(rollouts, credit.surprisal)),
         **_of_merging(rollouts),
     }
     return {f"graphgpo/{name}": float(value) for name, value in found.items()}
+
+
+def _seen(credit: Sequence[float]) -> list[float]:
+    """What a trainer sees is float32: a smaller credit than that holds is none."""
+    return [float(np.float32(value)) for value in credit]
 
 
 def _of_sizes(rollouts: Rollouts) -> dict[str, float]:

@@ -45,14 +45,14 @@ def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
 def _metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
     """Flat `graphgpo/...` numbers, in one wait for the device."""
     parts = credit.step_advantages if credit.has_step_term else credit.episode_advantages
-    seen = parts.to(torch.float32).abs()
+    seen = _seen(parts).abs()
     found: dict[str, Any] = {
         **_of_sizes(rollouts),
         **_of_outcomes(rollouts),
         **_of_graph(rollouts),
         "zero_advantage_share": _share(seen == 0),
         **_of_distances(rollouts),
-        **_of_advantages(credit.advantages),
+        **_of_advantages(_seen(credit.advantages)),
         **_of_progress(rollouts),
         **_of_rows(rollouts),
         "inert": (seen <= INERT).all() if len(seen) else False,
@@ -72,6 +72,11 @@ def _share(holds: Tensor) -> Tensor:
 
 def _share_of(holds: Tensor, of: Tensor) -> Tensor:
     return (holds & of).sum() / of.sum().clamp(min=1).to(torch.float64)
+
+
+def _seen(credit: Tensor) -> Tensor:
+    """What a trainer sees is float32."""
+    return credit.to(torch.float32).to(credit.dtype)
 
 
 def _of_sizes(rollouts: Rollouts) -> dict[str, Any]:
