@@ -26,7 +26,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    result: Function = numba.njit(nogil=True)(function)
+    jitted: Any = numba.njit(nogil=True)(function)
+    result: Function = jitted
     return result
 
 
@@ -254,6 +255,7 @@ def _pointer_to(typing_context: Any, address: Any) -> Any:
 
 
 pointer_to: Any = intrinsic(_pointer_to)
+carray: Any = vars(numba)["carray"]  # which its stubs do not export
 
 
 @compiled
@@ -261,7 +263,7 @@ def read_memory(addresses: Any, sizes: Any) -> Any:
     """A number to which every word of every piece of memory contributes."""
     total = np.uint64(0)
     for i in range(len(addresses)):
-        words = numba.carray(pointer_to(addresses[i]), (sizes[i] >> 3,), np.uint64)
+        words = carray(pointer_to(addresses[i]), (sizes[i] >> 3,), np.uint64)
         for word in words:
             total ^= word
     return total

@@ -33,7 +33,7 @@ MERGINGS: list[tuple[list[str], dict[str, Any]]] = [
 
 def corpus(folder: Path) -> str:
     """Walks through rooms whose texts have a clock and a counter in them."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for group in range(6):
         for rollout in range(4):
             for step in range(6):

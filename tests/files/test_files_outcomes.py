@@ -148,8 +148,10 @@ def test_the_best_verdict_counts_and_the_worst_is_remembered(
 ) -> None:
     report = Report()
     groups, trajectories, said = ([row[i] for row in rows] for i in range(3))
-    columns = [pa.chunked_array([values], pa.string()) for values in (groups, trajectories)]
-    report.tally.add_rows(*columns, np.array(said, np.uint8))
+    group_ids, trajectory_ids = (
+        pa.chunked_array([values], pa.string()) for values in (groups, trajectories)
+    )
+    report.tally.add_rows(group_ids, trajectory_ids, np.array(said, np.uint8))
     by_rollout: dict[tuple[str, str], set[int]] = {}
     for group, trajectory, verdict in rows:
         by_rollout.setdefault((group, trajectory), set()).add(verdict)

@@ -68,12 +68,13 @@ def test_a_memory_is_refused_and_left_as_it_is() -> None:
 
 
 def test_a_page_warns_of_nothing_that_it_shows(recwarn: pytest.WarningsRecorder) -> None:
-    lost = {"states": [f"room {i}, step {i}" for i in range(256)]}
-    ids = {
-        "group_ids": [i // 64 for i in range(256)],
-        "trajectory_ids": [i // 8 for i in range(256)],
-    }
-    text = page(graphgpo.Rollouts(**lost, **ids, success=[i // 8 % 2 == 0 for i in range(256)]))
+    rollouts = graphgpo.Rollouts(
+        [f"room {i}, step {i}" for i in range(256)],
+        group_ids=[i // 64 for i in range(256)],
+        trajectory_ids=[i // 8 for i in range(256)],
+        success=[i // 8 % 2 == 0 for i in range(256)],
+    )
+    text = page(rollouts)
     assert "steps start in a state seen once" in text
     assert not recwarn.list
 
