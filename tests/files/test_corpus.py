@@ -16,10 +16,12 @@ from written import CORPORA, lines, steps
 from graphgpo import Rollouts, estimators
 from graphgpo.corpus import Job, Processes, Serial, Summary, Workers, job, partitions, run_job
 from graphgpo.corpus import workers as workers_module
+from graphgpo.corpus import workspace as workspace_module
 from graphgpo.corpus.credit import credited, needs_whole_batch
 from graphgpo.corpus.partitions import partition_numbers
 from graphgpo.corpus.workers import WorkerDiedError
-from graphgpo.files import ROW_SCHEMA, FileError, read_rows
+from graphgpo.corpus.workspace import BusyError, put_folder, workspace
+from graphgpo.files import ROW_SCHEMA, FileError, read_rows, write_rows
 
 TWO = [estimators.make("graphgpo"), estimators.make("gigpo")]
 
@@ -271,6 +273,73 @@ def test_parts_of_something_else_are_not_taken_up(tmp_path: Path) -> None:
         run_job(read_rows(folder), Job(out, TWO, partitions=6, resume=True), _Stopping(2))
     with pytest.raises(ValueError, match=r"\.parts holds parts of other inputs or options"):
         run_job(read_rows(folder), Job(out, TWO, partitions=5, resume=True))
+
+
+def test_two_runs_never_share_what_is_resumed(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "in")
+    out = tmp_path / "out.parquet"
+    with workspace(out, {"of": "another"}, resume=True) as space:
+        said = f"another run is making {out}; wait for it, or give this one another OUT"
+        with pytest.raises(BusyError) as error:
+            credits(folder, out, resume=True)
+        assert str(error.value) == said
+        assert space.spill.is_dir()
+    assert list(tmp_path.iterdir()) == [folder]
+    assert credits(folder, out, resume=True).num_rows > 0
+
+
+def test_a_run_that_has_just_finished_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = workspace_module.fcntl.flock
+
+    def late(file: Any, operation: int) -> None:
+        flock(file, operation)
+        Path(file.name).unlink()  # by whoever had it
+
+    monkeypatch.setattr(workspace_module.fcntl, "flock", late)
+    with pytest.raises(BusyError), workspace(tmp_path / "out", {}, resume=True):
+        pass
+
+
+@pytest.mark.parametrize("out", ["out.parquet", "out"])
+def test_what_another_run_has_made_meanwhile_stays(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = corpus(tmp_path / "in")
+    target = tmp_path / out
+    theirs = target / "part-00000.parquet" if out == "out" else target
+
+    def meanwhile(task: Any) -> Any:
+        write_rows(pa.table({"a": [1]}), theirs, overwrite=True)
+        return credit_of(task)
+
+    credit_of = job._credit
+    monkeypatch.setattr(job, "_credit", meanwhile)
+    with pytest.raises(FileExistsError, match="is there already; overwrite=True replaces it"):
+        credits(folder, target, partitions=3)
+    assert pq.read_table(theirs).column_names == ["a"]
+    assert sorted(tmp_path.iterdir()) == sorted([folder, target])
+    assert credits(folder, target, partitions=3, overwrite=True).num_rows > 1
+    assert sorted(tmp_path.iterdir()) == sorted([folder, target])
+
+
+def test_a_folder_that_cannot_be_put_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "part-00000.parquet").touch()
+    with pytest.raises(FileNotFoundError):
+        put_folder(tmp_path / "none", out, overwrite=True)
+    assert [path.name for path in out.iterdir()] == ["part-00000.parquet"]
+    made = tmp_path / "made"
+    made.mkdir()
+    with pytest.raises(FileExistsError):
+        put_folder(made, out)
+    (tmp_path / "file").touch()
+    put_folder(made, tmp_path / "file", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
 
 
 def test_memory_is_bounded_by_flushing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,9 +196,11 @@ def _check_extra() -> None:
 def _is_about_data(error: Exception) -> bool:
     from graphgpo.corpus.job import StrictError
     from graphgpo.corpus.workers import WorkerDiedError
+    from graphgpo.corpus.workspace import BusyError
     from graphgpo.files import FileError
 
-    return isinstance(error, (FileError, StrictError, WorkerDiedError, MemoryError))
+    kinds = (FileError, StrictError, WorkerDiedError, BusyError, MemoryError)
+    return isinstance(error, kinds)
 
 
 def _failed(arguments: argparse.Namespace, words: str) -> int:
@@ -209,7 +211,7 @@ def _failed(arguments: argparse.Namespace, words: str) -> int:
 
 def _words_of(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}"
+    return f"{place}{error.strerror or error}".replace("overwrite=True", "--overwrite")
 
 
 def output_path(arguments: argparse.Namespace) -> Path:

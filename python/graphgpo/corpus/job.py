@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 
+from graphgpo.aside import is_there
 from graphgpo.estimators import Estimator
 from graphgpo.files import ROW_SCHEMA, Report, RowReader, write_rows
 from graphgpo.files.batch import incomplete
@@ -118,7 +119,7 @@ def run_job(
         If an estimator compares steps across groups and more than one partition is asked for.
     """
     if job.out.exists() and not job.overwrite:
-        raise FileExistsError(f"{job.out} is there already; overwrite=True replaces it")
+        raise is_there(job.out)
     workers = workers or Serial()
     progress = progress or (lambda _, __: None)
     count = _num_partitions(reader, job, workers)
@@ -312,7 +313,7 @@ def _in_partitions(
         progress("crediting", (finished + 1) / len(tasks))
     _check_strict(summary, job)
     if job.is_folder:
-        put_folder(space.parts, job.out)
+        put_folder(space.parts, job.out, overwrite=job.overwrite)
     else:
         _put_file(summary, job, count, len(parts), progress, space)
     return summary

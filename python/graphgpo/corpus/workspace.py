@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from graphgpo import __version__
-from graphgpo.aside import written_aside
+from graphgpo.aside import is_there, naming, written_aside
 from graphgpo.files.writer import WITH_METADATA, read_metadata
 
 from .totals import Totals
@@ -21,6 +23,10 @@ from .totals import Totals
 
 class DifferentError(ValueError):
     """What is there was made of something else, or otherwise."""
+
+
+class BusyError(RuntimeError):
+    """Another process is at work on what is to be resumed."""
 
 
 def fingerprint(files: list[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,9 +89,18 @@ def workspace(out: Path, made_of: Mapping[str, Any], *, resume: bool) -> Iterato
     ------
     DifferentError
         If what was left there is of other inputs or options.
+    BusyError
+        With `resume`, if another process has this workspace.
     """
     name = f".{out.name}.parts" if resume else f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}"
     space = Workspace(out.parent / name)
+    with _locked(space.root, out) if resume else nullcontext():
+        yield from _made(space, out, made_of, resume=resume)
+
+
+def _made(
+    space: Workspace, out: Path, made_of: Mapping[str, Any], *, resume: bool
+) -> Iterator[Workspace]:
     manifest = space.root / "made_of.json"
     if manifest.exists():
         if json.loads(manifest.read_text()) != json.loads(json.dumps(made_of)):
@@ -93,21 +108,68 @@ def workspace(out: Path, made_of: Mapping[str, Any], *, resume: bool) -> Iterato
                 f"{space.root} holds parts of other inputs or options; remove it, or leave --resume"
             )
         shutil.rmtree(space.spill, ignore_errors=True)
-    for folder in (space.spill, space.parts, space.totals):
-        folder.mkdir(parents=True, exist_ok=True)
-    manifest.write_text(json.dumps(made_of))
     try:
-        yield space
+        with naming(out):
+            for folder in (space.spill, space.parts, space.totals):
+                folder.mkdir(parents=True, exist_ok=True)
+            with written_aside(manifest) as aside:
+                aside.write_text(json.dumps(made_of))
+            yield space
     except BaseException:
         shutil.rmtree(space.spill if resume else space.root, ignore_errors=True)
         raise
     shutil.rmtree(space.root, ignore_errors=True)
 
 
-def put_folder(made: Path, out: Path) -> None:
-    """A folder in the place of another, or of none."""
-    old = out.with_name(f".{out.name}.old-{secrets.token_hex(4)}")
-    if out.exists():
-        out.rename(old)
-    made.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+@contextmanager
+def _locked(root: Path, out: Path) -> Iterator[None]:
+    """The workspace for this process alone, until it ends, however it ends."""
+    with naming(out):
+        root.mkdir(parents=True, exist_ok=True)
+        path = root / "lock"
+        file = path.open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                raise FileNotFoundError
+        except (BlockingIOError, FileNotFoundError):  # at work, or just finished
+            raise BusyError(
+                f"another run is making {out}; wait for it, or give this one another OUT"
+            ) from None
+        yield
+
+
+def put_folder(made: Path, out: Path, *, overwrite: bool = False) -> None:
+    """A folder in the place of another or, unless `overwrite`, of none.
+
+    Raises
+    ------
+    FileExistsError
+        If something is there that is not to be replaced.
+    """
+    while True:
+        old = out.with_name(f".{out.name}.old-{secrets.token_hex(4)}")
+        if overwrite:
+            with suppress(FileNotFoundError):
+                out.rename(old)
+        try:
+            made.rename(out)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                with suppress(FileNotFoundError):
+                    old.rename(out)
+                raise
+            if not overwrite:
+                raise is_there(out) from None
+        else:
+            return
+        finally:
+            _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from . import tables
-from .errors import FileError, listed
+from .errors import FileError, listed, naming
 from .formats import ALIASES, FORMATS, messages, refused
 from .formats.atif import TRAJECTORY
 from .jsonl import NOT_JSON, document, records
@@ -69,6 +69,11 @@ def detect(source: Source) -> Detected:
     FileError
         If the file is broken.
     """
+    with naming(source.name):
+        return _detected(source)
+
+
+def _detected(source: Source) -> Detected:
     suffix = source.suffix
     if suffix in refused.SUFFIXES:
         return Detected(why_not=refused.REASONS[refused.SUFFIXES[suffix]])
@@ -141,7 +146,7 @@ def _first_of_lines(source: Source) -> dict[str, Any]:
     line = source.first_line()
     try:
         record = msgspec.json.decode(line)
-    except NOT_JSON:
+    except (*NOT_JSON, RecursionError):
         # What Python's json writes besides, or torn, or broken: the reader knows, of a file.
         record = {}
         if source.path is not None:
@@ -220,6 +225,6 @@ def _unknown(record: Mapping[str, Any], keys: set[str]) -> str:
     near = difflib.get_close_matches("state", sorted(keys), 1, 0.5)
     hint = f" (state may be {near[0]!r})" if near else ""
     return (
-        f"this is of no format that can be read; it has {listed(sorted(keys), 20)}{hint}. Name the "
-        "columns: states=... group_ids=... trajectory_ids=... success=..."
+        f"this is of no format that can be read; it has {listed(sorted(keys), 20) or 'no keys'}"
+        f"{hint}. Name the columns: states=... group_ids=... trajectory_ids=... success=..."
     )

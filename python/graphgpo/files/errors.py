@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
 
 class FileError(ValueError):
     """A file that cannot be read as rollouts.
@@ -28,6 +33,22 @@ class FileError(ValueError):
         if self.row is None:
             return f"{self.file}: {self.message}"
         return f"{self.file}, {place(self.file, self.row)}: {self.message}"
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """What Arrow and Python say of a file's values, with the file: the last resort of readers.
+
+    Raises
+    ------
+    FileError
+        In place of what is no `FileError` and no fault of the caller.
+    """
+    try:
+        yield
+    except (pa.ArrowException, ArithmeticError, LookupError, RecursionError, UnicodeError) as error:
+        words = str(error).strip() or type(error).__name__
+        raise FileError(f"it cannot be read: {words.splitlines()[0]}", file) from error
 
 
 def place(file: str, row: int) -> str:

@@ -14,6 +14,7 @@ from .report import Report
 
 T = TypeVar("T")
 
+TOO_DEEP = "this is nested too deeply to be read"
 NOT_JSON = (msgspec.DecodeError, ValueError)
 """What msgspec raises on other bytes; ValueError where they are not even UTF-8."""
 
@@ -36,6 +37,8 @@ def records(source: Source, kind: type[T], report: Report) -> Iterator[tuple[int
             record = decode(line)
         except msgspec.ValidationError as error:
             raise FileError(wrong_type(error), source.name, row) from None
+        except RecursionError:
+            raise FileError(TOO_DEEP, source.name, row) from None
         except NOT_JSON as error:
             leniently = _python_json(line)
             if leniently is None:
@@ -58,12 +61,14 @@ def document(source: Source, kind: type[T]) -> T:
     FileError
         If it is not JSON, or not of `kind`.
     """
-    with source.open() as stream:
+    with source.unpacking(), source.open() as stream:
         data = stream.read()
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise FileError(wrong_type(error), source.name) from None
+    except RecursionError:
+        raise FileError(TOO_DEEP, source.name) from None
     except NOT_JSON as error:
         leniently = _python_json(data)
         if leniently is None:

@@ -7,11 +7,13 @@ import gzip
 import os
 import re
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 from urllib.parse import unquote
 
 from .errors import FileError, listed
@@ -84,6 +86,18 @@ class Source:
             return gzip.open(self.path, "rb")  # type: ignore[return-value]
         return self.path.open("rb", buffering=_BUFFER_BYTES)
 
+    @contextmanager
+    def unpacking(self, *, may_be_torn: bool = False) -> Iterator[None]:
+        """What gzip says of broken files, in our words; `may_be_torn`: EOFError stays."""
+        try:
+            yield
+        except EOFError:
+            if may_be_torn:
+                raise
+            raise FileError("the compressed file is torn", self.name) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise FileError(f"this is not a whole gzip file: {error}", self.name) from None
+
     @property
     def num_bytes(self) -> int:
         """How large the file is; 0 for what is no file."""
@@ -94,7 +108,7 @@ class Source:
         if self.path is None:
             yield from self._lines_of_stdin()
             return
-        with self.open() as stream:
+        with self.unpacking(may_be_torn=True), self.open() as stream:
             for number, line in enumerate(stream):
                 if not line.isspace():
                     yield number, line
@@ -102,7 +116,8 @@ class Source:
     def first_line(self) -> bytes:
         """The first line that is not blank; stdin keeps it for `lines`."""
         if self.path is not None:
-            return next((line for _, line in self.lines()), b"")
+            with self.unpacking():
+                return next((line for _, line in self.lines()), b"")
         stream = self._stdin()
         while not self._head or self._head[-1].isspace():
             line = stream.readline()
@@ -146,6 +161,8 @@ def sources(paths: Any) -> list[Source]:
 
 
 def _expanded(name: str) -> Iterator[Source]:
+    if not name:
+        raise FileError("a path is empty; expected files, folders, globs or '-'")
     if name == "-":
         yield Source("-")
         return
@@ -170,7 +187,7 @@ def _expanded(name: str) -> Iterator[Source]:
 def _folder(name: str) -> Iterator[Source]:
     files = [
         os.path.join(folder, file)  # noqa: PTH118  # the name as it was given, not normalised
-        for folder, _, files in os.walk(name, followlinks=True)
+        for folder, _, files in os.walk(name, onerror=_refuse, followlinks=True)
         for file in files
         if _could_hold_rollouts(file) and not _is_hidden(os.path.relpath(folder, name))
     ]
@@ -178,6 +195,10 @@ def _folder(name: str) -> Iterator[Source]:
         raise FileError(f"no file here ends in one of {listed(SUFFIXES, 20)}", name)
     for file in sorted(files, key=natural):
         yield Source(file, Path(file), is_named=False)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error  # or what lies there would be missing, and nobody would know
 
 
 def _could_hold_rollouts(name: str) -> bool:

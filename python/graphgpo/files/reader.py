@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from . import tables
 from .detect import Detected, detect, format_name, one_format
-from .errors import FileError
+from .errors import FileError, naming
 from .extract import Extract
 from .formats import FORMATS, Context
 from .mapping import Plan
@@ -104,10 +104,11 @@ class RowReader:
             self.report.mapping = dict(self._format.mapping)
         for source in self._sources:
             self.report.num_files += 1
-            for table in self._tables(source, context):
-                if table.num_rows:
-                    self.report.num_rows += table.num_rows
-                    yield self._extract.apply(table) if self._extract else table
+            with naming(source.name):
+                for table in self._tables(source, context):
+                    if table.num_rows:
+                        self.report.num_rows += table.num_rows
+                        yield self._extract.apply(table) if self._extract else table
         if self._check:
             self.report.check()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from .paths import TABLE_SUFFIXES, Source
 from .rows import TARGET_ROWS
 
 _ROWS_WEIGHED = 1024
+_BROKEN = (pa.ArrowException, OSError, EOFError, zlib.error)
 _NULLS = [""]  # unquoted; "null" and "nan" may be what a policy said
 
 
@@ -53,19 +56,27 @@ def schema(source: Source) -> pa.Schema:
     Raises
     ------
     FileError
-        If the file is not what its suffix says.
+        If the file is not what its suffix says, or two columns have one name.
     """
+    try:
+        found = _schema(source)
+    except _BROKEN as error:
+        raise _broken(source, error) from None
+    twice = [name for name in found.names if len(found.get_all_field_indices(name)) > 1]
+    if twice:
+        raise FileError(f"two columns are called {twice[0]!r}; give one another name", source.name)
+    return found
+
+
+def _schema(source: Source) -> pa.Schema:
     if source.table is not None:
         return source.table.schema
-    try:
-        if source.suffix == ".parquet":
-            return pq.read_schema(source.path)
-        if source.suffix in (".csv", ".tsv"):
-            return _csv(source).schema
-        with _arrow(source) as reader:
-            return reader.schema
-    except (pa.ArrowException, OSError) as error:
-        raise _broken(source, error) from None
+    if source.suffix == ".parquet":
+        return pq.read_schema(source.path)
+    if source.suffix in (".csv", ".tsv"):
+        return _csv(source).schema
+    with _arrow(source) as reader:
+        return reader.schema
 
 
 def text_bytes(source: Source) -> int:
@@ -83,7 +94,7 @@ def text_bytes(source: Source) -> int:
             if not first:
                 return 0
             return int(first.nbytes / first.num_rows * file.metadata.num_rows)
-    except (pa.ArrowException, OSError) as error:
+    except _BROKEN as error:
         raise _broken(source, error) from None
 
 
@@ -106,7 +117,7 @@ def batches(
         for table in _tables(source, wanted, rows):
             yield first, table
             first += table.num_rows
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except _BROKEN as error:
         raise _broken(source, error) from None
 
 
@@ -168,7 +179,9 @@ def _csv(source: Source) -> Any:
     )
 
 
-def _broken(source: Source, error: BaseException) -> FileError:
+def _broken(source: Source, error: Exception) -> FileError:
+    if isinstance(error, OSError) and error.errno:
+        return FileError(os.strerror(error.errno), source.name)
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "it ends too early"
     return FileError(
         f"this is not a whole {source.suffix.removeprefix('.')} file: {first_line}", source.name

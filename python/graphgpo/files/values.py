@@ -22,7 +22,10 @@ def as_outcome(value: Any, name: str, file: str, row: int | None) -> bool | floa
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (int, float)):
-        return None if math.isnan(value) else float(value)
+        try:
+            return None if math.isnan(value) else float(value)
+        except OverflowError:  # an int beyond all floats
+            raise FileError(f"{name} is {quoted(value)}, beyond any float", file, row) from None
     if isinstance(value, str):
         text = value.strip().lower()
         if text in _WORDS:
@@ -50,7 +53,7 @@ def as_number(value: Any, name: str, file: str, row: int | None) -> float | None
 
 
 def as_step(value: Any, file: str, row: int | None) -> int:
-    """A whole number.
+    """A whole number of 64 bits.
 
     Raises
     ------
@@ -63,6 +66,10 @@ def as_step(value: Any, file: str, row: int | None) -> int:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise FileError(f"step_id is {quoted(value)}, expected a whole number", file, row) from None
+    if not -(2**63) <= whole < 2**63:
+        raise FileError(
+            f"step_id is {quoted(value)}, expected a whole number of 64 bits", file, row
+        )
     return whole
 
 
@@ -72,9 +79,9 @@ def as_id(value: Any, name: str, file: str, row: int | None) -> str:
     Raises
     ------
     FileError
-        If it is null.
+        If it is null, or NaN, which is how pandas writes null.
     """
-    if value is None:
+    if value is None or value != value:
         raise FileError(f"{name} is null, expected an id", file, row)
     return value if isinstance(value, str) else as_text(value)
 

@@ -17,7 +17,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from graphgpo.aside import written_aside
+from graphgpo.aside import is_there, written_aside
 
 from .errors import listed
 from .rows import ROW_SCHEMA
@@ -75,7 +75,7 @@ def write_rows(
     if metadata is not None and suffix not in WITH_METADATA:
         raise ValueError(f"{suffix} files have no room for metadata; write .parquet or .arrow")
     if Path(path).exists() and not overwrite:
-        raise FileExistsError(f"{os.fspath(path)} is there already; overwrite=True replaces it")
+        raise is_there(path)
     tables = iter(_tables(rows))
     first = next(tables, ROW_SCHEMA.empty_table())
     schema = _portable(first.schema)
@@ -83,7 +83,10 @@ def write_rows(
         packed = json.dumps(metadata, sort_keys=True, default=str).encode()
         schema = schema.with_metadata({**(schema.metadata or {}), _METADATA_KEY: packed})
     count = 0
-    with written_aside(path) as aside, _WRITERS[suffix](aside, schema) as write:
+    with (
+        written_aside(path, overwrite=overwrite) as aside,
+        _WRITERS[suffix](aside, schema) as write,
+    ):
         for table in itertools.chain([first], tables):
             write(table.cast(schema))
             count += table.num_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -125,6 +126,8 @@ def _texts(values: Any, column: str, file: str) -> Any:
     kind = values.type
     if pt.is_dictionary(kind):
         values, kind = values.dictionary_decode(), kind.value_type
+    if pt.is_floating(kind):  # pandas writes null as NaN
+        values = pc.if_else(pc.is_nan(values), None, values)
     if pt.is_nested(kind) or pt.is_floating(kind) or pt.is_boolean(kind):
         # Rare: by JSON, as it would come from a JSON file.
         texts = [None if value is None else as_text(value) for value in values.to_pylist()]
@@ -155,7 +158,8 @@ def _numbers(values: Any, column: str, file: str, first: int) -> Any:
 
 def _steps(values: Any, file: str, first: int) -> Any:
     if pt.is_integer(values.type) and not values.null_count:
-        return values.cast(pa.int64())
+        with contextlib.suppress(pa.ArrowInvalid):  # beyond 64 bits: which one is said below
+            return values.cast(pa.int64())
     whole = [as_step(value, file, first + row) for row, value in enumerate(values.to_pylist())]
     return pa.array(whole, pa.int64())
 
