@@ -105,6 +105,11 @@ class Rollouts:
     ) -> None:
         self._num_threads = thread_limit(num_threads)
         self._merging = Merging.of(normalise, similar, node_history)
+        if task_ids is not None and memory is None:
+            raise ValueError(
+                "task_ids are given without a memory, which alone reads them; pass "
+                "memory=graphgpo.GraphMemory() too, or leave them out"
+            )
         given = {
             "states": states,
             "next_states": next_states,
