@@ -23,6 +23,7 @@ import graphgpo
 from batches import Columns, assert_same_bits, num_rows, one_group, random_walks, rollouts, take
 from goldens import NAMES, Golden
 from graphgpo import GraphMemory
+from graphgpo.memory_file import write_edges
 
 GOAL = "GOAL"
 
@@ -229,6 +230,52 @@ def test_threads_share_a_memory() -> None:
 # --- bounds ---------------------------------------------------------------------------------------
 
 
+# A handler runs every few milliseconds until one finds its memory in the middle of a call.
+ASKED_BY_A_HANDLER = """
+import signal
+import numpy as np
+import graphgpo
+
+rng, rows = np.random.default_rng(0), 300_000
+columns = {name: rng.integers(0, rows, rows) for name in ("states", "next_states")}
+columns["group_ids"] = columns["trajectory_ids"] = np.zeros(rows, int)
+columns["success"] = np.ones(rows, bool)
+memory = graphgpo.GraphMemory(max_states_per_task=rows)
+credit = graphgpo.compute_advantages
+step = {name: [0] for name in ("states", "group_ids", "trajectory_ids", "success", "task_ids")}
+credit(**step, memory=memory)  # imports what it needs
+
+def ask(*_):
+    ASKED
+    signal.setitimer(signal.ITIMER_REAL, 0.01)  # once more
+
+signal.signal(signal.SIGALRM, ask)
+signal.setitimer(signal.ITIMER_REAL, 0.01)
+try:
+    while True:
+        credit(**columns, task_ids=columns["group_ids"], memory=memory, num_threads=THREADS)
+except RuntimeError as error:
+    print(error)
+assert memory.num_tasks == 1  # whoever asks later is answered
+"""
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize(
+    "asked",
+    ["memory.num_edges", "memory.state_dict()", "credit(**step, memory=memory)"],
+)
+def test_a_handler_in_the_middle_of_a_call_is_refused(asked: str, num_threads: int) -> None:
+    program = ASKED_BY_A_HANDLER.replace("ASKED", asked).replace("THREADS", str(num_threads))
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ran.stdout == (
+        "the memory is in the middle of a call of this thread, which a signal's handler has "
+        "interrupted; ask it when the call has returned\n"
+    )
+
+
 def test_what_was_seen_long_ago_goes_first_and_the_way_to_the_goal_last() -> None:
     memory = GraphMemory(max_states_per_task=16)
     credit(memory, one_group("s a b !"))
@@ -343,6 +390,82 @@ def test_a_memory_is_copied_pickled_and_checkpointed_whole() -> None:
         other.load_state_dict({"num_batches": 1, "task": []})
 
 
+def edges_of(**more: Any) -> dict[str, Any]:
+    """Two edges of a task, the second to GOAL, as the first two batches left them."""
+    return {
+        "num_batches": 2,
+        "task": np.array([7, 7]),
+        "source": np.array([1, 2]),
+        "target": np.array([2, 0]),
+        "is_goal": np.array([False, True]),
+        "last_seen": np.array([1, 2]),
+        **more,
+    }
+
+
+HOSTILE_EDGES = [
+    ({"num_batches": -1}, "num_batches of ORIGIN is -1; expected an int in [0, 2**62)"),
+    ({"num_batches": 2**62}, "num_batches of ORIGIN is 4611686018427387904; expected an int in"),
+    ({"last_seen": np.array([1, 3])}, "last_seen[1] of ORIGIN is 3; expected a batch in [0, 2]"),
+    ({"last_seen": np.array([-1, 2])}, "last_seen[0] of ORIGIN is -1; expected a batch in [0, 2]"),
+    ({"source": np.array([1.0, math.nan])}, "source of ORIGIN is float64 of shape (2,); expected"),
+    ({"target": np.array(["a", "b"])}, "target of ORIGIN is "),
+    ({"is_goal": np.array([0, 2])}, "is_goal of ORIGIN is int64 of shape (2,); expected bool, one"),
+]
+
+
+@pytest.mark.parametrize(("more", "error"), HOSTILE_EDGES)
+def test_edges_that_no_memory_gave_are_refused(
+    more: dict[str, Any], error: str, tmp_path: Path
+) -> None:
+    memory = a_memory()
+    before = copy.deepcopy(memory)
+    with pytest.raises(ValueError, match=re.escape(error.replace("ORIGIN", "the state"))):
+        memory.load_state_dict(edges_of(**more))
+    assert_equal(memory, before)
+    path = tmp_path / "memory.parquet"
+    write_edges(path, edges_of(**more))
+    with pytest.raises(ValueError, match=re.escape(error.replace("ORIGIN", str(path)))):
+        GraphMemory(path=path)
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"num_batches": 2.5}, "num_batches of the state is 2.5; expected an int in [0, 2**62)"),
+        ({"num_batches": "2"}, "num_batches of the state is '2'; expected an int in [0, 2**62)"),
+        ({"task": np.array([[7], [7]])}, "task of the state is int64 of shape (2, 1); expected"),
+        ({"source": np.array([1])}, "source of the state is int64 of shape (1,); expected int64, "),
+        ({"task": 7}, "task of the state is int64 of shape (); expected int64, one for every edge"),
+    ],
+)
+def test_a_state_that_is_none_is_refused(more: dict[str, Any], error: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(error)):
+        GraphMemory().load_state_dict(edges_of(**more))
+
+
+def test_a_file_with_holes_or_without_a_column_is_refused(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "memory.parquet"
+    write_edges(path, edges_of())
+    assert GraphMemory(path=path).num_edges == 2
+    table = parquet.read_table(path)
+    holes = table.set_column(1, "source", pyarrow.array([None, 2], pyarrow.int64()))
+    parquet.write_table(holes, path)
+    with pytest.raises(
+        ValueError, match=r"source of .* is float64 of shape \(2,\); expected int64"
+    ):
+        GraphMemory(path=path)
+    parquet.write_table(table.drop_columns(["is_goal"]), path)
+    with pytest.raises(ValueError, match=r"is_goal is not in .*; expected what state_dict"):
+        GraphMemory(path=path)
+    for batches, shown in [(b"", "''"), (b"-3", "-3"), (b"\xff", "'\ufffd'")]:
+        metadata = {**table.schema.metadata, b"graphgpo.memory.num_batches": batches}
+        parquet.write_table(table.replace_schema_metadata(metadata), path)
+        with pytest.raises(ValueError, match=f"num_batches of .* is {shown}; expected an int"):
+            GraphMemory(path=path)
+
+
 def test_merged_memories_know_what_either_knew() -> None:
     one, other = GraphMemory(), GraphMemory()
     credit(one, one_group("s a"))
@@ -448,6 +571,18 @@ def test_a_memory_needs_tasks_and_a_task_one_group() -> None:
     with pytest.raises(TypeError, match=r"memory is a dict; expected a graphgpo\.GraphMemory"):
         graphgpo.compute_advantages(**columns, memory={}, task_ids=[0, 1])  # type: ignore[arg-type]
     assert memory.num_edges == 0
+
+
+def test_tasks_without_a_memory_are_refused() -> None:
+    columns = one_group("s a", "s !")
+    error = (
+        "task_ids are given without a memory, which alone reads them; pass "
+        "memory=graphgpo.GraphMemory() too, or leave them out"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(error)}$"):
+        graphgpo.compute_advantages(**columns, task_ids=[0, 0])
+    with pytest.raises(ValueError, match=f"^{re.escape(error)}$"):
+        graphgpo.Rollouts(**columns, task_ids=[0, 0])
 
 
 def test_explain_looks_at_a_batch_alone() -> None:

@@ -2,11 +2,14 @@
 // from there to GOAL. States have no text here and every step costs 1.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "graphgpo/key_table.hpp"
@@ -87,14 +90,37 @@ class TaskMemory {
     std::int64_t newest_ = 0;
 };
 
-// The tasks. One caller at a time: whoever reads or writes holds `mutex`.
+// Refuses the thread that holds it, which would wait for itself for ever: a signal's handler runs
+// in the thread that it has interrupted.
+class OwnedMutex {
+  public:
+    void lock() {
+        if (owner_ == std::this_thread::get_id()) {
+            throw std::runtime_error(
+                "the memory is in the middle of a call of this thread, which a signal's handler "
+                "has interrupted; ask it when the call has returned");
+        }
+        mutex_.lock();
+        owner_ = std::this_thread::get_id();
+    }
+    void unlock() {
+        owner_ = std::thread::id();
+        mutex_.unlock();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::atomic<std::thread::id> owner_;
+};
+
+// The tasks. Whoever reads or writes holds `mutex`.
 class GraphMemory {
   public:
     // `max_age`: in batches; not given: edges do not age.
     GraphMemory(std::size_t max_states_per_task, std::optional<std::int64_t> max_age)
         : max_states_(max_states_per_task), max_age_(max_age) {}
 
-    std::mutex mutex;
+    OwnedMutex mutex;
 
     // Begins a batch that has these tasks. What has become too old is forgotten.
     void begin_batch(std::span<const std::int64_t> tasks);

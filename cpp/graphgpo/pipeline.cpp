@@ -260,7 +260,7 @@ std::vector<Metrics> compute_advantages(const Batch& batch, std::span<const Plan
     }
     const Groups groups = group_rows(batch);
     if (batch.mask) write_masked(*batch.mask, graph, plans);
-    std::unique_lock<std::mutex> memory_is_ours;
+    std::unique_lock<OwnedMutex> memory_is_ours;
     if (batch.remembering) {
         memory_is_ours = std::unique_lock(batch.remembering->memory->mutex);
         batch.remembering->memory->begin_batch(tasks_of_groups(batch, groups));

@@ -119,9 +119,10 @@ class Run:
             self.policy, environments, options.group_size, options.max_steps, generator
         )
         clock.append(time.perf_counter())
+        task_ids = [self.problem.tasks[group].name for group in rollouts.groups]
         result = graphgpo.compute_advantages(
             **rollouts.columns(),
-            task_ids=[self.problem.tasks[group].name for group in rollouts.groups],
+            task_ids=None if self.memory is None else task_ids,
             memory=self.memory,
             estimator=self.estimator,
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphgpo.states.merging import Merging
 
 _COLUMNS = ("task", "source", "target", "is_goal", "last_seen")
+_MOST_BATCHES = 2**62  # what is counted from them stays an int64
 
 
 class GraphMemory:
@@ -31,9 +32,9 @@ class GraphMemory:
     to the batch's steps alone, and whether somebody won is asked of the batch. The same edges and
     credit come of any order of rows and any number of threads. Every step costs 1.
 
-    Texts are not kept. Calls from several threads wait for each other: a signal's handler must not
-    ask a memory whose call it may have interrupted. A batch that is refused for a row, or that
-    Ctrl-C stops, may have been remembered in part: its other edges were taken, too.
+    Texts are not kept. Calls from several threads wait for each other; a signal's handler that asks
+    a memory in the middle of whose call it runs gets a RuntimeError. A batch that is refused for a
+    row, or that Ctrl-C stops, may have been remembered in part: its other edges were taken, too.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class GraphMemory:
         if self.path is not None and self.path.exists():
             from graphgpo.memory_file import read_edges
 
-            self._core.add(**read_edges(self.path))
+            self._core.add(**checked_edges(read_edges(self.path), str(self.path)))
 
     @property
     def native(self) -> _core.GraphMemory:
@@ -123,16 +124,12 @@ class GraphMemory:
         return self._core.edges()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Remember what `state_dict` gave, and nothing else. Arrays may be CPU tensors."""
-        missing = [name for name in ("num_batches", *_COLUMNS) if name not in state]
-        if missing:
-            raise ValueError(f"{missing[0]} is not in the state; expected what state_dict() gave")
+        """Remember what `state_dict` gave, and nothing else. Arrays may be CPU tensors.
+
+        Raises ValueError for what no memory can have given, and remembers what it did before.
+        """
         new = self._new()
-        kinds = {name: np.bool_ if name == "is_goal" else np.int64 for name in _COLUMNS}
-        new.add(
-            num_batches=int(state["num_batches"]),
-            **{name: np.ascontiguousarray(state[name], dtype=kinds[name]) for name in _COLUMNS},
-        )
+        new.add(**checked_edges(state, "the state"))
         self._core = new
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -158,6 +155,37 @@ class GraphMemory:
         copy = type(self).__new__(type(self))
         copy.__setstate__(self.__getstate__())
         return copy
+
+
+def checked_edges(state: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """Edges and the number of batches as the core takes them; `ValueError` for what are none."""
+    missing = [name for name in ("num_batches", *_COLUMNS) if name not in state]
+    if missing:
+        raise ValueError(f"{missing[0]} is not in {origin}; expected what state_dict() gave")
+    num_batches = state["num_batches"]
+    if not isinstance(num_batches, (int, np.integer)) or not 0 <= num_batches < _MOST_BATCHES:
+        raise ValueError(
+            f"num_batches of {origin} is {num_batches!r}; expected an int in [0, 2**62)"
+        )
+    found: dict[str, Any] = {name: np.asarray(state[name]) for name in _COLUMNS}
+    size = len(found["task"]) if found["task"].ndim == 1 else -1
+    for name, values in found.items():
+        kind = np.dtype(np.bool_ if name == "is_goal" else np.int64)
+        is_its_kind = values.dtype == kind or values.size == 0
+        if values.shape != (size,) or not is_its_kind:
+            raise ValueError(
+                f"{name} of {origin} is {values.dtype} of shape {values.shape}; expected {kind}, "
+                "one for every edge"
+            )
+        found[name] = np.ascontiguousarray(values, dtype=kind)
+    seen = found["last_seen"]
+    wrong = np.flatnonzero((seen < 0) | (seen > num_batches))
+    if len(wrong) > 0:
+        raise ValueError(
+            f"last_seen[{wrong[0]}] of {origin} is {seen[wrong[0]]}; expected a batch in "
+            f"[0, {num_batches}]"
+        )
+    return {**found, "num_batches": int(num_batches)}
 
 
 def check_memory(memory: object, columns: Mapping[str, Any], task_ids: Any) -> None:

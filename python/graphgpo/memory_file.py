@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 VERSION = 1
 _KEY = b"graphgpo.memory"
 _BATCHES = b"graphgpo.memory.num_batches"
-_COLUMNS = {
-    "task": "int64",
-    "source": "int64",
-    "target": "int64",
-    "is_goal": "bool",
-    "last_seen": "int64",
-}
+_COLUMNS = ("task", "source", "target", "is_goal", "last_seen")
 
 
 def write_edges(path: Path, edges: dict[str, Any]) -> None:
@@ -39,7 +32,7 @@ def write_edges(path: Path, edges: dict[str, Any]) -> None:
 
 
 def read_edges(path: Path) -> dict[str, Any]:
-    """What `write_edges` wrote; `ValueError` for anything else."""
+    """What `write_edges` wrote, as it stands there; `ValueError` for another kind of file."""
     pyarrow, parquet = _pyarrow()
     try:
         table = parquet.read_table(path, page_checksum_verification=True)
@@ -54,15 +47,17 @@ def read_edges(path: Path) -> dict[str, Any]:
     if _KEY not in metadata:
         raise ValueError(f"{path} is a Parquet file but no memory; expected what save() wrote")
     if metadata[_KEY] != str(VERSION).encode():
+        version = metadata[_KEY].decode(errors="replace")
         raise ValueError(
-            f"{path} is of version {metadata[_KEY].decode()}; expected {VERSION}, which this "
-            "graphgpo writes"
+            f"{path} is of version {version}; expected {VERSION}, which this graphgpo writes"
         )
     found: dict[str, Any] = {
-        name: np.ascontiguousarray(table[name].to_numpy(), dtype=kind)
-        for name, kind in _COLUMNS.items()
+        name: table[name].to_numpy() for name in _COLUMNS if table.column_names.count(name) == 1
     }
-    return {**found, "num_batches": int(metadata[_BATCHES])}
+    num_batches: Any = metadata.get(_BATCHES, b"").decode(errors="replace")
+    with contextlib.suppress(ValueError):
+        num_batches = int(num_batches)
+    return {**found, "num_batches": num_batches}
 
 
 def _pyarrow() -> tuple[Any, Any]:

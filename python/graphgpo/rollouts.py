@@ -105,6 +105,7 @@ class Rollouts:
     ) -> None:
         self._num_threads = thread_limit(num_threads)
         self._merging = Merging.of(normalise, similar, node_history)
+        check_tasks_are_read(task_ids, memory)
         given = {
             "states": states,
             "next_states": next_states,
@@ -370,6 +371,15 @@ class _GraphAlone(Estimator):
         from graphgpo.blocks import NewStates, Raw, Term
 
         return [Term(NewStates(), normaliser=Raw())]
+
+
+def check_tasks_are_read(task_ids: Any, memory: GraphMemory | None) -> None:
+    """Refuse what nobody would look at."""
+    if task_ids is not None and memory is None:
+        raise ValueError(
+            "task_ids are given without a memory, which alone reads them; pass "
+            "memory=graphgpo.GraphMemory() too, or leave them out"
+        )
 
 
 def thread_limit(num_threads: int | None) -> int:

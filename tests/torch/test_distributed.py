@@ -304,6 +304,8 @@ def test_a_memory_on_some_ranks_only_is_refused_on_all(ranks: Ranks) -> None:
     calls = [ABOUT_HALLS | {"memory": memory, "task_ids": [1] * 3, "node_history": 2}] * 2
     kind, text = ranks.failure(calls)
     assert (kind, text[:33]) == ("ValueError", "rank 0: similar and node_history ")
+    kind, text = ranks.failure([ABOUT_HALLS | {"task_ids": [1] * 3}, EMPTY])
+    assert (kind, text[:44]) == ("ValueError", "rank 0: task_ids are given without a memory,")
 
 
 # ---- what travels -------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from graphgpo.ingest import (
     row_type,
 )
 from graphgpo.memory import check_memory, check_names_last, task_keys
-from graphgpo.rollouts import thread_limit
+from graphgpo.rollouts import check_tasks_are_read, thread_limit
 from graphgpo.states.merging import Merging, merged
 from graphgpo.torch.distributed._agreement import COMPARED, Kind, Report
 from graphgpo.torch.distributed._packing import OPTIONAL, Integers, has_value, packed
@@ -34,6 +34,7 @@ def read(
         merging = _merging(settings["merging"])
         thread_limit(settings["num_threads"])
         chosen = estimators.make(settings["estimator"], settings["options"])
+        check_tasks_are_read(settings["task_ids"], settings["memory"])
         remembers = settings["memory"] is not None
         if remembers:
             check_memory(settings["memory"], given, settings["task_ids"])
