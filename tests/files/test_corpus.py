@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -16,7 +17,6 @@ from written import CORPORA, lines, steps
 from graphgpo import Rollouts, estimators
 from graphgpo.corpus import Job, Processes, Serial, Summary, Workers, job, partitions, run_job
 from graphgpo.corpus import workers as workers_module
-from graphgpo.corpus import workspace as workspace_module
 from graphgpo.corpus.credit import credited, needs_whole_batch
 from graphgpo.corpus.partitions import partition_numbers
 from graphgpo.corpus.workers import WorkerDiedError
@@ -291,13 +291,13 @@ def test_two_runs_never_share_what_is_resumed(tmp_path: Path) -> None:
 def test_a_run_that_has_just_finished_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock = workspace_module.fcntl.flock
+    flock = fcntl.flock
 
     def late(file: Any, operation: int) -> None:
         flock(file, operation)
         Path(file.name).unlink()  # by whoever had it
 
-    monkeypatch.setattr(workspace_module.fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     with pytest.raises(BusyError), workspace(tmp_path / "out", {}, resume=True):
         pass
 

@@ -19,7 +19,7 @@ from written import lines, steps
 
 from graphgpo.aside import naming, written_aside
 from graphgpo.cli import main
-from graphgpo.files import FileError, read_rows, tables, write_rows
+from graphgpo.files import FileError, read_rows, write_rows
 from graphgpo.files.errors import naming as naming_file
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_may_not_be_read_is_named(
 
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_pylist(steps()), path)
-    monkeypatch.setattr(tables.pq, "read_schema", refuse)
+    monkeypatch.setattr(pq, "read_schema", refuse)
     assert main(["describe", str(path)]) == 1
     assert capsys.readouterr().err == f"graphgpo describe: {path}: Permission denied\n"
 
