@@ -84,6 +84,13 @@ def test_a_step_beyond_64_bits_names_its_row(tmp_path: Path) -> None:
     assert message_of(path) == f"{path}, row 1: {expected}"
 
 
+@pytest.mark.parametrize("values", [[None] * 3, ["true", "true", "false"], [b"", b"", b""]])
+def test_outcomes_of_any_type_go_beside_success(values: list[Any]) -> None:
+    rows = [{**row, "success": int(row["success"])} for row in steps()]
+    table = pa.Table.from_pylist(rows).append_column("outcome", pa.array(values, pa.string()))
+    assert read_rows(table).table()["outcome"].to_pylist() == [1.0, 1.0, 0.0]
+
+
 def test_two_columns_of_one_name_are_an_error(tmp_path: Path) -> None:
     table = pa.Table.from_pylist(steps())
     twice = pa.table([*table.columns, table["state"]], names=[*table.column_names, "state"])

@@ -151,7 +151,8 @@ def _numbers(values: Any, column: str, file: str, first: int) -> Any:
     converted = [
         convert(value, column, file, first + row) for row, value in enumerate(values.to_pylist())
     ]
-    if converted and all(value is None or isinstance(value, bool) for value in converted):
+    is_verdict = column == "success" and bool(converted)
+    if is_verdict and all(value is None or isinstance(value, bool) for value in converted):
         return pa.array(converted, pa.bool_())
     return pa.array([None if v is None else float(v) for v in converted], pa.float64())
 
