@@ -180,7 +180,8 @@ def write_study(finished: Sequence[report.Finished]) -> None:
         page,
         "study origin",
         f"{'' if len(finished) == planned else '**Partial:** '}{len(finished)} of the {planned} "
-        f"runs of `{where['command']}` are finished, commit {where['commit']}; {where['machine']}.",
+        f"runs of `{where['command']}` are finished; tables of commit {where['commit']}; "
+        f"{where['machine']}.",
     )
     runs = report.Runs(finished, fewest_seeds=1)
     arms = [arm.name for arm in (*STUDY.arms, *MEMORY.arms)]
