@@ -184,6 +184,8 @@ def as_polars(values: list[Any], rng: random.Random) -> Any:
 def as_torch(values: list[Any], _: random.Random) -> Any:
     import torch
 
+    if any(isinstance(value, (list, tuple)) for value in values):
+        raise ValueError("rows of a tensor are arrays, not lists")
     if any(isinstance(value, float) for value in values):
         return torch.tensor(values, dtype=torch.float64)
     return torch.tensor(values)
@@ -251,6 +253,10 @@ def check_arrow(rng: random.Random) -> None:
     array = pa.array([[len(t)] * len(t) for t in texts] if pa.types.is_list(kind) else texts, kind)
     buffers = [None if b is None else bytearray(b.to_pybytes()) for b in array.buffers()]
     own = 3 if not pa.types.is_list(kind) else 2
+    # Made while they are whole, as pyarrow wants it; it views what is broken afterwards.
+    held = [None if b is None else pa.py_buffer(b) for b in buffers]
+    children = [array.values] if pa.types.is_list(kind) else None
+    broken = pa.Array.from_buffers(kind, rows, held[:own] if children else held, children=children)
     for buffer in buffers[1:own]:
         if buffer is None:
             continue
@@ -260,9 +266,6 @@ def check_arrow(rng: random.Random) -> None:
         for _ in range(rng.randint(0, 4) if buffer and end else 0):
             at = rng.randrange(min(end, len(buffer)))
             buffer[at] = rng.choice([0, 1, 255, 128, rng.randrange(256), *data[:1]])
-    held = [None if b is None else pa.py_buffer(bytes(b)) for b in buffers]
-    children = [array.values] if pa.types.is_list(kind) else None
-    broken = pa.Array.from_buffers(kind, rows, held[:own] if children else held, children=children)
     columns: Columns = {
         "states": broken if rng.random() < 0.8 else texts,
         "next_states": broken if rng.random() < 0.5 else None,

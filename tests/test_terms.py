@@ -16,7 +16,7 @@ import graphgpo
 from batches import Columns, Only, Shape, num_rows, random_walks, rollouts
 from conftest import Compute
 from examples_of import an_estimator
-from graphgpo import Rollouts, StateGraph, Terminal, blocks, estimators
+from graphgpo import Estimator, Rollouts, StateGraph, Terminal, blocks, estimators, reference
 from graphgpo.blocks import (
     ActionEvidence,
     ActionMean,
@@ -359,6 +359,36 @@ def test_a_number_for_every_node(length: int) -> None:
         text = f"values of a Given have shape ({length},); expected {nodes}"
         with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
             scored(WORKED_EXAMPLE, score)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1"] * 12,
+        np.ones(12, complex),
+        np.zeros(12, "datetime64[s]"),
+        np.zeros(12, "timedelta64[s]"),
+    ],
+    ids=["text", "complex", "dates", "durations"],
+)
+def test_what_is_no_number_is_not_read_as_one(values: Any) -> None:
+    dtype = re.escape(str(np.asarray(values).dtype))
+    for compute in (graphgpo.compute_advantages, reference.compute_advantages):
+        with pytest.raises(TypeError, match=f"^values of a Given are {dtype}; expected numbers$"):
+            compute(**WORKED_EXAMPLE, estimator=Only(term=Term(Given(values))))
+
+
+@pytest.mark.parametrize("terms", [None, 3, [3], "x", [Given([0.0])]])
+def test_terms_are_terms(terms: Any) -> None:
+    class Wrong(Estimator):
+        name = "wrong"
+
+        def terms(self) -> Any:
+            return terms
+
+    error = f"terms() of Wrong gave {terms!r}; expected a list of graphgpo.blocks.Term"
+    with pytest.raises(TypeError, match=f"^{re.escape(error)}$"):
+        graphgpo.compute_advantages(**WORKED_EXAMPLE, estimator=Wrong())
 
 
 def test_numbers_have_one_axis_and_are_numbers() -> None:

@@ -20,6 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, Union
 
+import numpy as np
+from numpy.typing import NDArray
+
 Needs: TypeAlias = "frozenset[tuple[str, ...]]"
 """Columns a block needs: of each tuple one, the first that is given."""
 
@@ -65,6 +68,17 @@ class Given(Block):
         """The array."""
         values: Any = self.values
         return values(rollouts) if isinstance(values, Callable) else values  # type: ignore[arg-type]
+
+    def numbers(self, rollouts: Any, length: int, how_many: str) -> NDArray[np.float64]:
+        """The array as (length,) float64, checked."""
+        given = np.asarray(self.resolved(rollouts))
+        if given.dtype.kind not in "biufO":
+            raise TypeError(f"values of a Given are {given.dtype}; expected numbers")
+        if given.shape != (length,):
+            raise ValueError(
+                f"values of a Given have shape {given.shape}; expected ({length},), {how_many}"
+            )
+        return np.ascontiguousarray(given, dtype=np.float64)
 
 
 # --- potentials: a number per node of the group's graph -------------------------------------------

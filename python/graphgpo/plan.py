@@ -89,7 +89,7 @@ class _Lowering:
     def rows(self, given: Given) -> NDArray[np.float64]:
         """One number a row."""
         rollouts = self._rollouts()
-        return _checked(given.resolved(rollouts), len(rollouts), "one per row")
+        return given.numbers(rollouts, len(rollouts), "one per row")
 
     def nodes(self, given: Given) -> dict[str, Any]:
         """One number a node, as each row's step sees both its ends."""
@@ -97,7 +97,7 @@ class _Lowering:
         source, target = rollouts.node_ids()
         num_nodes = int(max(source.max(initial=-1), target.max(initial=-1))) + 1
         how_many = "one per node of Rollouts.graph()"
-        values = _checked(given.resolved(rollouts), num_nodes, how_many)
+        values = given.numbers(rollouts, num_nodes, how_many)
         known = np.append(values, np.nan)  # a masked row's nodes are -1
         return {"block": "GivenNodes", "source": known[source], "target": known[target]}
 
@@ -115,12 +115,3 @@ class _Lowering:
         if self.rollouts is None:
             raise _HoldsNumbersError
         return self.rollouts
-
-
-def _checked(given: Any, length: int, how_many: str) -> NDArray[np.float64]:
-    values = np.ascontiguousarray(given, dtype=np.float64)
-    if values.shape != (length,):
-        raise ValueError(
-            f"values of a Given have shape {values.shape}; expected ({length},), {how_many}"
-        )
-    return values

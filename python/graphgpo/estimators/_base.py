@@ -93,8 +93,13 @@ class Estimator:
     @property
     def needs(self) -> Needs:
         """The columns it needs: of each tuple one."""
-        needs: Needs = frozenset()
-        for term in self.terms():
+        terms, needs = self.terms(), frozenset[tuple[str, ...]]()
+        if not isinstance(terms, (list, tuple)) or not all(isinstance(t, Term) for t in terms):
+            raise TypeError(
+                f"terms() of {type(self).__name__} gave {terms!r}; expected a list of "
+                "graphgpo.blocks.Term"
+            )
+        for term in terms:
             needs |= term.needs
         return needs
 

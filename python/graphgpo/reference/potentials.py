@@ -221,10 +221,5 @@ def step_numbers(given: Given, rollouts: Rollouts) -> list[float]:
 
 def _numbers(given: Given, rollouts: Rollouts, length: int, how_many: str) -> list[float]:
     here: Any = rollouts  # stands for a graphgpo.Rollouts
-    values: Any = np.asarray(given.resolved(here), np.float64)
-    if values.shape != (length,):
-        raise ValueError(
-            f"values of a Given have shape {values.shape}; expected ({length},), {how_many}"
-        )
-    result: list[float] = values.tolist()
+    result: list[float] = given.numbers(here, length, how_many).tolist()
     return result
