@@ -93,7 +93,8 @@ class Estimator:
     @property
     def needs(self) -> Needs:
         """The columns it needs: of each tuple one."""
-        terms, needs = self.terms(), frozenset[tuple[str, ...]]()
+        needs: Needs = frozenset()
+        terms: Any = self.terms()
         if not isinstance(terms, (list, tuple)) or not all(isinstance(t, Term) for t in terms):
             raise TypeError(
                 f"terms() of {type(self).__name__} gave {terms!r}; expected a list of "
