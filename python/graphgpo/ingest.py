@@ -28,21 +28,11 @@ Mask: TypeAlias = NDArray[np.bool_] | None
 def read_batch(plain: Mapping[str, Any], num_threads: int | None) -> dict[str, Any]:
     """The columns of a batch as the core takes them. `num_threads` as in `read_columns`."""
     columns = read_columns(plain, stable=False, num_threads=num_threads)
-    if columns["states"].is_numbered or "next_states" not in plain:
-        return columns
-    if not _are_of_one_dtype(plain["states"], plain["next_states"]):
+    if "next_states" in plain and not columns["states"].is_numbered:
         check_row_types(plain["states"], plain["next_states"])
         pair = comparable(columns["states"], columns["next_states"])
         columns["states"], columns["next_states"] = pair
     return columns
-
-
-def _are_of_one_dtype(states: Any, next_states: Any) -> bool:
-    """Whether nothing more needs to be known to compare them: a number of one dtype per row."""
-    if not (isinstance(states, np.ndarray) and isinstance(next_states, np.ndarray)):
-        return False
-    are_alike = states.dtype is next_states.dtype and states.ndim == next_states.ndim == 1
-    return are_alike and states.dtype.kind in "biuf"
 
 
 def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:

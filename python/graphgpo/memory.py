@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from graphgpo.states.merging import Merging
 
-_COLUMNS = ("task", "source", "target", "is_goal", "last_seen")
+EDGE_COLUMNS = ("task", "source", "target", "is_goal", "last_seen")
 _MOST_BATCHES = 2**62  # what is counted from them stays an int64
 
 
@@ -159,7 +159,7 @@ class GraphMemory:
 
 def checked_edges(state: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """Edges and the number of batches as the core takes them; `ValueError` for what are none."""
-    missing = [name for name in ("num_batches", *_COLUMNS) if name not in state]
+    missing = [name for name in ("num_batches", *EDGE_COLUMNS) if name not in state]
     if missing:
         raise ValueError(f"{missing[0]} is not in {origin}; expected what state_dict() gave")
     num_batches = state["num_batches"]
@@ -167,7 +167,7 @@ def checked_edges(state: Mapping[str, Any], origin: str) -> dict[str, Any]:
         raise ValueError(
             f"num_batches of {origin} is {num_batches!r}; expected an int in [0, 2**62)"
         )
-    found: dict[str, Any] = {name: np.asarray(state[name]) for name in _COLUMNS}
+    found: dict[str, Any] = {name: np.asarray(state[name]) for name in EDGE_COLUMNS}
     size = len(found["task"]) if found["task"].ndim == 1 else -1
     for name, values in found.items():
         kind = np.dtype(np.bool_ if name == "is_goal" else np.int64)
@@ -188,8 +188,15 @@ def checked_edges(state: Mapping[str, Any], origin: str) -> dict[str, Any]:
     return {**found, "num_batches": int(num_batches)}
 
 
-def check_memory(memory: object, columns: Mapping[str, Any], task_ids: Any) -> None:
-    """Refuse what a memory does not go with."""
+def check_memory(
+    memory: object, columns: Mapping[str, Any], task_ids: Any, merging: Merging
+) -> None:
+    """Refuse what a memory does not go with, states that are named within their batch among it."""
+    if merging.similar is not None or merging.node_history > 1:
+        raise ValueError(
+            "similar and node_history name states within one batch, a memory in every one; leave "
+            "them out, or the memory"
+        )
     if not isinstance(memory, GraphMemory):
         raise TypeError(f"memory is a {type(memory).__name__}; expected a graphgpo.GraphMemory")
     if task_ids is None:
@@ -201,21 +208,11 @@ def check_memory(memory: object, columns: Mapping[str, Any], task_ids: Any) -> N
         raise ValueError("edge_costs are given, but in a memory every step costs 1; leave one out")
 
 
-def check_names_last(merging: Merging) -> None:
-    """Refuse states that are named within their batch."""
-    if merging.similar is not None or merging.node_history > 1:
-        raise ValueError(
-            "similar and node_history name states within one batch, a memory in every one; leave "
-            "them out, or the memory"
-        )
-
-
 def in_words_of(memory: GraphMemory, plain: Mapping[str, Any], task_ids: Any) -> dict[str, Any]:
     """A batch in a memory's words: keys of its tasks, states and next states.
 
-    `plain` are the columns of the batch.
+    `plain` are the columns of the batch, which `check_memory` has passed.
     """
-    check_memory(memory, plain, task_ids)
     names = ("states", "next_states", "mask")
     columns = read_columns({n: plain[n] for n in names if n in plain}, stable=True)
     tasks = plain_column("task_ids", task_ids)

@@ -8,17 +8,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from graphgpo.memory import EDGE_COLUMNS
+
 VERSION = 1
 _KEY = b"graphgpo.memory"
 _BATCHES = b"graphgpo.memory.num_batches"
-_COLUMNS = ("task", "source", "target", "is_goal", "last_seen")
 
 
 def write_edges(path: Path, edges: dict[str, Any]) -> None:
     """Beside its place and moved there, so that no half of it is ever met."""
     pyarrow, parquet = _pyarrow()
     metadata = {_KEY: str(VERSION).encode(), _BATCHES: str(edges["num_batches"]).encode()}
-    table = pyarrow.table({name: edges[name] for name in _COLUMNS})
+    table = pyarrow.table({name: edges[name] for name in EDGE_COLUMNS})
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
         new = Path(beside) / path.name
@@ -52,7 +53,7 @@ def read_edges(path: Path) -> dict[str, Any]:
             f"{path} is of version {version}; expected {VERSION}, which this graphgpo writes"
         )
     found: dict[str, Any] = {
-        name: table[name].to_numpy() for name in _COLUMNS if table.column_names.count(name) == 1
+        name: table[name].to_numpy() for name in EDGE_COLUMNS if table.column_names.count(name) == 1
     }
     num_batches: Any = metadata.get(_BATCHES, b"").decode(errors="replace")
     with contextlib.suppress(ValueError):

@@ -145,9 +145,9 @@ class Rollouts:
             self._merged = self._merged._replace(columns=columns)
             self._read = self._read_batch(self._num_threads)
         if memory is not None:
-            from graphgpo.memory import check_names_last, in_words_of
+            from graphgpo.memory import check_memory, in_words_of
 
-            check_names_last(self._merging)
+            check_memory(memory, self._plain, task_ids, self._merging)
             self._remembering = in_words_of(memory, self._merged.columns, task_ids)
 
     def _read_batch(self, num_threads: int | None) -> dict[str, Any]:

@@ -101,12 +101,8 @@ class GraphGPOMixin:
         self.estimator = estimators.make(estimator)
         self.record = record
         self.memory = memory_of(memory)
-        Merging.of(normalise, similar, node_history)  # refused here, not after the first rollout
-        self.merging = {
-            "normalise": normalise,
-            "similar": similar,
-            "node_history": node_history,
-        }
+        # Refused here, not after the first rollout.
+        self.merging = Merging.of(normalise, similar, node_history).options
         self._generation = _Generation()
         super().__init__(*args, **kwargs)
         _check_normalisation(self.args)

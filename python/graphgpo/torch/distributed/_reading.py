@@ -16,7 +16,7 @@ from graphgpo.ingest import (
     read_columns,
     row_type,
 )
-from graphgpo.memory import check_memory, check_names_last, task_keys
+from graphgpo.memory import check_memory, task_keys
 from graphgpo.rollouts import check_tasks_are_read, thread_limit
 from graphgpo.states.merging import Merging, merged
 from graphgpo.torch.distributed._agreement import COMPARED, Kind, Report
@@ -37,8 +37,7 @@ def read(
         check_tasks_are_read(settings["task_ids"], settings["memory"])
         remembers = settings["memory"] is not None
         if remembers:
-            check_memory(settings["memory"], given, settings["task_ids"])
-            check_names_last(merging)
+            check_memory(settings["memory"], given, settings["task_ids"], merging)
     plain = merged(plain_columns(given), merging).columns
     columns = {
         name: column
