@@ -18,6 +18,7 @@ import platform
 import resource
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields
@@ -37,6 +38,7 @@ from experiments import (
     EXPERIMENTS,
     LAKE,
     MEMORY,
+    MEMORY_ALONE,
     STUDY,
     STUDY_CONTRASTS,
     Arm,
@@ -93,6 +95,7 @@ def play(job: Job, folder: Path) -> None:
     result = {
         "setting": job.setting,
         "arm": job.arm.name,
+        "commit": commit(),
         "options": run.identity(),
         "cache": job.cache,
         "curve": run.curve,
@@ -121,15 +124,18 @@ def run_all(listed: Sequence[Job], folder: Path, processes: int) -> None:
             raise
 
 
+def commit() -> str:
+    """Of this checkout; a + stands for changes beyond it."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+
+
 def origin(experiment: str) -> dict[str, Any]:
     """Where and with what the runs were made."""
     packages = ("graphgpo", "torch", "numpy", "textworld", "gym-sokoban")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT
-    )
     return {
         "command": f"python examples/compare.py --experiment {experiment}",
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
         "machine": f"{os.cpu_count()} cores of {processor()}",
@@ -159,12 +165,17 @@ def default_comparison(folder: Path, processes: int, seeds: int) -> None:
 
 
 def write_study(finished: Sequence[report.Finished]) -> None:
-    """CSV files, tables and the figure of the study of spread credit, as far as it is run."""
+    """CSV files, tables and the figure of the study of spread credit, as far as it is run.
+
+    Runs that stand in the files stay, unless they are among these.
+    """
     results = ROOT / "bench" / "results" / "spread"
-    experiments = ["spread", "spread_memory", *ATTACKS]
+    experiments = ["spread", "spread_memory", "spread_memory_alone", *ATTACKS]
     if finished:
+        known = report.read_results(results) if results.exists() else []
+        by_job = {(run.setting, run.arm, run.seed): run for run in (*known, *finished)}
         report.write_results(
-            finished,
+            [by_job[job] for job in sorted(by_job)],
             results,
             origin(" ".join(experiments)),
             arms=report.NAMES,
@@ -180,11 +191,10 @@ def write_study(finished: Sequence[report.Finished]) -> None:
         page,
         "study origin",
         f"{'' if len(finished) == planned else '**Partial:** '}{len(finished)} of the {planned} "
-        f"runs of `{where['command']}` are finished; tables of commit {where['commit']}; "
-        f"{where['machine']}.",
+        f"runs of `{where['command']}` are finished: {commits(finished)}; {where['machine']}.",
     )
     runs = report.Runs(finished, fewest_seeds=1)
-    arms = [arm.name for arm in (*STUDY.arms, *MEMORY.arms)]
+    arms = [arm.name for arm in (*STUDY.arms, *MEMORY.arms, *MEMORY_ALONE.arms)]
     settings = (*STUDY.settings, *LAKE.settings)
     report.fill(page, "study", report.study_table(runs, arms, settings))
     report.fill(page, "study paired", report.contrasts_table(runs, STUDY_CONTRASTS, settings))
@@ -193,6 +203,12 @@ def write_study(finished: Sequence[report.Finished]) -> None:
             arms = [arm.name for arm in experiment.arms]
             report.fill(page, name, report.study_table(runs, arms, experiment.settings))
     report.write_figures(runs, ROOT / "docs" / "images", report.STUDY_FIGURES)
+
+
+def commits(finished: Sequence[report.Finished]) -> str:
+    """How many runs were made with which commit."""
+    of = Counter(run.commit for run in finished)
+    return ", ".join(f"{count} with commit {name}" for name, count in of.most_common())
 
 
 def write_report(folder: Path) -> None:

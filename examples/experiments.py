@@ -82,6 +82,8 @@ STUDY_CONTRASTS = [
     ("spread", "grpo"),
     ("gigpo spread_weight=1.0", "gigpo"),
     ("spread memory=True", "spread"),
+    ("graphgpo memory=True", "graphgpo"),
+    ("spread memory=True", "graphgpo memory=True"),
 ]
 EXPERIMENTS["spread"] = STUDY
 MEMORY = Experiment(STUDY.settings, (arm("spread", memory=True),), STUDY.seeds, STUDY.first_seed)
@@ -126,6 +128,11 @@ HOPELESS = Experiment(
     seeds=8,
     first_seed=16,
 )
+# Added when all of these were known, to tell the memory's part from that of spread credit.
+MEMORY_ALONE = Experiment(
+    (*LAKES, "coin110", "sokoban"), (arm("graphgpo", memory=True),), STUDY.seeds, STUDY.first_seed
+)
+EXPERIMENTS["spread_memory_alone"] = MEMORY_ALONE
 GAMES = Experiment(("coin110_16games", "coin110_32games"), (*three(), arm("spread")), 4, 16)
 OPTIONS = Experiment(
     ("coin110", "sokoban"),

@@ -72,6 +72,8 @@ class Finished:
     metrics: Mapping[str, float]
     seconds: Mapping[str, float]
     wall: float
+    commit: str = ""
+    """Of the program; a + stands for changes beyond it."""
 
 
 def read_runs(folder: Path) -> list[Finished]:
@@ -105,6 +107,7 @@ def _read(result: Mapping[str, Any]) -> Finished:
         {name: float(value) for name, value in metrics.items()},
         result["seconds"],
         result["wall"],
+        result.get("commit", ""),
     )
 
 
@@ -368,6 +371,7 @@ def write_results(
         (
             {"setting": run.setting, "arm": run.arm, "seed": run.seed}
             | {name: rounded(value) for name, value in run.metrics.items()}
+            | {"commit": run.commit}
             for run in runs
         ),
     )
@@ -403,9 +407,10 @@ def read_results(folder: Path) -> list[Finished]:
                 if (points := curves.get((row["setting"], row["arm"], row["seed"])))
                 and name in points[0]
             },
-            {name: number_or_nan(row[name]) for name in list(row)[3:]},
+            {name: number_or_nan(row[name]) for name in list(row)[3:] if name != "commit"},
             {},
             math.nan,
+            row.get("commit", ""),
         )
         for row in rows
     ]
