@@ -163,6 +163,11 @@ SHOWN = "expected what the environment shows"
         ({"start": 1.0}, TypeError, "start is 1.0 (float); expected an int >= 0"),
         ({"start": True}, TypeError, "start is True (bool); expected an int >= 0"),
         ({"start": 4, "stop": 3}, ValueError, "stop is 3 (int); expected an int >= 4"),
+        (
+            {"start": 2**63},
+            ValueError,
+            f"start is {2**63} (int); expected an int >= 0 and below 2**63",
+        ),
     ],
 )
 def test_a_step_that_cannot_be_is_refused_where_it_is_added(
@@ -184,6 +189,12 @@ def test_a_final_state_may_be_unknown_but_not_uncalled() -> None:
 @pytest.mark.parametrize(
     ("fields", "error", "text"),
     [
+        (
+            {"action_valid": None},
+            TypeError,
+            "action_valid recorded in row 0 is None (NoneType); expected a list, one value per",
+        ),
+        ({"states": "ab"}, TypeError, "states recorded in row 0 is 'ab' (str); expected a list"),
         ({"step_ids": [0, "1"]}, TypeError, "step_ids[1] recorded in row 0 is '1' (str); "),
         ({"starts": [0, -2]}, ValueError, "starts[1] recorded in row 0 is -2 (int); "),
         ({"stops": [1, 2.5]}, TypeError, "stops[1] recorded in row 0 is 2.5 (float); "),

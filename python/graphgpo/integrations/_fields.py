@@ -6,6 +6,7 @@ import math
 import numbers
 import operator
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,17 @@ def position(name: str, value: Any, *, at_least: int = 0) -> int:
         raise TypeError(_wrong(name, value, expected)) from None
     if number < at_least:
         raise ValueError(_wrong(name, value, expected))
+    if number >= 2**63:
+        raise ValueError(_wrong(name, value, f"{expected} and below 2**63"))
     return number
+
+
+def column(name: str, values: Any) -> list[Any]:
+    """A value per step: anything with a length and an order, but a text or a mapping."""
+    is_one = isinstance(values, (Sequence, np.ndarray)) or hasattr(values, "tolist")
+    if not is_one or isinstance(values, (str, bytes)) or getattr(values, "ndim", 1) == 0:
+        raise TypeError(_wrong(name, values, "expected a list, one value per step"))
+    return list(values)
 
 
 def identity(name: str, value: Any) -> Any:

@@ -242,14 +242,17 @@ def recorded_steps(by_row: Mapping[int, Any], advice: Advice) -> RecordedSteps:
 
 def _checked_steps(row: int, steps: Mapping[str, Any], advice: Advice) -> dict[str, Any]:
     """The fields of a row, which anyone may have filled in; optional ones may be absent."""
-    count = len(steps["states"]) if "states" in steps else 0
-    steps = {**{name: [None] * count for name in _OPTIONAL}, **steps}
+    unknown = [None] * len(_fields.column(f"states recorded in row {row}", steps.get("states", ())))
+    steps = {**dict.fromkeys(_OPTIONAL, unknown), **steps}
     absent = [name for name in (*_STEP_COLUMNS, "success") if name not in steps]
     if absent:
         raise ValueError(
             f"the steps recorded in row {row} have no {', '.join(map(repr, absent))}. "
             f"{advice.record_steps}"
         )
+    steps |= {
+        name: _fields.column(f"{name} recorded in row {row}", steps[name]) for name in _STEP_COLUMNS
+    }
     lengths = {name: len(steps[name]) for name in _STEP_COLUMNS}
     if len(set(lengths.values())) > 1:
         raise ValueError(
