@@ -3,6 +3,7 @@
     python tests/heavy_cases.py differential --cases 100000 --seed 1
     python tests/heavy_cases.py containers --cases 10000 --seed 1
     python tests/heavy_cases.py arrow --cases 10000 --seed 1
+    python tests/heavy_cases.py arguments --cases 10000 --seed 1
 
 Case n of seed s is the same on every machine; a fault is printed with both, and the program goes on
 to the next case. Exits with 1 if there was one. `.ci/heavy` runs it, under sanitizers too.
@@ -276,10 +277,21 @@ def check_arrow(rng: random.Random) -> None:
     outcome_of(lambda: graphgpo.compute_advantages(**columns))
 
 
+def check_arguments(rng: random.Random) -> None:
+    """A public function with some wrong arguments."""
+    from arguments import is_taken_or_refused_in_words, some_wrong, targets
+
+    known = targets()
+    name = rng.choice(sorted(known))
+    wrong = some_wrong(rng, known[name])
+    assert is_taken_or_refused_in_words(known[name], wrong), f"{name}, {[*wrong]}"
+
+
 CHECKS: dict[str, Callable[[random.Random], None]] = {
     "differential": check_differential,
     "containers": check_containers,
     "arrow": check_arrow,
+    "arguments": check_arguments,
 }
 
 

@@ -391,6 +391,20 @@ def test_terms_are_terms(terms: Any) -> None:
         graphgpo.compute_advantages(**WORKED_EXAMPLE, estimator=Wrong())
 
 
+def test_an_estimator_has_terms() -> None:
+    class Empty(Estimator):
+        name = "empty"
+
+        def terms(self) -> list[Term]:
+            return []
+
+    for compute in (graphgpo.compute_advantages, reference.compute_advantages):
+        with pytest.raises(
+            ValueError, match=r"^terms\(\) of Empty gave none; expected one or more$"
+        ):
+            compute(**WORKED_EXAMPLE, estimator=Empty())
+
+
 def test_numbers_have_one_axis_and_are_numbers() -> None:
     with pytest.raises(ValueError, match=r"shape \(12, 1\); expected \(12,\), one per row"):
         scored(WORKED_EXAMPLE, Given(np.zeros((12, 1))))

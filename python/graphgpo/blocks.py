@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias, Union
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from graphgpo.field_types import check_fields
 
 Needs: TypeAlias = "frozenset[tuple[str, ...]]"
 """Columns a block needs: of each tuple one, the first that is given."""
@@ -37,6 +39,16 @@ class Block:
     """One part of an estimator."""
 
     own_needs: ClassVar[Needs] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Every field is what its annotation says.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the block, its field, the value and what was expected.
+        """
+        check_fields(self)
 
     @property
     def needs(self) -> Needs:
@@ -264,6 +276,7 @@ class Standing(Block):
     unit: Unit = "steps"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_together(self.score, (self.peers,), self.normaliser)
 
 
@@ -423,14 +436,23 @@ class Live(Block):
     own_needs: ClassVar[Needs] = _OUTCOME
 
 
-Potential: TypeAlias = "ReachValue | MeanReturn | BellmanMean | Log | Given"
+Potential: TypeAlias = ReachValue | MeanReturn | BellmanMean | Log | Given
 Score: TypeAlias = (
-    "Union[EdgeReturn, Target, Difference, Trace, ReturnToGo, Outcome, NewStates, Surprisal, "
-    "ActionMean, Standing, Given]"
+    EdgeReturn
+    | Target
+    | Difference
+    | Trace
+    | ReturnToGo
+    | Outcome
+    | NewStates
+    | Surprisal
+    | ActionMean
+    | Standing
+    | Given
 )
-Peers: TypeAlias = "SameState | LastStates | Task | Turn | Batch | PeerKeys | SameTransition"
-Normaliser: TypeAlias = "Raw | Mean | MeanStd | LeaveOneOut | FlooredStd"
-Modifier: TypeAlias = "FailureRate | Polarised | Seen | ActionEvidence | NobodyWon | Live"
+Peers: TypeAlias = SameState | LastStates | Task | Turn | Batch | PeerKeys | SameTransition
+Normaliser: TypeAlias = Raw | Mean | MeanStd | LeaveOneOut | FlooredStd
+Modifier: TypeAlias = FailureRate | Polarised | Seen | ActionEvidence | NobodyWon | Live
 Unit: TypeAlias = Literal["steps", "trajectories"]
 Scale: TypeAlias = Literal["absolute", "relative"]
 
@@ -465,8 +487,9 @@ class Term(Block):
     def __post_init__(self) -> None:
         for name in ("peers", "peer_weights", "modifiers"):
             value = getattr(self, name)
-            if isinstance(value, Sequence) and not isinstance(value, tuple):
+            if isinstance(value, Sequence) and not isinstance(value, (tuple, str)):
                 object.__setattr__(self, name, tuple(value))
+        super().__post_init__()
         if not self.levels:
             raise ValueError("peers is empty; expected at least one")
         if len(self.peer_weights) != len(self.levels) + (self.base is not None):

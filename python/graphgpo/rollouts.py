@@ -269,12 +269,7 @@ class Rollouts:
 
         Of two with one name, the second is called "name 2", and so on.
         """
-        if isinstance(chosen, (str, Mapping)) or not isinstance(chosen, Iterable):
-            raise TypeError(
-                f"chosen is {chosen!r} ({type(chosen).__name__}); expected several estimators: a "
-                "list of names, mappings or Estimators"
-            )
-        made = [estimators.make(estimator) for estimator in chosen]
+        made = estimators.several("chosen", chosen)
         names: list[str] = []
         for estimator in made:
             count = sum(other.name == estimator.name for other in made[: len(names)])

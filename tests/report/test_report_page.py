@@ -286,7 +286,7 @@ def test_numbers_that_are_unknown_are_null() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"top": 0}, r"^top is 0; expected a number >= 1$"),
+        ({"top": 0}, r"^top is 0; expected an int >= 1$"),
         ({"estimators": []}, r"^estimators is empty; expected at least one$"),
         ({"tasks": ["nine"]}, r"^no task 'nine' among the 4; the nearest: '0', '1', '2'$"),
     ],

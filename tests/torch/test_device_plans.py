@@ -322,24 +322,6 @@ def test_what_reads_texts_is_refused_on_a_device(
         device.compute_advantages(**columns, device="cpu")
 
 
-def test_blocks_of_ones_own_are_refused_by_name() -> None:
-    class Ours(Block):
-        pass
-
-    ours: Any = Ours()
-    parts = {
-        "score": Term(ours),
-        "potential": Term(Difference(ours)),
-        "peers": Term(Given([0.0, 1, 2, 3]), ours),
-        "normaliser": Term(Given([0.0, 1, 2, 3]), Task(), ours),
-        "modifier": Term(Given([0.0] * 4), normaliser=Raw(), modifiers=(ours,)),
-    }
-    for kind, term in parts.items():
-        text = f"^the device knows no {kind} Ours; expected one of graphgpo.blocks"
-        with pytest.raises(TypeError, match=text):
-            on("cpu", {**ONE_GROUP, "states": BOARDS}, estimator=Only(term=term))
-
-
 def test_numbers_of_ones_own_are_tensors_arrays_or_functions_of_rollouts() -> None:
     values = [0.0, 1.0, 2.0, math.nan]
     expected = graphgpo.compute_advantages(

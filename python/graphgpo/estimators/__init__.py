@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphgpo.estimators._base import Estimator, check_needs, check_options, option
 
-__all__ = ["Estimator", "check_needs", "load", "make", "names", "option"]
+__all__ = ["Estimator", "check_needs", "load", "make", "names", "option", "several"]
 
 
 @functools.cache
@@ -28,13 +28,19 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
-@functools.cache
 def load(name: str) -> type[Estimator]:
     """The class of a name.
 
     >>> load("gigpo")().gamma
     0.95
     """
+    if not isinstance(name, str):
+        raise TypeError(f"estimator is a {type(name).__name__}; expected a name")
+    return _loaded(str(name))
+
+
+@functools.cache
+def _loaded(name: str) -> type[Estimator]:
     if name not in names():
         raise ValueError(f"estimator is {name!r}; {_suggestion(name)}")
     module = importlib.import_module(f"{__name__}.{name}")
@@ -66,7 +72,11 @@ def make(estimator: Any, options: Mapping[str, Any] | None = None) -> Estimator:
     ...
     TypeError: unknown option 'omgea' of estimator 'graphgpo'; did you mean 'omega'?
     """
-    options = options or {}
+    options = {} if options is None else options
+    if not isinstance(options, Mapping):
+        raise TypeError(
+            f"options is a {type(options).__name__}; expected a mapping of names to values"
+        )
     if isinstance(estimator, Estimator):
         return estimator.replaced(**options)
     if isinstance(estimator, type) and issubclass(estimator, Estimator):
@@ -81,6 +91,16 @@ def make(estimator: Any, options: Mapping[str, Any] | None = None) -> Estimator:
     given = _as_mapping(estimator)
     name = given.pop("estimator", "graphgpo")
     return make(name, {**given, **options})
+
+
+def several(argument: str, chosen: Any) -> list[Estimator]:
+    """Those of an argument that takes several: a list of names, mappings or estimators."""
+    if isinstance(chosen, (str, Mapping)) or not isinstance(chosen, Iterable):
+        raise TypeError(
+            f"{argument} is {chosen!r} ({type(chosen).__name__}); expected several estimators: a "
+            "list of names, mappings or Estimators"
+        )
+    return [make(estimator) for estimator in chosen]
 
 
 @functools.lru_cache(maxsize=64, typed=True)  # True is no 1

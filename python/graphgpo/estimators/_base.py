@@ -100,6 +100,8 @@ class Estimator:
                 f"terms() of {type(self).__name__} gave {terms!r}; expected a list of "
                 "graphgpo.blocks.Term"
             )
+        if not terms:
+            raise ValueError(f"terms() of {type(self).__name__} gave none; expected one or more")
         for term in terms:
             needs |= term.needs
         return needs

@@ -43,7 +43,10 @@ def arrow_table(frame: Any) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     # Polars has texts of a newer kind in its stream, which few functions of Arrow 17 know.
-    return frame.to_arrow() if hasattr(frame, "to_arrow") else pa.table(frame)
+    table = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.table(frame)
+    if not isinstance(table, pa.Table):
+        raise TypeError(f"a {type(frame).__name__} is one column; expected a data frame")
+    return table
 
 
 def _index_columns(table: pa.Table) -> list[str]:

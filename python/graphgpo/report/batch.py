@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,7 @@ from graphgpo.report.labels import as_text, shortened
 from graphgpo.report.svg import NO_CREDIT
 from graphgpo.report.traffic import Ints, traffic_by_group
 from graphgpo.result import StepAdvantages
-
-if TYPE_CHECKING:
-    from graphgpo.rollouts import Rollouts
+from graphgpo.rollouts import Rollouts
 
 
 class UnknownTaskError(ValueError):
@@ -58,10 +56,12 @@ class Batch:
 
 def credited(rollouts: Rollouts, chosen: Sequence[Any]) -> Batch:
     """The batch with its credit; estimators as `Rollouts.compare` takes them."""
+    if not isinstance(rollouts, Rollouts):
+        raise TypeError(f"rollouts is a {type(rollouts).__name__}; expected graphgpo.Rollouts")
     rollouts.check_alone("a report")
-    if not chosen:
+    made = known.several("estimators", chosen)
+    if not made:
         raise ValueError("estimators is empty; expected at least one")
-    made = [known.make(estimator) for estimator in chosen]
     with told_elsewhere():  # the page has a section of problems
         results = rollouts.compare(made)
     graph = rollouts.graph()

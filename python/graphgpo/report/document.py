@@ -11,10 +11,11 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from graphgpo._core import __version__
+from graphgpo.counts import at_least_one
 from graphgpo.report import style
 from graphgpo.report.batch import Batch, credited, named, telling
 from graphgpo.report.health import charts, health_of
-from graphgpo.report.labels import shortened
+from graphgpo.report.labels import shortened, texts
 from graphgpo.report.problems import facts_of, listed, problems_of
 from graphgpo.report.svg import NO_CREDIT, attribute, escaped
 from graphgpo.report.task import Task, task_of
@@ -82,13 +83,14 @@ def page(
     >>> page(rollouts, ["grpo", "graphgpo"], title="Mugs")[:15]
     '<!doctype html>'
     """
-    if top < 1:
-        raise ValueError(f"top is {top}; expected a number >= 1")
+    most = at_least_one("top", top)
+    if not isinstance(title, str):
+        raise TypeError(f"title is a {type(title).__name__}; expected text")
+    wanted, notes = texts("tasks", tasks), texts("notes", notes)
     batch = credited(rollouts, estimators)
     if not batch.nodes:
         raise ValueError("the rollouts have no steps; expected at least one")
-    wanted = list(tasks)
-    positions = named(batch, wanted) if wanted else telling(batch, top)
+    positions = named(batch, wanted) if wanted else telling(batch, most)
     reader = Reader(rollouts)
     shown = [task_of(batch, position, reader, label) for position in positions]
     return _document(title, batch, shown, notes)

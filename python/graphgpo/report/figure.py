@@ -67,12 +67,19 @@ def draw(
     >>> picture.startswith("<svg"), picture.count("data-node"), picture.count("data-edge")
     (True, 4, 3)
     """
-    if theme not in ("light", "dark"):
+    if str(theme) not in ("light", "dark"):
         raise ValueError(f"theme is {theme!r}; expected 'light' or 'dark'")
+    if not isinstance(graph, StateGraph):
+        raise TypeError(f"graph is a {type(graph).__name__}; expected that of Rollouts.graph()")
     traffic = most_visited(traffic_of(graph, group), MOST_STATES)
     credit = None
     if credits is not None:
-        per_row = np.asarray(credits, np.float64)
+        try:
+            per_row = np.asarray(credits, np.float64)
+        except (TypeError, ValueError, RuntimeError):  # of a tensor with a gradient
+            raise TypeError(
+                f"credits is a {type(credits).__name__}; expected a number for each of the rows"
+            ) from None
         needed = int(graph.edge_rows.max(initial=-1)) + 1
         if per_row.ndim != 1 or len(per_row) < needed:
             raise ValueError(
@@ -94,13 +101,15 @@ def draw(
 
 def node_names(traffic: Traffic, label: Any = None, most: int = 18) -> list[str]:
     """A short name for every node; `label` makes one of a state."""
+    if label is not None and not callable(label):
+        raise TypeError(f"labels is a {type(label).__name__}; expected a function of a state")
     short = [_NAMES.get(kind, "") for kind in traffic.kinds]
     own = [i for i, kind in enumerate(traffic.kinds) if kind is Kind.STATE]
     states = [traffic.states[i] for i in own]
     found = (
         names([as_text(state) for state in states], most)
         if label is None
-        else [shortened(label(state), most) for state in states]
+        else [shortened(as_text(label(state)), most) for state in states]
     )
     for i, name in zip(own, found, strict=True):
         short[i] = name or "(empty)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MOST_TEXT = 4_000
@@ -26,6 +26,19 @@ def as_text(value: Any) -> str:
     if hasattr(value, "tolist"):  # NumPy's own numbers and arrays
         value = value.tolist()
     return value if isinstance(value, str) else repr(value)
+
+
+def texts(argument: str, given: Any) -> list[str]:
+    """A list of texts that a caller gives, as one."""
+    is_several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping))
+    found = list(given) if is_several else [given]
+    for one in found:
+        if not is_several or not isinstance(one, str):
+            raise TypeError(
+                f"{argument} {'hold' if is_several else 'is'} a {type(one).__name__}; expected a "
+                "list of texts"
+            )
+    return found
 
 
 def shortened(text: str, most: int) -> str:

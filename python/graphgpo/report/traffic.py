@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +85,9 @@ class Traffic:
         )
 
 
+_IDS = (int, np.integer, str, bytes, tuple, uuid.UUID)
+
+
 def traffic_of(graph: StateGraph, group: Any = None) -> Traffic:
     """The traffic of one task of a graph; `group` may be left out where there is only one.
 
@@ -96,6 +100,8 @@ def traffic_of(graph: StateGraph, group: Any = None) -> Traffic:
         If the graph has several tasks and none is named, or none of that name.
     """
     groups = list(dict.fromkeys(graph.node_groups))
+    if group is not None and not isinstance(group, _IDS):
+        raise TypeError(f"group is a {type(group).__name__}; expected the id of a task")
     if group is None and len(groups) != 1:
         raise ValueError(f"the graph has {len(groups)} tasks; name one: group={_first(groups)}")
     if group is not None and group not in groups:

@@ -32,8 +32,8 @@ class Merging:
         >>> Merging.of({"numbers": True}, None, 2).normaliser("ticket 3")
         'ticket <num>'
         """
-        is_default = normalise is None and similar is None and node_history == 1
-        if is_default and node_history is not True:
+        is_short = type(node_history) is int and node_history == 1
+        if is_short and normalise is None and similar is None:
             return AS_GIVEN
         if similar is not None:
             check_threshold("similar", similar)

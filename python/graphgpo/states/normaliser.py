@@ -142,6 +142,10 @@ def normalise(states: Any, normaliser: Normaliser | None = None, **switches: Any
     >>> normalise(["ticket 4", 4], numbers=True)
     ['ticket <num>', 4]
     """
+    if normaliser is not None and not isinstance(normaliser, Normaliser):
+        raise TypeError(
+            f"normaliser is a {type(normaliser).__name__}; expected a graphgpo.states.Normaliser"
+        )
     chosen = _changed(normaliser or Normaliser(), switches)
     column = elements("states", states)
     if column is None:
@@ -164,7 +168,12 @@ def _expressions(name: str, given: Any) -> tuple[str | re.Pattern[str], ...]:
         raise TypeError(
             f"{name} is one expression; expected a list of regular expressions: {name}=[{given!r}]"
         )
-    expressions = tuple(given)
+    try:
+        expressions = tuple(given)
+    except TypeError:
+        raise TypeError(
+            f"{name} is a {type(given).__name__}; expected a list of regular expressions"
+        ) from None
     for i, expression in enumerate(expressions):
         if isinstance(expression, re.Pattern) and isinstance(expression.pattern, str):
             continue

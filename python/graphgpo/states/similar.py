@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphgpo import _core
+from graphgpo.ingest import key_column, plain_column
 from graphgpo.states.column import element_list, elements
 
 
@@ -74,6 +75,7 @@ def similar_components(texts: Any, threshold: Any, *, group_ids: Any = None) -> 
             raise ValueError(
                 f"group_ids has {len(ids)} rows and texts {len(column)}; expected as many"
             )
+        key_column("group_ids", plain_column("group_ids", group_ids), None, is_id=True)  # checked
         numbers: dict[Any, int] = {}
         groups[:] = [numbers.setdefault(value, len(numbers)) for value in ids]
     return SimilarStates(

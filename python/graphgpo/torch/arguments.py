@@ -79,6 +79,8 @@ def mask_condition(
     `offsets`: where the rows start, if the mask is the buffer of a jagged one. `as_floats`: a copy,
     which is read in half the time if the mask holds int64.
     """
+    if mask.layout not in (torch.strided, torch.jagged):
+        raise TypeError(f"{name} is a tensor of layout {mask.layout}; expected a dense one")
     if mask.is_complex():
         raise TypeError(f"{name} has dtype {mask.dtype}; expected bools or real numbers")
     if mask.dtype in _NEVER_NEGATIVE or mask.numel() == 0:
