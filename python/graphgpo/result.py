@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from graphgpo.estimators import Estimator
     from graphgpo.problems.problem import Problems
     from graphgpo.rollouts import Rollouts
+    from graphgpo.torch.device import DeviceBatch
 
 
 class Asked(NamedTuple):
     """What a result answers."""
 
-    rollouts: Rollouts
+    rollouts: Rollouts | DeviceBatch
     estimator: Estimator
 
 
@@ -73,7 +74,7 @@ class StepAdvantages(_Answer):
         asked: Asked | None = getattr(self, "_asked", None)
         return asked
 
-    def answering(self, rollouts: Rollouts, estimator: Estimator) -> StepAdvantages:
+    def answering(self, rollouts: Rollouts | DeviceBatch, estimator: Estimator) -> StepAdvantages:
         """The same object, which from now on knows what it answers."""
         object.__setattr__(self, "_asked", Asked(rollouts, estimator))
         return self
@@ -81,7 +82,8 @@ class StepAdvantages(_Answer):
     def problems(self) -> Problems:
         """What is probably wrong with the batch, the most certain first; none hides another.
 
-        Looks at the states of up to 3,000 steps, which takes a second or so. Prints readably.
+        Looks at the states of up to 3,000 steps, which takes a second or so; at those of tensors on
+        a device, in a copy. Prints readably.
 
         >>> import graphgpo
         >>> rooms = ["hall", "kitchen", "bath", "hall", "bath", "kitchen"] * 8
@@ -99,7 +101,8 @@ class StepAdvantages(_Answer):
 
         if self.asked is None:
             return Problems()
-        return problems_of(self.metrics, self.asked.estimator, self.asked.rollouts)
+        rollouts = self.asked.rollouts.in_host_memory()
+        return problems_of(self.metrics, self.asked.estimator, rollouts)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.advantages, dtype=dtype, copy=copy)

@@ -285,19 +285,23 @@ class Rollouts:
         """The merged graph of every group: nodes, edges, `to_networkx()`."""
         from graphgpo.graph import graph_of
 
-        return graph_of(self._in_host_memory())
+        return graph_of(self.in_host_memory())
 
     def explain(self, row: int, estimator: Any = "graphgpo", **options: Any) -> Explanation:
         """Why the step of a row has its credit: state, action, distances, peers, every term."""
         from graphgpo.explain import explain
 
         self.check_alone("explain")
-        return explain(self._in_host_memory(), row, estimators.make(estimator, options))
+        return explain(self.in_host_memory(), row, estimators.make(estimator, options))
 
     def with_history(self, node_history: int) -> Rollouts:
         """The same columns and options, but nodes of so many states."""
         options = {**self._merging.options, "node_history": node_history}
         return Rollouts(**self._plain, **options, num_threads=self._num_threads)
+
+    def in_host_memory(self) -> Rollouts:
+        """Itself, or of columns on a device a copy, made once."""
+        return self._on_device.in_host_memory() if self._on_device else self
 
     def check_alone(self, who: str) -> None:
         """Refuse a memory, on behalf of `who`.
@@ -325,9 +329,6 @@ class Rollouts:
     def _graph_alone(self) -> StepAdvantages:
         with told_elsewhere():  # nobody asked for credit, so none is lost
             return self.advantages(_GraphAlone())
-
-    def _in_host_memory(self) -> Rollouts:
-        return self._on_device.host() if self._on_device else self
 
     def _credit(self, chosen: list[Estimator], num_threads: int | None) -> list[StepAdvantages]:
         if self._on_device:

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphgpo
+import worlds
 from batches import (
     Columns,
     Only,
@@ -242,6 +244,60 @@ def test_rollouts_on_a_device_answer_as_those_in_host_memory() -> None:
     assert there.node_ids()[0].tolist() == here.node_ids()[0].tolist()
     np.testing.assert_array_equal(there.graph().node_distances, here.graph().node_distances)
     assert str(there.explain(0)) == str(here.explain(0))
+
+
+def counted_turns() -> Columns:
+    """Walks in whose states the turn is, as tensors: hardly two of them meet."""
+    random = np.random.default_rng(0)
+    turn = np.tile(np.arange(8), 40)
+    rooms = random.integers(0, 4, 320)
+    rollout = np.repeat(np.arange(40), 8)
+    return {
+        "states": torch.from_numpy(100 * turn + rooms),
+        "actions": torch.from_numpy(rooms),
+        "group_ids": torch.from_numpy(rollout // 8),
+        "trajectory_ids": torch.from_numpy(rollout),
+        "success": torch.from_numpy(rollout % 3 == 0),
+    }
+
+
+def counted_shop() -> Columns:
+    """Texts with a step counter."""
+    return worlds.with_success(worlds.ticket_shop("counter"), lambda state: "Paid" in state)
+
+
+@pytest.mark.usefixtures("every_tensor_is_on_a_device")
+@pytest.mark.parametrize("name", ["graphgpo", "grpo", "spread"])
+def test_problems_of_a_device_are_those_of_host_memory(name: str) -> None:
+    columns = counted_turns()
+    listed: Columns = {name: np.asarray(values) for name, values in columns.items()}
+    here = graphgpo.compute_advantages(**listed, estimator=name)
+    there: Any = graphgpo.compute_advantages(**columns, estimator=name)
+    assert isinstance(there.advantages, torch.Tensor)
+    assert there.problems().text() == here.problems().text()
+    assert ("one position" in there.problems().names) == (name != "grpo")
+    assert repr(there) == repr(here)
+    assert device.to_host(there).problems() == there.problems()
+
+
+def test_problems_of_texts_are_told_with_their_remedy() -> None:
+    columns = counted_shop()
+    found = device.compute_advantages(**columns, device="cpu").problems()
+    assert found.text() == graphgpo.compute_advantages(**columns).problems().text()
+    mended = {**columns, **found.named("noise").switch}
+    assert device.compute_advantages(**mended, device="cpu").problems() == ()
+
+
+@pytest.mark.usefixtures("fresh_process", "every_tensor_is_on_a_device")
+def test_lost_credit_on_a_device_is_warned_of_once() -> None:
+    columns = {**counted_shop(), "success": torch.tensor(counted_shop()["success"])}
+    with pytest.warns(graphgpo.LostCreditWarning, match=r"write: normalise=\{'ignore'") as said:
+        result: Any = graphgpo.compute_advantages(**columns)
+    assert isinstance(result.advantages, torch.Tensor)
+    assert [one.filename for one in said] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graphgpo.compute_advantages(**columns)
 
 
 def test_host_memory_stays_with_the_core() -> None:

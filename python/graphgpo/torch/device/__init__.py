@@ -14,6 +14,7 @@ One file each, with a function for every block of `graphgpo.blocks`, found by th
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,9 @@ from graphgpo import estimators
 from graphgpo.columns import COLUMNS, MERGING
 from graphgpo.estimators import Estimator, check_needs
 from graphgpo.ingest import is_on_a_device, plain_columns
+from graphgpo.problems.warning import warn_of_lost_credit
 from graphgpo.result import StepAdvantages
+from graphgpo.rollouts import Rollouts
 from graphgpo.states.merging import Merged, Merging
 from graphgpo.torch.device import hashing
 from graphgpo.torch.device.columns import (
@@ -34,7 +37,7 @@ from graphgpo.torch.device.columns import (
 )
 from graphgpo.torch.device.plan import interpret
 from graphgpo.torch.device.results import by_row
-from graphgpo.torch.device.rollouts import Rollouts, merged
+from graphgpo.torch.device.rollouts import merged
 
 __all__ = ["DeviceBatch", "compute_advantages", "is_available", "state_keys", "to_host"]
 
@@ -82,9 +85,7 @@ def compute_advantages(
         return DeviceBatch(columns, torch.device(device)).credit([chosen])[0]
     if any(map(is_on_a_device, columns.values())):
         raise texts_are_missing()
-    from graphgpo.rollouts import Rollouts as HostRollouts
-
-    host = HostRollouts(**columns, **merging)
+    host = Rollouts(**columns, **merging)
     return DeviceBatch(host.merged_columns, torch.device(device), host).credit([chosen])[0]
 
 
@@ -126,59 +127,63 @@ def to_host(result: StepAdvantages) -> StepAdvantages:
         for field in dataclasses.fields(result)
         if field.name != "metrics"
     }
-    return StepAdvantages(**arrays, metrics=result.metrics)
+    on_host = StepAdvantages(**arrays, metrics=result.metrics)
+    return on_host if result.asked is None else on_host.answering(*result.asked)
 
 
 class DeviceBatch:
-    """Columns on a device, read and merged once. `host`: of which they are the merged columns."""
+    """Columns on a device, read and merged once.
 
-    def __init__(self, given: Mapping[str, Any], device: torch.device, host: Any = None) -> None:
+    `host`: rollouts in host memory, whose merged columns they are; None: they are as they came.
+    """
+
+    def __init__(
+        self, given: Mapping[str, Any], device: torch.device, host: Rollouts | None = None
+    ) -> None:
         check_device("compute_advantages", device)
         self.given = {name: v for name, v in given.items() if v is not None}
         self._device = device
-        self._merged: Rollouts | None = None
-        self._host = host
-        self._coarsened = host
+        self._coarsened = self._host = host
 
     def credit(self, chosen: Sequence[Estimator]) -> list[StepAdvantages]:
         """The credit of every row by each estimator."""
         for estimator in chosen:
             check_needs(estimator, self.given)
         check_device("compute_advantages", self._device)
+        results = self._computed(chosen)
+        if results is None:
+            self.in_host_memory().compare(chosen)  # has the words
+            raise RuntimeError("the device refused columns that the core takes; please report it")
+        of_merging = self._coarsened.merging_metrics if self._coarsened else Merged({}).metrics
+        for result, estimator in zip(results, chosen, strict=True):
+            result.metrics.update(of_merging)
+            result.answering(self, estimator)
+            warn_of_lost_credit(result.metrics, estimator, self)
+        return results
+
+    def _computed(self, chosen: Sequence[Estimator]) -> list[StepAdvantages] | None:
+        """None: something is wrong with the columns."""
         try:
             with torch.no_grad():
-                found = [by_row(self.merged, interpret(e, self.merged)) for e in chosen]
-            near_duplicates = (
-                self._coarsened.merging_metrics if self._coarsened else Merged({}).metrics
-            )
-            for result in found:
-                result.metrics.update(near_duplicates)
-            return found
+                return [by_row(self._merged, interpret(e, self._merged)) for e in chosen]
         except RefusedError:
-            pass
-        # Not inside `except`: what is shown are the words.
-        self.host().compare(chosen)
-        raise RuntimeError("the device refused columns that the core takes; please report it")
+            return None
 
-    @property
-    def merged(self) -> Rollouts:
-        if self._merged is None:
-            columns = read_columns(self.given, self._device)
-            self._merged = merged(columns, self.host)
-            if self._coarsened and self._coarsened.merging.is_coarser:
-                add_given_states(columns, self._coarsened.columns["states"])
-        return self._merged
+    @functools.cached_property
+    def _merged(self) -> Any:
+        columns = read_columns(self.given, self._device)
+        if self._coarsened and self._coarsened.merging.is_coarser:
+            add_given_states(columns, self._coarsened.columns["states"])
+        return merged(columns, self.in_host_memory)
 
-    def host(self) -> Any:
-        """The `graphgpo.Rollouts` of the same columns in host memory, copied once."""
-        from graphgpo.rollouts import Rollouts as HostRollouts
-
+    def in_host_memory(self) -> Rollouts:
+        """The rollouts of the same columns in host memory, copied once."""
         if self._host is None:
             columns: dict[str, Any] = {
                 name: v.detach().cpu() if isinstance(v, torch.Tensor) else v
                 for name, v in self.given.items()
             }
-            self._host = HostRollouts(**{"success": None, **plain_columns(columns)})
+            self._host = Rollouts(**{"success": None, **plain_columns(columns)})
         return self._host
 
 
