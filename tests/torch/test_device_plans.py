@@ -150,7 +150,7 @@ def test_tensors_of_every_column_need_no_copy_in_host_memory(
         name: graphgpo.compute_advantages(**columns, estimator=an_estimator(name))
         for name in ("graphgpo", "salt", "tree_grpo")
     }
-    monkeypatch.setattr(device_columns, "_add_host_columns", lambda c, on_host, t: on_host)
+    monkeypatch.setattr(device_columns, "_add_from_host", lambda c, on_host, t: on_host)
     for name, expected in core.items():
         assert_agree(on("cpu", columns, estimator=an_estimator(name)), expected)
 

@@ -37,7 +37,7 @@ from graphgpo.torch.device.columns import (
 )
 from graphgpo.torch.device.plan import interpret
 from graphgpo.torch.device.results import by_row
-from graphgpo.torch.device.rollouts import merged
+from graphgpo.torch.device.rollouts import Rollouts as MergedRollouts
 
 __all__ = ["DeviceBatch", "compute_advantages", "is_available", "state_keys", "to_host"]
 
@@ -170,11 +170,11 @@ class DeviceBatch:
             return None
 
     @functools.cached_property
-    def _merged(self) -> Any:
+    def _merged(self) -> MergedRollouts:
         columns = read_columns(self.given, self._device)
         if self._coarsened and self._coarsened.merging.is_coarser:
             add_given_states(columns, self._coarsened.columns["states"])
-        return merged(columns, self.in_host_memory)
+        return MergedRollouts(columns, self.in_host_memory)
 
     def in_host_memory(self) -> Rollouts:
         """The rollouts of the same columns in host memory, copied once."""

@@ -26,8 +26,8 @@ def distances_to_goals(
     same bits.
     """
     num_nodes = len(node_group)
-    edges = numbered(source, target, by_appearance=False)
-    cheapest = Segments(edges.ids, edges.num).smallest(cost)[:-1]
+    edges = numbered(source, target)
+    cheapest = edges.smallest(cost)[:-1]
     source, target = source[edges.first], target[edges.first]
     start = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
     start[goals[goals >= 0]] = 0.0

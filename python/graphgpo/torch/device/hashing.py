@@ -34,8 +34,7 @@ _SECRET = tuple(
 def stable_keys(states: Tensor) -> Tensor:
     """(N,) int64 keys of the rows of an (N, ...) tensor of bools, ints or floats without NaN."""
     if states.dim() == 1:
-        words, kind = _words(states)
-        return _hash_word(words, kind)
+        return _hash_word(*words(states))
     rows = canonical(states).contiguous()
     name = "b" if states.dtype == torch.bool else "f" if states.is_floating_point() else "i"
     name = "u" if states.dtype == torch.uint8 else name
@@ -46,7 +45,7 @@ def stable_keys(states: Tensor) -> Tensor:
     return _hash_bytes(rows.reshape(-1).view(torch.uint8).reshape(len(rows), num_bytes), seed)
 
 
-def _words(states: Tensor) -> tuple[Tensor, int]:
+def words(states: Tensor) -> tuple[Tensor, int]:
     """A column of scalars, as words and the kind that tells 1, 1.0 and True apart."""
     if states.dtype == torch.bool:
         return states.to(torch.int64), _BOOLEAN

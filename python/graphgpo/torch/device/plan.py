@@ -67,7 +67,7 @@ def _standings(term: Term, levels: Sequence[Compared], rollouts: Rollouts) -> Te
     result = torch.where(total == 0, 0.0, weighted / total)
     if term.average is not None:
         peers = peers_of(term.average, rollouts)
-        average = peers.mean(result, torch.ones_like(result, dtype=torch.bool))[peers.ids]
+        average = peers.mean(result, torch.ones_like(rollouts.is_last))[peers.ids]
         result = torch.where(peers.is_in_one, average, result)
     for modifier in term.modifiers:
         result = result * factors(modifier, rollouts)
