@@ -26,15 +26,6 @@ NO_VERDICT = 2
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _COMPARED = (*_WHOLE, torch.float16, torch.float32, torch.float64, torch.bool)
 _REALS = (*_COMPARED, torch.bfloat16)
-_DTYPES: dict[Kind, tuple[torch.dtype, ...]] = {
-    "state": _COMPARED,
-    "key": _COMPARED,
-    "id": _WHOLE,
-    "integer": _WHOLE,
-    "flag": _REALS,
-    "verdict": _REALS,
-    "real": _REALS,
-}
 
 
 class RefusedError(Exception):
@@ -120,9 +111,12 @@ def _is_on(device: torch.device, name: str, values: Any) -> bool:
 
 
 def _check_form(name: str, tensor: Tensor, num_rows: int) -> None:
-    kind = COLUMNS[name].kind
-    has_form = tensor.dim() == 1 or (tensor.dim() > 1 and kind in ("state", "key"))
-    if not has_form or len(tensor) != num_rows or tensor.dtype not in _DTYPES[kind]:
+    is_compared, is_whole = (
+        COLUMNS[name].kind in kinds for kinds in (("state", "key"), ("id", "integer"))
+    )
+    allowed = _COMPARED if is_compared else _WHOLE if is_whole else _REALS
+    has_form = tensor.dim() == 1 or (tensor.dim() > 1 and is_compared)
+    if not has_form or len(tensor) != num_rows or tensor.dtype not in allowed:
         raise RefusedError
 
 

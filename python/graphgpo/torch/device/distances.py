@@ -60,35 +60,33 @@ def _searched(
     """
     num_nodes, num_groups = len(node_group), len(goals)
     order = torch.argsort(target, stable=True)
-    edges, nodes = (
-        torch.cat([number.new_zeros(1), number.cumsum(0)]).to(torch.int32)
-        for number in (
-            torch.bincount(target, minlength=num_nodes),
-            torch.bincount(node_group, minlength=num_groups),
-        )
-    )
-    sources, costs = source[order].to(torch.int32), cost[order].contiguous()
-    found = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
     ends = goals.to(torch.int32)
-    queued_in = ends.new_full((num_nodes,), -1)
-    frontiers = ends.new_empty((2, num_nodes))
-    sizes = ends.new_zeros(3 * (num_groups + 1))
+    found = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
+    memory = {
+        "edge_offsets": _offsets(target, num_nodes),
+        "edge_sources": source[order].to(torch.int32),
+        "edge_costs": cost[order],
+        "goals": ends,
+        "node_offsets": _offsets(node_group, num_groups),
+        "distances": found,
+        "queued_in": ends.new_full((num_nodes,), -1),
+        "frontier": ends.new_empty(num_nodes),
+        "next_frontier": ends.new_empty(num_nodes),
+        "queue_sizes": ends.new_zeros(3 * (num_groups + 1)),
+    }
     with torch.cuda.device(goals.device):
         kernel.search_from_goals(
-            edge_offsets=edges.data_ptr(),
-            edge_sources=sources.data_ptr(),
-            edge_costs=costs.data_ptr(),
-            goals=ends.data_ptr(),
-            node_offsets=nodes.data_ptr(),
+            **{name: tensor.data_ptr() for name, tensor in memory.items()},
             num_groups=num_groups,
-            distances=found.data_ptr(),
-            queued_in=queued_in.data_ptr(),
-            frontier=frontiers[0].data_ptr(),
-            next_frontier=frontiers[1].data_ptr(),
-            queue_sizes=sizes.data_ptr(),
             stream=torch.cuda.current_stream(goals.device).cuda_stream,
         )
     return found
+
+
+def _offsets(numbers: Tensor, num: int) -> Tensor:
+    """(num + 1,) int32: where each begins among them in order."""
+    ends = torch.bincount(numbers, minlength=num).cumsum(0)
+    return torch.cat([ends.new_zeros(1), ends]).to(torch.int32)
 
 
 @functools.cache
