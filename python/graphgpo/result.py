@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from graphgpo.estimators import Estimator
     from graphgpo.problems.problem import Problems
     from graphgpo.rollouts import Rollouts
-    from graphgpo.torch.device import DeviceBatch
+    from graphgpo.torch.device import HostCopy
 
 
 class Asked(NamedTuple):
     """What a result answers."""
 
-    rollouts: Rollouts | DeviceBatch
+    rollouts: Rollouts | HostCopy
     estimator: Estimator
 
 
@@ -74,10 +75,15 @@ class StepAdvantages(_Answer):
         asked: Asked | None = getattr(self, "_asked", None)
         return asked
 
-    def answering(self, rollouts: Rollouts | DeviceBatch, estimator: Estimator) -> StepAdvantages:
+    def answering(self, rollouts: Rollouts | HostCopy, estimator: Estimator) -> StepAdvantages:
         """The same object, which from now on knows what it answers."""
         object.__setattr__(self, "_asked", Asked(rollouts, estimator))
         return self
+
+    def with_arrays(self, changed: Callable[[Any], Any]) -> StepAdvantages:
+        """The same metrics, and each array changed. It no longer knows what it answers."""
+        names = (one.name for one in fields(self) if one.name != "metrics")
+        return replace(self, **{name: changed(getattr(self, name)) for name in names})
 
     def problems(self) -> Problems:
         """What is probably wrong with the batch, the most certain first; none hides another.

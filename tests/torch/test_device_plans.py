@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -219,7 +220,6 @@ def every_tensor_is_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
         return isinstance(values, torch.Tensor)
 
     monkeypatch.setattr("graphgpo.rollouts.is_on_a_device", stands_for_a_device)
-    monkeypatch.setattr(device, "is_on_a_device", stands_for_a_device)
 
 
 @pytest.mark.usefixtures("every_tensor_is_on_a_device")
@@ -278,6 +278,15 @@ def test_problems_of_a_device_are_those_of_host_memory(name: str) -> None:
     assert ("one position" in there.problems().names) == (name != "grpo")
     assert repr(there) == repr(here)
     assert device.to_host(there).problems() == there.problems()
+
+
+def test_a_result_keeps_columns_alive_and_nothing_computed_of_them() -> None:
+    batch = device.DeviceBatch(counted_turns(), HOST)
+    result = batch.credit([an_estimator("graphgpo")])[0]
+    computed = weakref.ref(batch._merged)
+    del batch
+    assert computed() is None
+    assert len(result.problems()) > 0
 
 
 def test_problems_of_texts_are_told_with_their_remedy() -> None:
@@ -366,14 +375,11 @@ def test_states_are_on_the_device_or_in_host_memory_but_not_both() -> None:
 
 @pytest.mark.usefixtures("every_tensor_is_on_a_device")
 @pytest.mark.parametrize("option", [{"normalise": True}, {"similar": 0.9}, {"node_history": 2}])
-def test_what_reads_texts_is_refused_on_a_device(
-    monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
-) -> None:
+def test_what_reads_texts_is_refused_on_a_device(option: dict[str, Any]) -> None:
     columns: Columns = {**ONE_GROUP, "states": BOARDS, **option}
     text = "^normalise, similar and node_history read texts, and there are none on a device; expect"
     with pytest.raises(ValueError, match=text):
         Rollouts(**columns)
-    monkeypatch.setattr(device, "is_on_a_device", lambda values: values is BOARDS)
     with pytest.raises(ValueError, match=text):
         device.compute_advantages(**columns, device="cpu")
 

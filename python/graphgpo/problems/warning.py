@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from graphgpo.estimators import Estimator
     from graphgpo.problems.problem import Problem
     from graphgpo.rollouts import Rollouts
-    from graphgpo.torch.device import DeviceBatch
+    from graphgpo.torch.device import HostCopy
 
 FEWEST_STEPS = 64
 """Of a batch; what fewer steps share, or do not, may be chance."""
@@ -50,7 +50,7 @@ def told_elsewhere() -> Iterator[None]:
 
 
 def warn_of_lost_credit(
-    metrics: Mapping[str, float], estimator: Estimator, rollouts: Rollouts | DeviceBatch
+    metrics: Mapping[str, float], estimator: Estimator, rollouts: Rollouts | HostCopy
 ) -> None:
     """Look at the first batch of this process whose metrics say that states may be wrong."""
     global _has_looked

@@ -24,8 +24,8 @@ Tensor = torch.Tensor
 
 NO_VERDICT = 2
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_COMPARED = (*_WHOLE, torch.float16, torch.float32, torch.float64, torch.bool)
-_REALS = (*_COMPARED, torch.bfloat16)
+COMPARED = (torch.bool, *_WHOLE, torch.float16, torch.float32, torch.float64)
+_REALS = (*COMPARED, torch.bfloat16)
 
 
 class RefusedError(Exception):
@@ -114,7 +114,7 @@ def _check_form(name: str, tensor: Tensor, num_rows: int) -> None:
     is_compared, is_whole = (
         COLUMNS[name].kind in kinds for kinds in (("state", "key"), ("id", "integer"))
     )
-    allowed = _COMPARED if is_compared else _WHOLE if is_whole else _REALS
+    allowed = COMPARED if is_compared else _WHOLE if is_whole else _REALS
     has_form = tensor.dim() == 1 or (tensor.dim() > 1 and is_compared)
     if not has_form or len(tensor) != num_rows or tensor.dtype not in allowed:
         raise RefusedError
