@@ -11,10 +11,9 @@ import math
 from decimal import Context, Decimal
 
 import torch
+from torch import Tensor
 
 from graphgpo.torch.device.segments import power_of_two
-
-Tensor = torch.Tensor
 
 _LN2 = math.log(2)
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from graphgpo import _core, ingest
 from graphgpo.columns import COLUMNS, Kind
 from graphgpo.torch.arguments import refuse_capture
 from graphgpo.torch.device.hashing import canonical, stable_keys, words
 from graphgpo.torch.device.segments import numbered
-
-Tensor = torch.Tensor
 
 NO_VERDICT = 2
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -157,14 +156,12 @@ def _add_from_host(
     for name in plain:
         if name in tensors:  # the mask, read for the others
             continue
+        values = read[name]
         if COLUMNS[name].kind in ("state", "id", "key"):
-            keys, is_null = _core.nullable_stable_keys(column=read[name])
-            columns.given[name] = torch.from_numpy(keys).to(columns.device)
-            if is_null.any():
-                columns.nulls[name] = torch.from_numpy(is_null).to(columns.device)
-        else:
-            own = np.array(read[name])  # never the caller's memory, nor what cannot be written
-            columns.given[name] = torch.from_numpy(own).to(columns.device)
+            values, is_null = _core.nullable_stable_keys(column=values)
+            columns.nulls[name] = torch.from_numpy(is_null).to(columns.device)
+        own = np.array(values)  # never the caller's memory, nor what cannot be written
+        columns.given[name] = torch.from_numpy(own).to(columns.device)
 
 
 def add_given_states(columns: Columns, states: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
 from graphgpo import blocks
 from graphgpo.reference.plan import SAME, Level
@@ -18,8 +19,6 @@ from graphgpo.torch.device.peers import counted_once, peers_of
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import score
 from graphgpo.torch.device.segments import Segments
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +74,7 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
     segments = peers_of(level.peers, rollouts)
     counted = segments.is_in_one & ~scores.isnan()
     if level.unit == "trajectories":
-        counted = counted & counted_once(level.peers, rollouts)
+        counted = counted & rollouts.once(counted_once, level.peers)
     values = _values(level, rollouts, segments, scores, counted)
     sample = Sample(segments, values, counted)
     low, high = segments.bounds(values, counted)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any, Generic, TypeVar
 
+from graphgpo.torch.device.rollouts import Rollouts
+
 Found = TypeVar("Found")
 
 
@@ -28,3 +30,10 @@ class PerBlock(Generic[Found]):
             f"the device knows no {self._kind} {type(block).__name__}; expected one of "
             "graphgpo.blocks (a score or potential of your own: graphgpo.blocks.Given)"
         )
+
+
+class OncePerBlock(PerBlock[Found]):
+    """Functions of a block and rollouts, applied once a batch."""
+
+    def __call__(self, block: Any, rollouts: Rollouts) -> Found:
+        return rollouts.once(super().__call__, block)

@@ -7,13 +7,11 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from graphgpo.torch.device.segments import Segments, numbered
-
-Tensor = torch.Tensor
+from graphgpo.torch.device.segments import Segments, settled
 
 _SWEEPS = 8
-"""Between two looks at whether anything still changes, for which the host waits."""
 
 
 def distances_to_goals(
@@ -21,20 +19,14 @@ def distances_to_goals(
 ) -> Tensor:
     """(nodes,) float64, inf where there is no way.
 
-    `goals` are (groups,) nodes, -1 where nobody succeeded. Edges u -> v are (S,), repeated ones
-    too; the nodes of a group are neighbours. Sums run from the goal, as in Dijkstra's search: the
-    same bits.
+    `goals` are (groups,) nodes, -1 where nobody succeeded. Edges u -> v are (E,); the nodes of a
+    group are neighbours. Sums run from the goal, as in Dijkstra's search: the same bits.
     """
-    num_nodes = len(node_group)
-    edges = numbered(source, target)
-    cheapest = edges.smallest(cost)[:-1]
-    source, target = source[edges.first], target[edges.first]
-    start = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
-    start[goals[goals >= 0]] = 0.0
     kernel = cuda_kernel() if goals.device.type == "cuda" else None
     if kernel is not None:
-        return _searched(kernel, source, target, cheapest, goals, node_group)
-    return _swept(source, target, cheapest, start)
+        return _searched(kernel, source, target, cost, goals, node_group)
+    nowhere = torch.full((len(node_group),), math.inf, dtype=torch.float64, device=goals.device)
+    return _swept(source, target, cost, nowhere.index_fill(0, goals[goals >= 0], 0.0))
 
 
 def _swept(source: Tensor, target: Tensor, cost: Tensor, start: Tensor) -> Tensor:
@@ -43,13 +35,11 @@ def _swept(source: Tensor, target: Tensor, cost: Tensor, start: Tensor) -> Tenso
     O(edges * depth).
     """
     leaving = Segments(source, len(start))
-    found = start
-    while True:
-        before = found
-        for _ in range(_SWEEPS):
-            found = torch.minimum(found, leaving.smallest(found[target] + cost)[:-1])
-        if torch.equal(found, before):
-            return found
+
+    def sweep(found: Tensor) -> Tensor:
+        return torch.minimum(found, leaving.smallest(found[target] + cost)[:-1])
+
+    return settled(sweep, start, every=_SWEEPS)
 
 
 def _searched(

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
-Tensor = torch.Tensor
 Word = TypeVar("Word", Tensor, int)
 
 _LOW = 0xFFFFFFFF

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from graphgpo import blocks
 from graphgpo.torch.device import arithmetic
@@ -12,8 +13,6 @@ from graphgpo.torch.device.dispatch import PerBlock
 from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import score
-
-Tensor = torch.Tensor
 
 factors = PerBlock[Tensor]("modifier")
 

@@ -5,28 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphgpo import blocks
-from graphgpo.torch.device.dispatch import PerBlock
+from graphgpo.torch.device.dispatch import OncePerBlock
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, numbered, with_last
 
-Tensor = torch.Tensor
-
-_peers = PerBlock[Segments]("peers")
-
-
-def peers_of(block: Any, rollouts: Rollouts) -> Segments:
-    """Steps with one key."""
-    return rollouts.once(_peers, block)
+peers_of = OncePerBlock[Segments]("peers")
+"""Steps with one key."""
 
 
 def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     """Of each trajectory the first step with a key."""
-    return rollouts.once(_counted_once, block)
-
-
-def _counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     order = torch.argsort(rollouts.turn, stable=True)
     peers, trajectory = peers_of(block, rollouts).only(order), rollouts.trajectory.only(order)
     is_first = torch.zeros_like(rollouts.is_last)
@@ -34,12 +25,12 @@ def _counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     return is_first
 
 
-@_peers.register
+@peers_of.register
 def _same_state(block: blocks.SameState, rollouts: Rollouts) -> Segments:
     return rollouts.state
 
 
-@_peers.register
+@peers_of.register
 def _last_states(block: blocks.LastStates, rollouts: Rollouts) -> Segments:
     if block.count <= 1:
         return rollouts.state
@@ -56,27 +47,27 @@ def _previous(rollouts: Rollouts) -> Tensor:
     return previous[:-1]
 
 
-@_peers.register
+@peers_of.register
 def _task(block: blocks.Task, rollouts: Rollouts) -> Segments:
     return rollouts.group
 
 
-@_peers.register
+@peers_of.register
 def _turn(block: blocks.Turn, rollouts: Rollouts) -> Segments:
     return numbered(rollouts.group.ids, rollouts.turn)
 
 
-@_peers.register
+@peers_of.register
 def _batch(block: blocks.Batch, rollouts: Rollouts) -> Segments:
     return Segments(torch.zeros_like(rollouts.turn), 1)
 
 
-@_peers.register
+@peers_of.register
 def _peer_keys(block: blocks.PeerKeys, rollouts: Rollouts) -> Segments:
     return numbered(rollouts.group.ids, rollouts.keys("peer_keys"))
 
 
-@_peers.register
+@peers_of.register
 def _same_transition(block: blocks.SameTransition, rollouts: Rollouts) -> Segments:
     done = numbered(rollouts.actions, rollouts.target).ids
     previous = _previous(rollouts)

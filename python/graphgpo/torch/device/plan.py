@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from graphgpo.blocks import Surprisal, Term
 from graphgpo.estimators import Estimator
@@ -15,8 +16,6 @@ from graphgpo.torch.device.modifiers import factors
 from graphgpo.torch.device.peers import peers_of
 from graphgpo.torch.device.rollouts import Rollouts
 
-Tensor = torch.Tensor
-
 
 @dataclass(frozen=True, eq=False)
 class Credit:
@@ -25,8 +24,8 @@ class Credit:
     advantages: Tensor
     step_advantages: Tensor
     episode_advantages: Tensor
-    scores: Tensor
-    num_peers: Tensor
+    first: Compared
+    """The first term's own level, or the first of them."""
     has_step_term: bool
     surprisal: Surprisal | None
     """What the first term that credits where steps go is made of."""
@@ -45,13 +44,11 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
             episodes = episodes + found
         else:
             steps = steps + found
-    first = compared[0][1 if terms[0].base else 0]
     return Credit(
         advantages=estimator.step_weight * steps + estimator.episode_weight * episodes,
         step_advantages=steps,
         episode_advantages=episodes,
-        scores=first.scores,
-        num_peers=first.num_peers,
+        first=compared[0][1 if terms[0].base else 0],
         has_step_term=not all(term.is_episodic for term in terms),
         surprisal=next((t.score for t in terms if isinstance(t.score, Surprisal)), None),
     )

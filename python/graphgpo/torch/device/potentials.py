@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
 from graphgpo import blocks
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.columns import RefusedError
-from graphgpo.torch.device.dispatch import PerBlock
+from graphgpo.torch.device.dispatch import OncePerBlock
 from graphgpo.torch.device.rollouts import Rollouts
-from graphgpo.torch.device.segments import numbered, with_last
+from graphgpo.torch.device.segments import numbered, settled, with_last
 
-Tensor = torch.Tensor
 BeforeAndAfter: TypeAlias = tuple[Tensor, Tensor]
 
 _GRID = 58
 """A Bellman mean is a multiple of 2**-58."""
 _SWEEPS = 32
 
-_potential = PerBlock[BeforeAndAfter]("potential")
+potential = OncePerBlock[BeforeAndAfter]("potential")
 
 
-def potential(block: Any, rollouts: Rollouts) -> BeforeAndAfter:
-    """The potential before and after every step."""
-    return rollouts.once(_potential, block)
-
-
-@_potential.register
+@potential.register
 def _given(block: blocks.Given, rollouts: Rollouts) -> BeforeAndAfter:
     values = numbers(block, rollouts, rollouts.num_nodes)
     return values[rollouts.source], values[rollouts.target]
 
 
-@_potential.register
+@potential.register
 def _log(block: blocks.Log, rollouts: Rollouts) -> BeforeAndAfter:
     before, after = (
         torch.where(v.isnan(), v, arithmetic.log(v.nan_to_num(1.0).clamp(min=block.floor)))
@@ -44,7 +39,7 @@ def _log(block: blocks.Log, rollouts: Rollouts) -> BeforeAndAfter:
     return before, after
 
 
-@_potential.register
+@potential.register
 def _reach_value(block: blocks.ReachValue, rollouts: Rollouts) -> BeforeAndAfter:
     is_reached = rollouts.distance.isfinite()
     distance = torch.where(is_reached, rollouts.distance, 0.0)
@@ -56,7 +51,7 @@ def _reach_value(block: blocks.ReachValue, rollouts: Rollouts) -> BeforeAndAfter
 # --- mean return ----------------------------------------------------------------------------------
 
 
-@_potential.register
+@potential.register
 def _mean_return(block: blocks.MeanReturn, rollouts: Rollouts) -> BeforeAndAfter:
     outcome = outcomes(rollouts)[rollouts.trajectory.ids]
     if block.of == "rewards":
@@ -108,7 +103,7 @@ def outcomes(rollouts: Rollouts) -> Tensor:
 # --- Bellman mean ---------------------------------------------------------------------------------
 
 
-@_potential.register
+@potential.register
 def _bellman_mean(block: blocks.BellmanMean, rollouts: Rollouts) -> BeforeAndAfter:
     ends = _ends(block, rollouts)
     values = _fixed_point(block.gamma, rollouts, ends)
@@ -160,13 +155,8 @@ def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
         grown = torch.where(steps > 0, led_to * factor, 0.0)
         return grown.round().to(torch.int64)
 
-    found = torch.zeros_like(steps)
-    while True:
-        before = found
-        for _ in range(_SWEEPS):
-            found = sweep(found)
-        if torch.equal(found, before):
-            return found.to(torch.float64) * 2.0**-_GRID
+    values = settled(sweep, torch.zeros_like(steps), every=_SWEEPS)
+    return values.to(torch.float64) * 2.0**-_GRID
 
 
 # --- numbers of the user's own --------------------------------------------------------------------

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphgpo.blocks import Surprisal
 from graphgpo.reference.results import INERT
@@ -16,8 +17,6 @@ from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import score, surprisals
 from graphgpo.torch.device.segments import Segments, exact_sum, numbered, with_last
-
-Tensor = torch.Tensor
 
 
 def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
@@ -30,12 +29,12 @@ def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
         advantages=rows(credit.advantages, 0, torch.float32),
         step_advantages=rows(credit.step_advantages, 0, torch.float32),
         episode_advantages=rows(credit.episode_advantages, 0, torch.float32),
-        scores=rows(credit.scores, math.nan, torch.float64),
+        scores=rows(credit.first.scores, math.nan, torch.float64),
         distances=rows(rollouts.distances_at(rollouts.source), math.nan, torch.float64),
         next_distances=rows(rollouts.distances_at(rollouts.target), math.nan, torch.float64),
         state_ids=rows(rollouts.source, -1, torch.int64),
         next_state_ids=rows(rollouts.target, -1, torch.int64),
-        num_peers=rows(credit.num_peers, 0, torch.int32),
+        num_peers=rows(credit.first.num_peers, 0, torch.int32),
         metrics=_metrics(rollouts, credit),
     )
 

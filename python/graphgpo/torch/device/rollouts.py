@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from graphgpo.torch.device.columns import NO_VERDICT, Columns, RefusedError
 from graphgpo.torch.device.distances import distances_to_goals
 from graphgpo.torch.device.segments import Numbering, Segments, inverse_of, numbered, with_last
 
-Tensor = torch.Tensor
 Found = TypeVar("Found")
 
 
@@ -113,9 +113,10 @@ class Rollouts:
         goals = own.new_full((self.group.num,), -1)
         goals[self.group.ids[wins]] = self.target[wins]  # of a group always the same node
         self.has_goal = goals >= 0  # (groups,)
-        self.distance = distances_to_goals(  # (nodes,); inf: there is no way
-            self.source, self.target, self.cost, goals, self.node_group
-        )
+        source, target = self.source[self.edge.first], self.target[self.edge.first]
+        cost = self.edge.smallest(self.cost)[:-1]
+        self.distance = distances_to_goals(source, target, cost, goals, self.node_group)
+        # (nodes,); inf: there is no way
 
     def _refuse(self, is_wrong: Tensor) -> None:
         self.columns.wrong.append(is_wrong.any())

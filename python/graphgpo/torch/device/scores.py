@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphgpo import blocks
 from graphgpo.reference.plan import Level
 from graphgpo.torch.device import arithmetic
-from graphgpo.torch.device.dispatch import PerBlock
+from graphgpo.torch.device.dispatch import OncePerBlock
 from graphgpo.torch.device.potentials import numbers, outcomes, potential, returns_to_go, rewards
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, numbered
 
-Tensor = torch.Tensor
-
-_score = PerBlock[Tensor]("score")
+score = OncePerBlock[Tensor]("score")
 
 
-def score(block: Any, rollouts: Rollouts) -> Tensor:
-    """The score of every step."""
-    return rollouts.once(_score, block)
-
-
-@_score.register
+@score.register
 def _given(block: blocks.Given, rollouts: Rollouts) -> Tensor:
     return numbers(block, rollouts, rollouts.columns.num_rows)[rollouts.row]
 
 
-@_score.register
+@score.register
 def _edge_return(block: blocks.EdgeReturn, rollouts: Rollouts) -> Tensor:
     before = rollouts.distances_at(rollouts.source)
     after = rollouts.distances_at(rollouts.target)
@@ -42,12 +35,12 @@ def _edge_return(block: blocks.EdgeReturn, rollouts: Rollouts) -> Tensor:
     return block.success_reward * arithmetic.power(block.omega, exponent)
 
 
-@_score.register
+@score.register
 def _target(block: blocks.Target, rollouts: Rollouts) -> Tensor:
     return block.gamma * potential(block.potential, rollouts)[1]
 
 
-@_score.register
+@score.register
 def _difference(block: blocks.Difference, rollouts: Rollouts) -> Tensor:
     before, after = potential(block.potential, rollouts)
     if not block.rewards:
@@ -55,22 +48,22 @@ def _difference(block: blocks.Difference, rollouts: Rollouts) -> Tensor:
     return rewards(rollouts, block.success_reward) + block.gamma * after - before
 
 
-@_score.register
+@score.register
 def _trace(block: blocks.Trace, rollouts: Rollouts) -> Tensor:
     return rollouts.backwards(score(block.difference, rollouts), block.difference.gamma * block.lam)
 
 
-@_score.register
+@score.register
 def _return_to_go(block: blocks.ReturnToGo, rollouts: Rollouts) -> Tensor:
     return returns_to_go(rollouts, block.gamma, block.success_reward)
 
 
-@_score.register
+@score.register
 def _outcome(block: blocks.Outcome, rollouts: Rollouts) -> Tensor:
     return outcomes(rollouts)[rollouts.trajectory.ids]
 
 
-@_score.register
+@score.register
 def _new_states(block: blocks.NewStates, rollouts: Rollouts) -> Tensor:
     trajectory = rollouts.trajectory
     visitor = torch.cat([trajectory.ids[rollouts.start], trajectory.ids])
@@ -80,7 +73,7 @@ def _new_states(block: blocks.NewStates, rollouts: Rollouts) -> Tensor:
     return number[trajectory.ids].to(torch.float64) / rollouts.length
 
 
-@_score.register
+@score.register
 def _surprisal(block: blocks.Surprisal, rollouts: Rollouts) -> Tensor:
     found = surprisals(rollouts.state, rollouts)
     if block.actions:
@@ -98,7 +91,7 @@ def surprisals(peers: Segments, rollouts: Rollouts) -> Tensor:
     return arithmetic.log(leaving / pairs.sizes[pairs.ids])
 
 
-@_score.register
+@score.register
 def _action_mean(block: blocks.ActionMean, rollouts: Rollouts) -> Tensor:
     scores = score(block.score, rollouts)
     known = ~scores.isnan()
@@ -110,7 +103,7 @@ def _action_mean(block: blocks.ActionMean, rollouts: Rollouts) -> Tensor:
     return torch.where(q == m, q, (n * q + block.kappa * m) / (n + block.kappa))
 
 
-@_score.register
+@score.register
 def _standing(block: blocks.Standing, rollouts: Rollouts) -> Tensor:
     from graphgpo.torch.device.comparison import compare
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-
-Tensor = torch.Tensor
+from torch import Tensor
 
 _LIMB = 30
 """Bits of one of the three whole numbers that a float is cut into."""
@@ -156,6 +156,16 @@ def inverse_of(permutation: Tensor) -> Tensor:
 def with_last(values: Tensor, last: float) -> Tensor:
     """One element more: for an index that stands for none."""
     return torch.cat([values, values.new_tensor([last])])
+
+
+def settled(sweep: Callable[[Tensor], Tensor], found: Tensor, *, every: int) -> Tensor:
+    """What a sweep no longer changes. The host waits for a look only `every` so many sweeps."""
+    while True:
+        before = found
+        for _ in range(every):
+            found = sweep(found)
+        if torch.equal(found, before):
+            return found
 
 
 def exact_sum(values: Tensor) -> Tensor:
