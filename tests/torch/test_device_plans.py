@@ -200,7 +200,11 @@ def test_results_are_tensors_and_to_host_makes_them_arrays() -> None:
 def test_an_empty_batch_is_an_empty_result() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     empty = dict.fromkeys(("states", "group_ids", "trajectory_ids", "step_ids"), none)
-    for columns in ({**empty, "success": none.bool()}, {**empty, "success": []}):
+    for columns in (
+        {**empty, "success": none.bool()},
+        {**empty, "success": none.bool(), "next_states": none},
+        {**empty, "success": []},
+    ):
         core = graphgpo.compute_advantages(**columns)
         assert_agree(on("cpu", columns), core)
         assert_agree(

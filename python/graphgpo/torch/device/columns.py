@@ -39,7 +39,7 @@ class Columns:
     device: torch.device
     given: dict[str, Tensor] = field(default_factory=dict)
     nulls: dict[str, Tensor] = field(default_factory=dict)
-    """Of columns that hold nulls, where."""
+    """Of columns that may hold nulls, where."""
     wrong: list[Tensor] = field(default_factory=list)
     """() or (N,) bools: what is true of an unmasked row is refused."""
 
@@ -89,8 +89,6 @@ def read_columns(given: Mapping[str, Any], device: torch.device) -> Columns:
     for name, tensor in tensors.items():
         if name not in ingest.STATES:
             columns.given[name] = _read(COLUMNS[name].kind, tensor, columns.wrong)
-    if "mask" in tensors:  # whatever it hides itself
-        columns.wrong.append(((tensors["mask"] != 0) & (tensors["mask"] != 1)).any())
     if any(len(values) != columns.num_rows for values in columns.given.values()):
         raise RefusedError
     _check_numbers(columns)
@@ -110,10 +108,9 @@ def _is_on(device: torch.device, name: str, values: Any) -> bool:
 
 
 def _check_form(name: str, tensor: Tensor, num_rows: int) -> None:
-    is_compared, is_whole = (
-        COLUMNS[name].kind in kinds for kinds in (("state", "key"), ("id", "integer"))
-    )
-    allowed = COMPARED if is_compared else _WHOLE if is_whole else _REALS
+    kind = COLUMNS[name].kind
+    is_compared = kind in ("state", "key")
+    allowed = COMPARED if is_compared else _WHOLE if kind in ("id", "integer") else _REALS
     has_form = tensor.dim() == 1 or (tensor.dim() > 1 and is_compared)
     if not has_form or len(tensor) != num_rows or tensor.dtype not in allowed:
         raise RefusedError
@@ -183,7 +180,7 @@ def _add_states(columns: Columns, tensors: Mapping[str, Tensor]) -> None:
     for tensor in tensors.values():
         columns.wrong.append(_has_nan(tensor))
     keys = exact_keys(torch.cat([canonical(tensor) for tensor in tensors.values()]))
-    columns.given.update(zip(tensors, torch.split(keys, columns.num_rows), strict=True))
+    columns.given.update(zip(tensors, keys.reshape(len(tensors), columns.num_rows), strict=True))
 
 
 def _row_type(tensor: Tensor) -> tuple[Any, ...]:
@@ -219,5 +216,4 @@ def _read(kind: Kind, tensor: Tensor, wrong: list[Tensor]) -> Tensor:
     if kind == "real":
         return tensor.to(torch.float64)
     wrong.append((tensor != 0) & (tensor != 1))
-    is_set = tensor == 1
-    return is_set.to(torch.uint8) if kind == "verdict" else is_set
+    return tensor != 0  # a mask hides nothing that is wrong with itself

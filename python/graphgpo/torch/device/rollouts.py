@@ -115,8 +115,7 @@ class Rollouts:
         self.has_goal = goals >= 0  # (groups,)
         source, target = self.source[self.edge.first], self.target[self.edge.first]
         cost = self.edge.smallest(self.cost)[:-1]
-        self.distance = distances_to_goals(source, target, cost, goals, self.node_group)
-        # (nodes,); inf: there is no way
+        self.distance = distances_to_goals(source, target, cost, goals, self.node_group)  # (nodes,)
 
     def _refuse(self, is_wrong: Tensor) -> None:
         self.columns.wrong.append(is_wrong.any())
@@ -146,10 +145,9 @@ class Rollouts:
 
     @property
     def is_invalid(self) -> Tensor:
-        is_valid = (
-            self.of("action_valid") if self.has("action_valid") else torch.ones_like(self.is_last)
-        )
-        return ~is_valid
+        if self.has("action_valid"):
+            return ~self.of("action_valid")
+        return torch.zeros_like(self.is_last)
 
     # --- what several blocks need, found once a batch ---------------------------------------------
 
