@@ -13,6 +13,7 @@ One file each, with a function for every block of `graphgpo.blocks`, found by th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -162,7 +163,9 @@ class DeviceBatch:
         for estimator in chosen:
             check_needs(estimator, self.given)
         check_device("compute_advantages", self._device)
-        results = self._computed(chosen)
+        results = None
+        with torch.no_grad(), contextlib.suppress(RefusedError):
+            results = [by_row(self._merged, interpret(e, self._merged)) for e in chosen]
         if results is None:
             self.copy.in_host_memory().compare(chosen)  # has the words
             raise RuntimeError("the device refused columns that the core takes; please report it")
@@ -172,14 +175,6 @@ class DeviceBatch:
             result.answering(self.copy, estimator)  # which keeps no more than what was given
             warn_of_lost_credit(result.metrics, estimator, self.copy)
         return results
-
-    def _computed(self, chosen: Sequence[Estimator]) -> list[StepAdvantages] | None:
-        """None: something is wrong with the columns."""
-        try:
-            with torch.no_grad():
-                return [by_row(self._merged, interpret(e, self._merged)) for e in chosen]
-        except RefusedError:
-            return None
 
     @functools.cached_property
     def _merged(self) -> rollouts.Rollouts:

@@ -94,7 +94,7 @@ def _values(
     if level.is_relative and isinstance(level.score, blocks.EdgeReturn):
         # Over the largest of them, which neither under- nor overflows. The kinds of exponent differ
         # by a constant per source state, which cancels.
-        exponent = rollouts.distances_at(rollouts.target) + rollouts.cost
+        exponent = rollouts.distances[1] + rollouts.cost
         least = segments.smallest(torch.where(counted, exponent, math.inf))[segments.ids]
         above = torch.where(least.isinf(), 0.0, exponent - least)
         values = arithmetic.power(level.score.omega, above)

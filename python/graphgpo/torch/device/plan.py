@@ -37,17 +37,13 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
     """
     terms = estimator.terms()
     compared = [[compare(level, rollouts) for level in levels_of(term)] for term in terms]
-    steps, episodes = torch.zeros_like(rollouts.cost), torch.zeros_like(rollouts.cost)
+    sums = {False: torch.zeros_like(rollouts.cost), True: torch.zeros_like(rollouts.cost)}
     for term, levels in zip(terms, compared, strict=True):
-        found = term.weight * _standings(term, levels, rollouts)
-        if term.is_episodic:
-            episodes = episodes + found
-        else:
-            steps = steps + found
+        sums[term.is_episodic] += term.weight * _standings(term, levels, rollouts)
     return Credit(
-        advantages=estimator.step_weight * steps + estimator.episode_weight * episodes,
-        step_advantages=steps,
-        episode_advantages=episodes,
+        advantages=estimator.step_weight * sums[False] + estimator.episode_weight * sums[True],
+        step_advantages=sums[False],
+        episode_advantages=sums[True],
         first=compared[0][1 if terms[0].base else 0],
         has_step_term=not all(term.is_episodic for term in terms),
         surprisal=next((t.score for t in terms if isinstance(t.score, Surprisal)), None),

@@ -25,13 +25,14 @@ def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
     def rows(of_step: Tensor, masked: float, dtype: torch.dtype) -> Any:
         return with_last(of_step.to(dtype), masked)[rollouts.step_of_row]
 
+    before, after = rollouts.distances
     return StepAdvantages(
         advantages=rows(credit.advantages, 0, torch.float32),
         step_advantages=rows(credit.step_advantages, 0, torch.float32),
         episode_advantages=rows(credit.episode_advantages, 0, torch.float32),
         scores=rows(credit.first.scores, math.nan, torch.float64),
-        distances=rows(rollouts.distances_at(rollouts.source), math.nan, torch.float64),
-        next_distances=rows(rollouts.distances_at(rollouts.target), math.nan, torch.float64),
+        distances=rows(before, math.nan, torch.float64),
+        next_distances=rows(after, math.nan, torch.float64),
         state_ids=rows(rollouts.source, -1, torch.int64),
         next_state_ids=rows(rollouts.target, -1, torch.int64),
         num_peers=rows(credit.first.num_peers, 0, torch.int32),
@@ -192,12 +193,11 @@ def _of_advantages(advantages: Tensor) -> dict[str, Any]:
 
 
 def _of_progress(rollouts: Rollouts) -> dict[str, Any]:
-    before = rollouts.distances_at(rollouts.source)
-    lowers = rollouts.distances_at(rollouts.target) < before
+    before, after = rollouts.distances
     is_failed = rollouts.has_goal[rollouts.group.ids] & ~rollouts.is_won
     return {
-        "progress_in_failed": _share(lowers, is_failed),
-        "no_progress_in_succeeded": _share(~lowers, rollouts.is_won),
+        "progress_in_failed": _share(after < before, is_failed),
+        "no_progress_in_succeeded": _share(after >= before, rollouts.is_won),
     }
 
 

@@ -169,17 +169,15 @@ class Rollouts:
         """Steps with one state and action."""
         return numbered(self.source, self.actions)
 
-    def distances_at(self, node: Tensor) -> Tensor:
-        """By step, of a node of its: d_max + c_max where there is no way."""
-        found = self.distance[node]
-        return torch.where(found.isinf(), self._unreachable[self.group.ids], found)
-
     @functools.cached_property
-    def _unreachable(self) -> Tensor:
-        """(groups + 1,)"""
-        finite = torch.where(self.distance.isinf(), 0.0, self.distance)
-        farthest = Segments(self.node_group, self.group.num).largest(finite, 0.0)
-        return farthest + self.group.largest(self.cost, 0.0)
+    def distances(self) -> tuple[Tensor, Tensor]:
+        """Before each step and after it: d_max + c_max where there is no way."""
+        is_far = self.distance.isinf()
+        within = torch.where(is_far, 0.0, self.distance)
+        farthest = Segments(self.node_group, self.group.num).largest(within, 0.0)
+        beyond = farthest + self.group.largest(self.cost, 0.0)
+        found = torch.where(is_far, beyond[self.node_group], self.distance)
+        return found[self.source], found[self.target]
 
     @functools.cached_property
     def _by_turn(self) -> tuple[Tensor, ...]:

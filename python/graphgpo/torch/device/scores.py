@@ -25,8 +25,7 @@ def _given(block: blocks.Given, rollouts: Rollouts) -> Tensor:
 
 @score.register
 def _edge_return(block: blocks.EdgeReturn, rollouts: Rollouts) -> Tensor:
-    before = rollouts.distances_at(rollouts.source)
-    after = rollouts.distances_at(rollouts.target)
+    before, after = rollouts.distances
     exponent = {
         "paper": after + rollouts.cost,
         "recipe": after + rollouts.cost - 1,
