@@ -20,7 +20,7 @@ from graphgpo.columns import COLUMNS, Kind, of_kind
 MAX_ROWS = 2**31 - 2
 
 STATES = of_kind("state")
-_REQUIRED = tuple(name for name, column in COLUMNS.items() if column.is_required)
+REQUIRED = tuple(name for name, column in COLUMNS.items() if column.is_required)
 
 Mask: TypeAlias = NDArray[np.bool_] | None
 
@@ -42,7 +42,7 @@ def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     plain = {
         name: plain_column(name, values, exact=name in STATES)
         for name, values in given.items()
-        if values is not None or name in _REQUIRED
+        if values is not None or name in REQUIRED
     }
     check_lengths(plain)
     return plain

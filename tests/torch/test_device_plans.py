@@ -322,6 +322,7 @@ def test_host_memory_stays_with_the_core() -> None:
 # --- errors ---------------------------------------------------------------------------------------
 
 WRONG: dict[str, Columns] = {
+    "a required column": {"group_ids": None},
     "a length": {"success": torch.tensor([True])},
     "a shape": {"success": torch.ones(4, 1)},
     "a flag": {"success": torch.tensor([0, 1, 2, 0])},

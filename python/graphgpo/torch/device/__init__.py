@@ -139,7 +139,7 @@ class HostCopy:
                 name: v.detach().cpu() if isinstance(v, torch.Tensor) else v
                 for name, v in self._given.items()
             }
-            self._host = Rollouts(**{"success": None, **plain_columns(columns)})
+            self._host = Rollouts(**{**dict.fromkeys(COLUMNS), **plain_columns(columns)})
         return self._host
 
 

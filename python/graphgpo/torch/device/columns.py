@@ -51,8 +51,9 @@ class Columns:
 
     def is_null(self, name: str) -> Tensor:
         """Where there is no value; everywhere without the column."""
-        everywhere = torch.full((self.num_rows,), name not in self, device=self.device)
-        return self.nulls.get(name, everywhere)
+        if name in self.nulls:
+            return self.nulls[name]
+        return torch.full((self.num_rows,), name not in self, device=self.device)
 
     def refuse_rows_that_differ(self, rows: Tensor, others: Tensor) -> None:
         """Copies of a step agree in every column; unknown is unknown."""
@@ -80,6 +81,8 @@ def check_device(function: str, device: torch.device) -> None:
 
 def read_columns(given: Mapping[str, Any], device: torch.device) -> Columns:
     """Every column that is given. Raises `RefusedError` for those the core refuses."""
+    if any(name not in given for name in ingest.REQUIRED):
+        raise RefusedError
     tensors = {name: v.detach() for name, v in given.items() if _is_on(device, name, v)}
     for name, tensor in tensors.items():
         _check_form(name, tensor, len(tensors.get("states", tensor)))
@@ -117,7 +120,7 @@ def _check_form(name: str, tensor: Tensor, num_rows: int) -> None:
 
 
 def _check_numbers(columns: Columns) -> None:
-    columns.wrong += [columns.is_null(name) for name in ("states", "group_ids", "trajectory_ids")]
+    columns.wrong += [columns.nulls[name] for name in ingest.REQUIRED if name in columns.nulls]
     if "rewards" in columns:
         columns.wrong.append(~columns["rewards"].isfinite())
     if "edge_costs" in columns:

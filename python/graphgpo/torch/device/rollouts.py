@@ -7,6 +7,7 @@ trajectories and nodes are numbered by first appearance, the nodes of a group on
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -179,14 +180,13 @@ class Rollouts:
         found = torch.where(is_far, beyond[self.node_group], self.distance)
         return found[self.source], found[self.target]
 
-    @functools.cached_property
-    def _by_turn(self) -> tuple[Tensor, ...]:
-        order = torch.argsort(self.turn, stable=True)
-        return torch.split(order, torch.bincount(self.turn).tolist())
-
     def backwards(self, received: Tensor, decay: float) -> Tensor:
         """x_t + decay * (the same of the following step): turn by turn, from the last."""
-        total = with_last(received, 0.0)
-        for steps in reversed(self._by_turn):
-            total[steps] += decay * total[self.following[steps]]
-        return total[:-1]
+        order = torch.argsort(self.turn, stable=True)
+        place = with_last(inverse_of(order), self.num_steps)
+        following = place[self.following[order]]
+        ends = [0, *torch.bincount(self.turn).cumsum(0).tolist()]
+        total = with_last(received[order], 0.0)
+        for begin, end in reversed([*itertools.pairwise(ends)]):
+            total[begin:end] += decay * total[following[begin:end]]
+        return total[place[:-1]]
