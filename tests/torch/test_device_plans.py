@@ -251,13 +251,13 @@ def test_rollouts_on_a_device_answer_as_those_in_host_memory() -> None:
 
 
 def counted_turns() -> Columns:
-    """Walks in whose states the turn is, as tensors: hardly two of them meet."""
+    """Walks over boards that show the turn: hardly two of them meet."""
     random = np.random.default_rng(0)
     turn = np.tile(np.arange(8), 40)
     rooms = random.integers(0, 4, 320)
     rollout = np.repeat(np.arange(40), 8)
     return {
-        "states": torch.from_numpy(100 * turn + rooms),
+        "states": torch.from_numpy(np.stack([turn, rooms], 1)),
         "actions": torch.from_numpy(rooms),
         "group_ids": torch.from_numpy(rollout // 8),
         "trajectory_ids": torch.from_numpy(rollout),

@@ -43,11 +43,9 @@ def stable_keys(states: Tensor) -> Tensor:
 
 def words(states: Tensor) -> tuple[Tensor, int]:
     """A column of scalars, as words and the kind that tells 1, 1.0 and True apart."""
-    if states.dtype == torch.bool:
-        return states.to(torch.int64), _BOOLEAN
     if states.is_floating_point():
         return canonical(states.to(torch.float64)).view(torch.int64), _REAL
-    return states.to(torch.int64), _INTEGER
+    return states.to(torch.int64), _BOOLEAN if states.dtype == torch.bool else _INTEGER
 
 
 def canonical(values: Tensor) -> Tensor:
