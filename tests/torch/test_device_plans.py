@@ -378,6 +378,13 @@ def test_states_are_on_the_device_or_in_host_memory_but_not_both() -> None:
         device.compute_advantages(**columns, device="cpu")
 
 
+def test_columns_are_on_one_device() -> None:
+    elsewhere = torch.zeros(4, dtype=torch.int64, device="meta")
+    columns = {**ONE_GROUP, "states": BOARDS, "group_ids": elsewhere}
+    with pytest.raises(ValueError, match=r"^group_ids is on meta; expected cpu, as other columns$"):
+        device.compute_advantages(**columns, device="cpu")
+
+
 @pytest.mark.usefixtures("every_tensor_is_on_a_device")
 @pytest.mark.parametrize("option", [{"normalise": True}, {"similar": 0.9}, {"node_history": 2}])
 def test_what_reads_texts_is_refused_on_a_device(option: dict[str, Any]) -> None:
