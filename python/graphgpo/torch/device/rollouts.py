@@ -22,7 +22,11 @@ Found = TypeVar("Found")
 
 
 class Rollouts:
-    """A batch that is read, checked and merged. (S,) tensors over steps unless said otherwise."""
+    """A batch that is read, checked and merged. (S,) tensors over steps unless said otherwise.
+
+    `group`, `trajectory`, `state`, `edge` and `same_action` are segments: the steps of one. A step
+    that is asked for and does not exist, as the one after the last, is S.
+    """
 
     def __init__(self, columns: Columns, host: Callable[[], Any]) -> None:
         """Raises `RefusedError` for what the core refuses.
@@ -55,12 +59,13 @@ class Rollouts:
         self.row = rows[first]
         self.num_steps = len(first)
         self.step_of_row = torch.full((num_rows,), self.num_steps, device=columns.device)
-        self.step_of_row[rows] = step  # (N,); of masked rows S
+        self.step_of_row[rows] = step  # (N,)
         self.group = groups.only(first)
         self.trajectory = trajectories.only(first)
         self.trajectory_group = groups.only(trajectories.first)  # over trajectories
 
     def _order_steps(self) -> None:
+        """Step by step of each trajectory; `start` and `end`, its first and last, by trajectory."""
         by = self.of("step_ids") if self.has("step_ids") else self.row
         ordered = numbered(self.trajectory.ids, by)
         length = self.trajectory.sizes[:-1]
@@ -69,8 +74,8 @@ class Rollouts:
         self.turn = ordered.ids - (stop - length)[self.trajectory.ids]
         self.is_last = self.turn == self.length - 1
         after = with_last(ordered.first, -1)[ordered.ids + 1]
-        self.following = torch.where(self.is_last, self.num_steps, after)  # S: it is the last
-        self.start, self.end = ordered.first[stop - length], ordered.first[stop - 1]  # trajectories
+        self.following = torch.where(self.is_last, self.num_steps, after)
+        self.start, self.end = ordered.first[stop - length], ordered.first[stop - 1]
         if self.has("next_states"):
             self._refuse(self.is_null("next_states") & ~self.is_last)
         elif self.has("step_ids"):  # the state after a step is that of the next id
