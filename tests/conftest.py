@@ -31,6 +31,12 @@ def _no_warning_of_lost_credit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphgpo.problems.warning._has_looked", True)
 
 
+@pytest.fixture
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was warned of yet."""
+    monkeypatch.setattr("graphgpo.problems.warning._has_looked", False)
+
+
 def on_device(where: str) -> Compute:
     """`compute_advantages` in torch operations, its results as arrays."""
     import torch

@@ -21,29 +21,16 @@ from graphgpo.problems.problem import Problem, Problems
 Columns = dict[str, Any]
 
 
-def columns(world: worlds.World, wins: Callable[[str], bool]) -> Columns:
-    """With the success of rollouts whose last state wins."""
-    num_rows = len(world.states)
-    ids = world.trajectory_ids
-    is_last = [row + 1 == num_rows or ids[row] != ids[row + 1] for row in range(num_rows)]
-    return {
-        **world.columns,
-        "success": [
-            last and wins(state) for last, state in zip(is_last, world.next_states, strict=True)
-        ],
-    }
-
-
 def shop(*noises: str) -> Columns:
-    return columns(worlds.ticket_shop(*noises), lambda state: "Paid" in state)
+    return worlds.with_success(worlds.ticket_shop(*noises), lambda state: "Paid" in state)
 
 
 def page_of_a_shop() -> Columns:
-    return columns(worlds.web_page(), lambda state: "within the budget" in state)
+    return worlds.with_success(worlds.web_page(), lambda state: "within the budget" in state)
 
 
 def shell() -> Columns:
-    return columns(worlds.shell(), lambda state: "job running" in state)
+    return worlds.with_success(worlds.shell(), lambda state: "job running" in state)
 
 
 def credit(given: Columns, **options: Any) -> graphgpo.StepAdvantages:
@@ -96,9 +83,9 @@ def test_no_problem_hides_another() -> None:
 
 RIGHT: dict[str, Columns] = {
     "ticket shop": shop(),
-    "board game": columns(worlds.board_game(), lambda state: "keys: 2" in state),
-    "rooms": columns(worlds.numbered_rooms(), lambda state: "room 4" in state),
-    "trains": columns(worlds.trains(), lambda state: "Bern" in state),
+    "board game": worlds.with_success(worlds.board_game(), lambda state: "keys: 2" in state),
+    "rooms": worlds.with_success(worlds.numbered_rooms(), lambda state: "room 4" in state),
+    "trains": worlds.with_success(worlds.trains(), lambda state: "Bern" in state),
 }
 
 
@@ -165,12 +152,7 @@ def test_what_is_switched_on_stays_on_in_a_remedy() -> None:
 # ---- in a plain loop -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphgpo.problems.warning._has_looked", False)
-
-
-@pytest.mark.usefixtures("_fresh_process")
+@pytest.mark.usefixtures("fresh_process")
 def test_a_plain_loop_is_warned_once_that_credit_is_lost() -> None:
     given = shop("counter")
     with pytest.warns(graphgpo.LostCreditWarning, match=r"write: normalise=\{'ignore'") as said:
@@ -182,7 +164,7 @@ def test_a_plain_loop_is_warned_once_that_credit_is_lost() -> None:
         credit(given)
 
 
-@pytest.mark.usefixtures("_fresh_process")
+@pytest.mark.usefixtures("fresh_process")
 def test_the_warning_can_be_turned_off_and_comes_of_nothing_small_or_right() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -269,3 +269,16 @@ def trains() -> World:
             state = next_state
 
     return _world(walk, lambda text: text)
+
+
+def with_success(world: World, wins: Callable[[str], bool]) -> dict[str, Any]:
+    """Its columns, with the success of rollouts whose last state wins."""
+    num_rows = len(world.states)
+    ids = world.trajectory_ids
+    is_last = [row + 1 == num_rows or ids[row] != ids[row + 1] for row in range(num_rows)]
+    return {
+        **world.columns,
+        "success": [
+            last and wins(state) for last, state in zip(is_last, world.next_states, strict=True)
+        ],
+    }

@@ -20,14 +20,16 @@ from graphgpo.columns import COLUMNS, Kind, of_kind
 MAX_ROWS = 2**31 - 2
 
 STATES = of_kind("state")
-_REQUIRED = tuple(name for name, column in COLUMNS.items() if column.is_required)
+REQUIRED = tuple(name for name, column in COLUMNS.items() if column.is_required)
 
 Mask: TypeAlias = NDArray[np.bool_] | None
 
 
-def read_batch(plain: Mapping[str, Any], num_threads: int | None) -> dict[str, Any]:
-    """The columns of a batch as the core takes them. `num_threads` as in `read_columns`."""
-    columns = read_columns(plain, stable=False, num_threads=num_threads)
+def read_batch(
+    plain: Mapping[str, Any], num_threads: int | None, *, stable: bool = False
+) -> dict[str, Any]:
+    """The columns of a batch as the core takes them, or some of them; as `read_columns`."""
+    columns = read_columns(plain, stable=stable, num_threads=num_threads)
     if "next_states" in plain and not columns["states"].is_numbered:
         check_row_types(plain["states"], plain["next_states"])
         pair = comparable(columns["states"], columns["next_states"])
@@ -40,7 +42,7 @@ def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     plain = {
         name: plain_column(name, values, exact=name in STATES)
         for name, values in given.items()
-        if values is not None or name in _REQUIRED
+        if values is not None or name in REQUIRED
     }
     check_lengths(plain)
     return plain
@@ -67,6 +69,8 @@ def read_columns(
 
 def _keyed(plain: Mapping[str, Any], mask: Mask, *, in_place: bool) -> dict[str, _core.KeyColumn]:
     """States and next states, a key per row. `in_place`: of text, where it lies if that will do."""
+    if "states" not in plain:
+        return {}
     in_place = in_place and _share_text_form(plain["states"], plain.get("next_states"))
     states = key_column("states", plain["states"], mask, in_place=in_place)
     if "next_states" not in plain:
@@ -115,11 +119,6 @@ def _objects(values: Any) -> Any:
     if not isinstance(values, np.ndarray):
         return values
     return _plain_array(values) if values.dtype.kind == "O" else values.tolist()
-
-
-def read_column(name: str, values: Any, mask: Mask) -> Any:
-    """One plain column, as `read_columns` reads it, text in a form that has stable keys."""
-    return _READERS[COLUMNS[name].kind](name, values, mask)
 
 
 def check_lengths(columns: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
     from graphgpo.estimators import Estimator
     from graphgpo.problems.problem import Problems
     from graphgpo.rollouts import Rollouts
+    from graphgpo.torch.device import HostCopy
 
 
 class Asked(NamedTuple):
     """What a result answers."""
 
-    rollouts: Rollouts
+    rollouts: Rollouts | HostCopy
     estimator: Estimator
 
 
@@ -73,15 +75,21 @@ class StepAdvantages(_Answer):
         asked: Asked | None = getattr(self, "_asked", None)
         return asked
 
-    def answering(self, rollouts: Rollouts, estimator: Estimator) -> StepAdvantages:
+    def answering(self, rollouts: Rollouts | HostCopy, estimator: Estimator) -> StepAdvantages:
         """The same object, which from now on knows what it answers."""
         object.__setattr__(self, "_asked", Asked(rollouts, estimator))
         return self
 
+    def with_arrays(self, changed: Callable[[Any], Any]) -> StepAdvantages:
+        """The same metrics, and each array changed. It no longer knows what it answers."""
+        names = (one.name for one in fields(self) if one.name != "metrics")
+        return replace(self, **{name: changed(getattr(self, name)) for name in names})
+
     def problems(self) -> Problems:
         """What is probably wrong with the batch, the most certain first; none hides another.
 
-        Looks at the states of up to 3,000 steps, which takes a second or so. Prints readably.
+        Looks at the states of up to 3,000 steps, which takes a second or so; at those of tensors on
+        a device, in a copy. Prints readably.
 
         >>> import graphgpo
         >>> rooms = ["hall", "kitchen", "bath", "hall", "bath", "kitchen"] * 8
@@ -99,7 +107,8 @@ class StepAdvantages(_Answer):
 
         if self.asked is None:
             return Problems()
-        return problems_of(self.metrics, self.asked.estimator, self.asked.rollouts)
+        rollouts = self.asked.rollouts.in_host_memory()
+        return problems_of(self.metrics, self.asked.estimator, rollouts)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.advantages, dtype=dtype, copy=copy)

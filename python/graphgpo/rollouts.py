@@ -18,7 +18,7 @@ from graphgpo.plan import plan_of
 from graphgpo.problems.problem import counted
 from graphgpo.problems.warning import told_elsewhere, warn_of_lost_credit
 from graphgpo.result import StepAdvantages
-from graphgpo.states.merging import Merged, Merging, merged, with_history
+from graphgpo.states.merging import AS_GIVEN, Merged, Merging, merged, with_history
 
 if TYPE_CHECKING:
     from graphgpo.explain import Explanation
@@ -126,11 +126,17 @@ class Rollouts:
         self._coarse: Mapping[str, Any]
         self._on_device: DeviceBatch | None = None
         if any(map(is_on_a_device, given.values())):
-            from graphgpo.torch.device import batch_of
+            from graphgpo.torch.device import DeviceBatch
 
             if memory is not None:
                 raise ValueError("a memory is in host memory; expected columns on the CPU for it")
-            self._on_device = batch_of(given, self._merging)
+            if self._merging != AS_GIVEN:
+                raise ValueError(
+                    "normalise, similar and node_history read texts, and there are none on a "
+                    "device; expected columns on the CPU for them"
+                )
+            device = next(v.device for v in given.values() if is_on_a_device(v))
+            self._on_device = DeviceBatch(given, device)
             self._plain = self._coarse = self._on_device.given
             self._merged = Merged(self._plain)
             return
@@ -280,19 +286,23 @@ class Rollouts:
         """The merged graph of every group: nodes, edges, `to_networkx()`."""
         from graphgpo.graph import graph_of
 
-        return graph_of(self._in_host_memory())
+        return graph_of(self.in_host_memory())
 
     def explain(self, row: int, estimator: Any = "graphgpo", **options: Any) -> Explanation:
         """Why the step of a row has its credit: state, action, distances, peers, every term."""
         from graphgpo.explain import explain
 
         self.check_alone("explain")
-        return explain(self._in_host_memory(), row, estimators.make(estimator, options))
+        return explain(self.in_host_memory(), row, estimators.make(estimator, options))
 
     def with_history(self, node_history: int) -> Rollouts:
         """The same columns and options, but nodes of so many states."""
         options = {**self._merging.options, "node_history": node_history}
         return Rollouts(**self._plain, **options, num_threads=self._num_threads)
+
+    def in_host_memory(self) -> Rollouts:
+        """Itself, or of columns on a device a copy, made once."""
+        return self._on_device.copy.in_host_memory() if self._on_device else self
 
     def check_alone(self, who: str) -> None:
         """Refuse a memory, on behalf of `who`.
@@ -320,9 +330,6 @@ class Rollouts:
     def _graph_alone(self) -> StepAdvantages:
         with told_elsewhere():  # nobody asked for credit, so none is lost
             return self.advantages(_GraphAlone())
-
-    def _in_host_memory(self) -> Rollouts:
-        return self._on_device.host() if self._on_device else self
 
     def _credit(self, chosen: list[Estimator], num_threads: int | None) -> list[StepAdvantages]:
         if self._on_device:

@@ -6,6 +6,8 @@ import math
 import os
 import subprocess
 import sys
+import warnings
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphgpo
+import worlds
 from batches import (
     Columns,
     Only,
@@ -148,7 +151,7 @@ def test_tensors_of_every_column_need_no_copy_in_host_memory(
         name: graphgpo.compute_advantages(**columns, estimator=an_estimator(name))
         for name in ("graphgpo", "salt", "tree_grpo")
     }
-    monkeypatch.setattr(device_columns, "_add_host_columns", lambda c, on_host, t: on_host)
+    monkeypatch.setattr(device_columns, "_add_from_host", lambda c, on_host, t: on_host)
     for name, expected in core.items():
         assert_agree(on("cpu", columns, estimator=an_estimator(name)), expected)
 
@@ -197,7 +200,11 @@ def test_results_are_tensors_and_to_host_makes_them_arrays() -> None:
 def test_an_empty_batch_is_an_empty_result() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     empty = dict.fromkeys(("states", "group_ids", "trajectory_ids", "step_ids"), none)
-    for columns in ({**empty, "success": none.bool()}, {**empty, "success": []}):
+    for columns in (
+        {**empty, "success": none.bool()},
+        {**empty, "success": none.bool(), "next_states": none},
+        {**empty, "success": []},
+    ):
         core = graphgpo.compute_advantages(**columns)
         assert_agree(on("cpu", columns), core)
         assert_agree(
@@ -217,7 +224,6 @@ def every_tensor_is_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
         return isinstance(values, torch.Tensor)
 
     monkeypatch.setattr("graphgpo.rollouts.is_on_a_device", stands_for_a_device)
-    monkeypatch.setattr(device, "is_on_a_device", stands_for_a_device)
 
 
 @pytest.mark.usefixtures("every_tensor_is_on_a_device")
@@ -244,6 +250,69 @@ def test_rollouts_on_a_device_answer_as_those_in_host_memory() -> None:
     assert str(there.explain(0)) == str(here.explain(0))
 
 
+def counted_turns() -> Columns:
+    """Walks over boards that show the turn: hardly two of them meet."""
+    random = np.random.default_rng(0)
+    turn = np.tile(np.arange(8), 40)
+    rooms = random.integers(0, 4, 320)
+    rollout = np.repeat(np.arange(40), 8)
+    return {
+        "states": torch.from_numpy(np.stack([turn, rooms], 1)),
+        "actions": torch.from_numpy(rooms),
+        "group_ids": torch.from_numpy(rollout // 8),
+        "trajectory_ids": torch.from_numpy(rollout),
+        "success": torch.from_numpy(rollout % 3 == 0),
+    }
+
+
+def counted_shop() -> Columns:
+    """Texts with a step counter."""
+    return worlds.with_success(worlds.ticket_shop("counter"), lambda state: "Paid" in state)
+
+
+@pytest.mark.usefixtures("every_tensor_is_on_a_device")
+@pytest.mark.parametrize("name", ["graphgpo", "grpo", "spread"])
+def test_problems_of_a_device_are_those_of_host_memory(name: str) -> None:
+    columns = counted_turns()
+    listed: Columns = {name: np.asarray(values) for name, values in columns.items()}
+    here = graphgpo.compute_advantages(**listed, estimator=name)
+    there: Any = graphgpo.compute_advantages(**columns, estimator=name)
+    assert isinstance(there.advantages, torch.Tensor)
+    assert there.problems().text() == here.problems().text()
+    assert ("one position" in there.problems().names) == (name != "grpo")
+    assert repr(there) == repr(here)
+    assert device.to_host(there).problems() == there.problems()
+
+
+def test_a_result_keeps_columns_alive_and_nothing_computed_of_them() -> None:
+    batch = device.DeviceBatch(counted_turns(), HOST)
+    result = batch.credit([an_estimator("graphgpo")])[0]
+    computed = weakref.ref(batch._merged)
+    del batch
+    assert computed() is None
+    assert len(result.problems()) > 0
+
+
+def test_problems_of_texts_are_told_with_their_remedy() -> None:
+    columns = counted_shop()
+    found = device.compute_advantages(**columns, device="cpu").problems()
+    assert found.text() == graphgpo.compute_advantages(**columns).problems().text()
+    mended = {**columns, **found.named("noise").switch}
+    assert device.compute_advantages(**mended, device="cpu").problems() == ()
+
+
+@pytest.mark.usefixtures("fresh_process", "every_tensor_is_on_a_device")
+def test_lost_credit_on_a_device_is_warned_of_once() -> None:
+    columns = {**counted_shop(), "success": torch.tensor(counted_shop()["success"])}
+    with pytest.warns(graphgpo.LostCreditWarning, match=r"write: normalise=\{'ignore'") as said:
+        result: Any = graphgpo.compute_advantages(**columns)
+    assert isinstance(result.advantages, torch.Tensor)
+    assert [one.filename for one in said] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graphgpo.compute_advantages(**columns)
+
+
 def test_host_memory_stays_with_the_core() -> None:
     assert isinstance(
         graphgpo.compute_advantages(**ONE_GROUP, states=BOARDS).advantages, np.ndarray
@@ -253,6 +322,7 @@ def test_host_memory_stays_with_the_core() -> None:
 # --- errors ---------------------------------------------------------------------------------------
 
 WRONG: dict[str, Columns] = {
+    "a required column": {"group_ids": None},
     "a length": {"success": torch.tensor([True])},
     "a shape": {"success": torch.ones(4, 1)},
     "a flag": {"success": torch.tensor([0, 1, 2, 0])},
@@ -308,16 +378,20 @@ def test_states_are_on_the_device_or_in_host_memory_but_not_both() -> None:
         device.compute_advantages(**columns, device="cpu")
 
 
+def test_columns_are_on_one_device() -> None:
+    elsewhere = torch.zeros(4, dtype=torch.int64, device="meta")
+    columns = {**ONE_GROUP, "states": BOARDS, "group_ids": elsewhere}
+    with pytest.raises(ValueError, match=r"^group_ids is on meta; expected cpu, as other columns$"):
+        device.compute_advantages(**columns, device="cpu")
+
+
 @pytest.mark.usefixtures("every_tensor_is_on_a_device")
 @pytest.mark.parametrize("option", [{"normalise": True}, {"similar": 0.9}, {"node_history": 2}])
-def test_what_reads_texts_is_refused_on_a_device(
-    monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
-) -> None:
+def test_what_reads_texts_is_refused_on_a_device(option: dict[str, Any]) -> None:
     columns: Columns = {**ONE_GROUP, "states": BOARDS, **option}
     text = "^normalise, similar and node_history read texts, and there are none on a device; expect"
     with pytest.raises(ValueError, match=text):
         Rollouts(**columns)
-    monkeypatch.setattr(device, "is_on_a_device", lambda values: values is BOARDS)
     with pytest.raises(ValueError, match=text):
         device.compute_advantages(**columns, device="cpu")
 

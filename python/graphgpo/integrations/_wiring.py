@@ -51,7 +51,7 @@ def say_problems(
     new = [problem for problem in found if _is_new(problem.name)]
     asked = None if result is None else result.asked
     if asked is not None and may_lose_credit(metrics, estimator) and _is_new("states"):
-        problem = lost_credit(asked.rollouts)
+        problem = lost_credit(asked.rollouts.in_host_memory())
         new = [problem, *new] if problem is not None else new
     for problem in new:
         logger.warning("graphgpo: %s (said once per process)", problem)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphgpo.estimators import Estimator
     from graphgpo.problems.problem import Problem
     from graphgpo.rollouts import Rollouts
+    from graphgpo.torch.device import HostCopy
 
 FEWEST_STEPS = 64
 """Of a batch; what fewer steps share, or do not, may be chance."""
@@ -49,14 +50,14 @@ def told_elsewhere() -> Iterator[None]:
 
 
 def warn_of_lost_credit(
-    metrics: Mapping[str, float], estimator: Estimator, rollouts: Rollouts
+    metrics: Mapping[str, float], estimator: Estimator, rollouts: Rollouts | HostCopy
 ) -> None:
     """Look at the first batch of this process whose metrics say that states may be wrong."""
     global _has_looked
     if _has_looked or _is_told_elsewhere.get() or not may_lose_credit(metrics, estimator):
         return
     _has_looked = True
-    problem = lost_credit(rollouts)
+    problem = lost_credit(rollouts.in_host_memory())
     if problem is not None:
         warnings.warn(
             f"{problem}\n(said once per process; result.problems() has all that was found)",

@@ -13,7 +13,8 @@ One file each, with a function for every block of `graphgpo.blocks`, found by th
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,11 +23,14 @@ import torch
 from graphgpo import estimators
 from graphgpo.columns import COLUMNS, MERGING
 from graphgpo.estimators import Estimator, check_needs
-from graphgpo.ingest import is_on_a_device, plain_columns
+from graphgpo.ingest import plain_columns
+from graphgpo.problems.warning import warn_of_lost_credit
 from graphgpo.result import StepAdvantages
-from graphgpo.states.merging import Merged, Merging
-from graphgpo.torch.device import hashing
+from graphgpo.rollouts import Rollouts
+from graphgpo.states.merging import AS_GIVEN, Merged, Merging
+from graphgpo.torch.device import hashing, rollouts
 from graphgpo.torch.device.columns import (
+    COMPARED,
     RefusedError,
     add_given_states,
     check_device,
@@ -34,7 +38,6 @@ from graphgpo.torch.device.columns import (
 )
 from graphgpo.torch.device.plan import interpret
 from graphgpo.torch.device.results import by_row
-from graphgpo.torch.device.rollouts import Rollouts, merged
 
 __all__ = ["DeviceBatch", "compute_advantages", "is_available", "state_keys", "to_host"]
 
@@ -78,14 +81,11 @@ def compute_advantages(
     given.pop("num_threads", None)
     merging = {name: given.pop(name, default) for name, default in MERGING.items()}
     chosen = estimators.make(estimator, given)
-    if Merging.of(*merging.values()) == Merging():
-        return DeviceBatch(columns, torch.device(device)).credit([chosen])[0]
-    if any(map(is_on_a_device, columns.values())):
-        raise texts_are_missing()
-    from graphgpo.rollouts import Rollouts as HostRollouts
-
-    host = HostRollouts(**columns, **merging)
-    return DeviceBatch(host.merged_columns, torch.device(device), host).credit([chosen])[0]
+    host = None
+    if Merging.of(*merging.values()) != AS_GIVEN:
+        host = Rollouts(**columns, **merging)
+        columns = dict(host.merged_columns)
+    return DeviceBatch(columns, torch.device(device), host).credit([chosen])[0]
 
 
 def is_available() -> bool:
@@ -106,11 +106,11 @@ def state_keys(states: torch.Tensor) -> torch.Tensor:
     True
     """
     check_device("state_keys", states.device)
-    allowed = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
-    if str(states.dtype).removeprefix("torch.") not in allowed or states.dim() == 0:
+    if states.dtype not in COMPARED or states.dim() == 0:
+        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in COMPARED)
         raise TypeError(
             f"states is a {states.dim()}-d tensor of dtype {states.dtype}; expected (N, ...) of "
-            f"{', '.join(allowed)}"
+            f"{allowed}"
         )
     states = states.detach()
     if states.is_floating_point() and bool(states.isnan().any()):
@@ -121,23 +121,41 @@ def state_keys(states: torch.Tensor) -> torch.Tensor:
 
 def to_host(result: StepAdvantages) -> StepAdvantages:
     """The same credit as NumPy arrays."""
-    arrays: dict[str, Any] = {
-        field.name: getattr(result, field.name).cpu().numpy()
-        for field in dataclasses.fields(result)
-        if field.name != "metrics"
-    }
-    return StepAdvantages(**arrays, metrics=result.metrics)
+    on_host = result.with_arrays(lambda tensor: tensor.cpu().numpy())
+    return on_host if result.asked is None else on_host.answering(*result.asked)
+
+
+class HostCopy:
+    """The rollouts of columns on a device in host memory, copied when they are first asked for."""
+
+    def __init__(self, given: Mapping[str, Any], host: Rollouts | None) -> None:
+        self._given = given
+        self._host = host
+
+    def in_host_memory(self) -> Rollouts:
+        """The same rollouts at every call."""
+        if self._host is None:
+            columns: dict[str, Any] = {
+                name: v.detach().cpu() if isinstance(v, torch.Tensor) else v
+                for name, v in self._given.items()
+            }
+            self._host = Rollouts(**{**dict.fromkeys(COLUMNS), **plain_columns(columns)})
+        return self._host
 
 
 class DeviceBatch:
-    """Columns on a device, read and merged once. `host`: of which they are the merged columns."""
+    """Columns on a device, read and merged once.
 
-    def __init__(self, given: Mapping[str, Any], device: torch.device, host: Any = None) -> None:
+    `host`: rollouts in host memory, whose merged columns they are; None: they are as they came.
+    """
+
+    def __init__(
+        self, given: Mapping[str, Any], device: torch.device, host: Rollouts | None = None
+    ) -> None:
         check_device("compute_advantages", device)
         self.given = {name: v for name, v in given.items() if v is not None}
+        self.copy = HostCopy(self.given, host)
         self._device = device
-        self._merged: Rollouts | None = None
-        self._host = host
         self._coarsened = host
 
     def credit(self, chosen: Sequence[Estimator]) -> list[StepAdvantages]:
@@ -145,53 +163,22 @@ class DeviceBatch:
         for estimator in chosen:
             check_needs(estimator, self.given)
         check_device("compute_advantages", self._device)
-        try:
-            with torch.no_grad():
-                found = [by_row(self.merged, interpret(e, self.merged)) for e in chosen]
-            near_duplicates = (
-                self._coarsened.merging_metrics if self._coarsened else Merged({}).metrics
-            )
-            for result in found:
-                result.metrics.update(near_duplicates)
-            return found
-        except RefusedError:
-            pass
-        # Not inside `except`: what is shown are the words.
-        self.host().compare(chosen)
-        raise RuntimeError("the device refused columns that the core takes; please report it")
+        results = None
+        with torch.no_grad(), contextlib.suppress(RefusedError):
+            results = [by_row(self._merged, interpret(e, self._merged)) for e in chosen]
+        if results is None:
+            self.copy.in_host_memory().compare(chosen)  # has the words
+            raise RuntimeError("the device refused columns that the core takes; please report it")
+        of_merging = self._coarsened.merging_metrics if self._coarsened else Merged({}).metrics
+        for result, estimator in zip(results, chosen, strict=True):
+            result.metrics.update(of_merging)
+            result.answering(self.copy, estimator)  # which keeps no more than what was given
+            warn_of_lost_credit(result.metrics, estimator, self.copy)
+        return results
 
-    @property
-    def merged(self) -> Rollouts:
-        if self._merged is None:
-            columns = read_columns(self.given, self._device)
-            self._merged = merged(columns, self.host)
-            if self._coarsened and self._coarsened.merging.is_coarser:
-                add_given_states(columns, self._coarsened.columns["states"])
-        return self._merged
-
-    def host(self) -> Any:
-        """The `graphgpo.Rollouts` of the same columns in host memory, copied once."""
-        from graphgpo.rollouts import Rollouts as HostRollouts
-
-        if self._host is None:
-            columns: dict[str, Any] = {
-                name: v.detach().cpu() if isinstance(v, torch.Tensor) else v
-                for name, v in self.given.items()
-            }
-            self._host = HostRollouts(**{"success": None, **plain_columns(columns)})
-        return self._host
-
-
-def texts_are_missing() -> ValueError:
-    """What is said of options that read texts, of which there are none on a device."""
-    return ValueError(
-        "normalise, similar and node_history read texts, and there are none on a device; "
-        "expected columns on the CPU for them"
-    )
-
-
-def batch_of(given: Mapping[str, Any], merging: Merging) -> DeviceBatch:
-    """The batch, on the device of the first of its columns that is not in host memory."""
-    if merging != Merging():
-        raise texts_are_missing()
-    return DeviceBatch(given, next(v.device for v in given.values() if is_on_a_device(v)))
+    @functools.cached_property
+    def _merged(self) -> rollouts.Rollouts:
+        columns = read_columns(self.given, self._device)
+        if self._coarsened and self._coarsened.merging.is_coarser:
+            add_given_states(columns, self._coarsened.columns["states"])
+        return rollouts.Rollouts(columns, self.copy.in_host_memory)

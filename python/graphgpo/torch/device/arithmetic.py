@@ -11,13 +11,11 @@ import math
 from decimal import Context, Decimal
 
 import torch
+from torch import Tensor
 
 from graphgpo.torch.device.segments import power_of_two
 
-Tensor = torch.Tensor
-
 _LN2 = math.log(2)
-_DEGREE = 13
 
 
 def power(base: float, exponent: Tensor) -> Tensor:
@@ -51,11 +49,8 @@ def log(values: Tensor) -> Tensor:
     mantissa = torch.where(is_high, mantissa / 2, mantissa)
     exponent = (exponent + is_high).to(torch.float64)
     s = (mantissa - 1) / (mantissa + 1)
-    square = s * s
-    series = torch.full_like(s, 1 / 25)
-    for odd in range(23, 0, -2):  # atanh
-        series = series * square + 1 / odd
-    return exponent * _LN2 + 2 * s * series
+    atanh = _series([1 / odd for odd in range(25, 0, -2)], s * s)
+    return exponent * _LN2 + 2 * s * atanh
 
 
 def tanh(values: Tensor) -> Tensor:
@@ -72,12 +67,18 @@ def _scaled_exp(whole: Tensor, rest: Tensor) -> Tensor:
     """2 ** whole * e ** rest for abs(rest) <= 0.35: a Taylor series; twice the scale, for tiny
     results.
     """
-    series = torch.full_like(rest, 1 / math.factorial(_DEGREE))
-    for degree in range(_DEGREE - 1, -1, -1):
-        series = series * rest + 1 / math.factorial(degree)
+    series = _series([1 / math.factorial(degree) for degree in range(13, -1, -1)], rest)
     exponent = whole.to(torch.int64)
     half = exponent >> 1
     return series * power_of_two(half) * power_of_two(exponent - half)
+
+
+def _series(coefficients: list[float], x: Tensor) -> Tensor:
+    """The polynomial, its highest coefficient first."""
+    total = torch.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = total * x + coefficient
+    return total
 
 
 def _log2_in_two(base: float) -> tuple[float, float]:

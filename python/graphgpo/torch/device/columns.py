@@ -6,34 +6,25 @@ and keys as stable keys, and copied over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from graphgpo import _core, ingest
-from graphgpo.columns import COLUMNS
+from graphgpo.columns import COLUMNS, Kind
 from graphgpo.torch.arguments import refuse_capture
-from graphgpo.torch.device.hashing import canonical, stable_keys
+from graphgpo.torch.device.hashing import canonical, stable_keys, words
 from graphgpo.torch.device.segments import numbered
-
-Tensor = torch.Tensor
 
 NO_VERDICT = 2
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_FLOATS = (torch.float16, torch.float32, torch.float64)
-_REALS = (*_WHOLE, *_FLOATS, torch.bfloat16, torch.bool)
-_DTYPES = {
-    "state": (*_WHOLE, *_FLOATS, torch.bool),
-    "key": (*_WHOLE, *_FLOATS, torch.bool),
-    "id": _WHOLE,
-    "integer": _WHOLE,
-    "flag": _REALS,
-    "verdict": _REALS,
-    "real": _REALS,
-}
+COMPARED = (torch.bool, *_WHOLE, torch.float16, torch.float32, torch.float64)
+_REALS = (*COMPARED, torch.bfloat16)
 
 
 class RefusedError(Exception):
@@ -47,7 +38,7 @@ class Columns:
     num_rows: int
     device: torch.device
     given: dict[str, Tensor] = field(default_factory=dict)
-    is_null: dict[str, Tensor] = field(default_factory=dict)
+    nulls: dict[str, Tensor] = field(default_factory=dict)
     """Of columns that may hold nulls, where."""
     wrong: list[Tensor] = field(default_factory=list)
     """() or (N,) bools: what is true of an unmasked row is refused."""
@@ -58,15 +49,24 @@ class Columns:
     def __contains__(self, name: str) -> bool:
         return name in self.given
 
+    def is_null(self, name: str) -> Tensor:
+        """Where there is no value; everywhere without the column."""
+        if name in self.nulls:
+            return self.nulls[name]
+        return torch.full((self.num_rows,), name not in self, device=self.device)
+
+    def refuse_rows_that_differ(self, rows: Tensor, others: Tensor) -> None:
+        """Copies of a step agree in every column; unknown is unknown."""
+        for values in (*self.given.values(), *self.nulls.values()):
+            one, other = values[rows], values[others]
+            self.wrong.append(((one != other) & ~(one.isnan() & other.isnan())).any())
+
     def refuse_what_is_wrong(self) -> None:
         """Waits for the device, once for all checks."""
-        if not self.wrong:
-            return
-        mask = self.given.get("mask")
-        flags = [w if w.dim() == 0 else (w if mask is None else w & mask).any() for w in self.wrong]
+        mask = self.given.get("mask", True)
+        flags = [(w if w.dim() == 0 else w & mask).any() for w in self.wrong]
         if bool(torch.stack(flags).any()):
             raise RefusedError
-        self.wrong.clear()
 
 
 def check_device(function: str, device: torch.device) -> None:
@@ -81,95 +81,87 @@ def check_device(function: str, device: torch.device) -> None:
 
 def read_columns(given: Mapping[str, Any], device: torch.device) -> Columns:
     """Every column that is given. Raises `RefusedError` for those the core refuses."""
-    tensors = {name: v.detach() for name, v in given.items() if _is_dense(v, device)}
-    for name, values in given.items():
-        if isinstance(values, Tensor) and values.device.type != "cpu" and name not in tensors:
-            raise _misplaced(name, values, device)
+    if any(name not in given for name in ingest.REQUIRED):
+        raise RefusedError
+    tensors = {name: v.detach() for name, v in given.items() if _is_on(device, name, v)}
     for name, tensor in tensors.items():
-        _check(name, tensor, len(tensors.get("states", tensor)))
+        _check_form(name, tensor, len(tensors.get("states", tensor)))
     columns = Columns(len(given["states"]), device)
-    on_host = {name: v for name, v in given.items() if name not in tensors and v is not None}
-    if "mask" in tensors and on_host:
-        on_host["mask"] = tensors["mask"].cpu()
-    _add_host_columns(columns, on_host, tensors)
-    if "mask" in tensors:
-        columns.given["mask"] = _flags(tensors.pop("mask"), columns)
-        columns.wrong = [wrong.any() for wrong in columns.wrong]  # whatever it hides itself
-    _add_states(columns, tensors)
+    _add_from_host(columns, {n: v for n, v in given.items() if n not in tensors}, tensors)
+    _add_states(columns, {n: tensors[n] for n in ingest.STATES if n in tensors})
     for name, tensor in tensors.items():
-        _READERS[COLUMNS[name].kind](columns, name, tensor)
-    if "edge_costs" in columns:
-        costs = columns["edge_costs"]
-        columns.wrong.append(~(costs.isfinite() & (costs > 0)))
-    _check_returns(columns)
+        if name not in ingest.STATES:
+            columns.given[name] = _read(COLUMNS[name].kind, tensor, columns.wrong)
     if any(len(values) != columns.num_rows for values in columns.given.values()):
         raise RefusedError
+    _check_numbers(columns)
     return columns
 
 
-def _is_dense(values: Any, device: torch.device) -> bool:
-    return (
-        isinstance(values, Tensor)
-        and values.device == device
-        and values.layout == torch.strided
-        and not values.is_nested
-    )
+def _is_on(device: torch.device, name: str, values: Any) -> bool:
+    """Whether a column is there; a tensor that is neither there nor in host memory is refused."""
+    if not isinstance(values, Tensor):
+        return False
+    is_dense = values.layout == torch.strided and not values.is_nested
+    if values.device.type != "cpu" and values.device != device:
+        raise ValueError(f"{name} is on {values.device}; expected {device}, as other columns")
+    if values.device.type != "cpu" and not is_dense:
+        raise TypeError(f"{name} is a nested or sparse tensor; expected a dense one")
+    return values.device == device and is_dense
 
 
-def _misplaced(name: str, values: Tensor, device: torch.device) -> Exception:
-    if values.device != device:
-        return ValueError(f"{name} is on {values.device}; expected {device}, as other columns")
-    return TypeError(f"{name} is a nested or sparse tensor; expected a dense one")
-
-
-def _check(name: str, tensor: Tensor, num_rows: int) -> None:
-    has_rows = COLUMNS[name].kind in ("state", "key")
-    if tensor.dim() == 0 or (tensor.dim() > 1 and not has_rows) or len(tensor) != num_rows:
+def _check_form(name: str, tensor: Tensor, num_rows: int) -> None:
+    kind = COLUMNS[name].kind
+    is_compared = kind in ("state", "key")
+    allowed = COMPARED if is_compared else _WHOLE if kind in ("id", "integer") else _REALS
+    has_form = tensor.dim() == 1 or (tensor.dim() > 1 and is_compared)
+    if not has_form or len(tensor) != num_rows or tensor.dtype not in allowed:
         raise RefusedError
-    if tensor.dtype not in _DTYPES[COLUMNS[name].kind]:
-        raise RefusedError
+
+
+def _check_numbers(columns: Columns) -> None:
+    columns.wrong += [columns.nulls[name] for name in ingest.REQUIRED if name in columns.nulls]
+    if "rewards" in columns:
+        columns.wrong.append(~columns["rewards"].isfinite())
+    if "edge_costs" in columns:
+        costs = columns["edge_costs"]
+        columns.wrong.append(~(costs.isfinite() & (costs > 0)))
+    if "episode_returns" in columns:
+        returns = columns["episode_returns"]
+        is_wrong = ~returns.isfinite()
+        if "success" in columns:  # an outcome without a verdict may be unknown
+            is_wrong &= ~(returns.isnan() & (columns["success"] == NO_VERDICT))
+        columns.wrong.append(is_wrong)
 
 
 # --- from the host --------------------------------------------------------------------------------
 
 
-def _add_host_columns(
+def _add_from_host(
     columns: Columns, on_host: dict[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    plain = {
-        name: ingest.plain_column(name, values, exact=name in ingest.STATES)
-        for name, values in on_host.items()
-    }
     on_device = [name for name in ingest.STATES if name in tensors]
-    if len(on_device) == 1 and "next_states" in {**plain, **tensors}:
+    if len(on_device) == 1 and any(name in on_host for name in ingest.STATES):
         raise TypeError(
             f"only {on_device[0]} is on {columns.device}; expected states and next_states on the "
             "device, or neither"
         )
-    mask = ingest.flag_column("mask", plain["mask"], None) if "mask" in plain else None
-    read = {
-        name: ingest.read_column(name, values, mask)
-        for name, values in plain.items()
-        if name != "mask" or "mask" not in tensors
+    if on_host and "mask" in tensors:
+        on_host = {**on_host, "mask": tensors["mask"].cpu()}
+    plain = {
+        name: ingest.plain_column(name, values, exact=name in ingest.STATES)
+        for name, values in on_host.items()
     }
-    if "next_states" in read:
-        ingest.check_row_types(plain["states"], plain["next_states"])
-        pair = ingest.comparable(read["states"], read["next_states"])
-        read["states"], read["next_states"] = pair
-    for name, values in read.items():
+    read = ingest.read_batch(plain, None, stable=True)
+    for name in plain:
+        if name in tensors:  # the mask, read for the others
+            continue
+        values = read[name]
         if COLUMNS[name].kind in ("state", "id", "key"):
-            keys, is_null = _core.nullable_stable_keys(column=values)
-            columns.given[name] = torch.from_numpy(keys).to(columns.device)
-            if is_null.any():
-                columns.is_null[name] = torch.from_numpy(is_null).to(columns.device)
-        else:
-            own = np.array(values)  # never the caller's memory, nor one that cannot be written
-            columns.given[name] = torch.from_numpy(own).to(columns.device)
-    for name in ("states", "group_ids", "trajectory_ids"):
-        if name in columns.is_null:
-            columns.wrong.append(columns.is_null[name])
-    if "rewards" in read:
-        columns.wrong.append(~columns["rewards"].isfinite())
+            values, is_null = _core.nullable_stable_keys(column=values)
+            columns.nulls[name] = torch.from_numpy(is_null).to(columns.device)
+        own = np.array(values)  # never the caller's memory, nor what cannot be written
+        columns.given[name] = torch.from_numpy(own).to(columns.device)
 
 
 def add_given_states(columns: Columns, states: Any) -> None:
@@ -182,97 +174,49 @@ def add_given_states(columns: Columns, states: Any) -> None:
 # --- on the device --------------------------------------------------------------------------------
 
 
-def _add_states(columns: Columns, tensors: dict[str, Tensor]) -> None:
+def _add_states(columns: Columns, tensors: Mapping[str, Tensor]) -> None:
     """Both columns numbered together, so that a state of one can be a state of the other."""
-    found = {name: tensors.pop(name) for name in ingest.STATES if name in tensors}
-    if not found:
+    if not tensors:
         return
-    if len({_row_type(tensor) for tensor in found.values()}) > 1:
+    if len({_row_type(tensor) for tensor in tensors.values()}) > 1:
         raise RefusedError
-    for name, tensor in found.items():
-        columns.wrong += _has_nan(tensor)
-        found[name] = canonical(tensor)
-    keys = exact_keys(torch.cat(list(found.values())))
-    for i, name in enumerate(found):
-        columns.given[name] = keys[i * columns.num_rows : (i + 1) * columns.num_rows]
+    for tensor in tensors.values():
+        columns.wrong.append(_has_nan(tensor))
+    keys = exact_keys(torch.cat([canonical(tensor) for tensor in tensors.values()]))
+    columns.given.update(zip(tensors, keys.reshape(len(tensors), columns.num_rows), strict=True))
 
 
 def _row_type(tensor: Tensor) -> tuple[Any, ...]:
     if tensor.dim() > 1:
         return (tensor.dtype, tensor.shape[1:])
-    if tensor.dtype == torch.bool:
-        return ("bool",)
-    return ("float",) if tensor.is_floating_point() else ("int",)
+    return (tensor.dtype == torch.bool, tensor.is_floating_point())
 
 
-def _has_nan(tensor: Tensor) -> list[Tensor]:
+def _has_nan(tensor: Tensor) -> Tensor:
     """Where a row has one."""
-    if not tensor.is_floating_point():
-        return []
-    return [tensor.isnan().reshape(len(tensor), -1).any(1) if len(tensor) else tensor.isnan()]
+    return tensor.isnan().reshape(len(tensor), math.prod(tensor.shape[1:])).any(1)
 
 
 def exact_keys(rows: Tensor) -> Tensor:
     """(N,) int64 that are equal exactly where rows are: their hashes, compared once more."""
     if rows.dim() == 1:
-        if rows.is_floating_point():
-            return rows.to(torch.float64).view(torch.int64)
-        return rows.to(torch.int64)
+        return words(rows)[0]
     keys = stable_keys(rows)
-    same = numbered(keys, by_appearance=False)
+    same = numbered(keys)
     if bool((rows == rows[same.first[same.ids]]).all()):
         return keys
     alike: Tensor = torch.unique(rows, dim=0, return_inverse=True)[1]  # two states share a hash
     return alike
 
 
-def _add_keys(columns: Columns, name: str, tensor: Tensor) -> None:
-    columns.wrong += _has_nan(tensor)
-    columns.given[name] = exact_keys(canonical(tensor))
-
-
-def _add_whole(columns: Columns, name: str, tensor: Tensor) -> None:
-    columns.given[name] = tensor.to(torch.int64)
-
-
-def _add_reals(columns: Columns, name: str, tensor: Tensor) -> None:
-    columns.given[name] = tensor.to(torch.float64)
-    if name == "rewards":
-        columns.wrong.append(~columns[name].isfinite())
-
-
-def _add_flags(columns: Columns, name: str, tensor: Tensor) -> None:
-    columns.given[name] = _flags(tensor, columns)
-
-
-def _add_verdicts(columns: Columns, name: str, tensor: Tensor) -> None:
-    columns.given[name] = _flags(tensor, columns).to(torch.uint8)
-
-
-def _flags(tensor: Tensor, columns: Columns) -> Tensor:
-    if tensor.dtype == torch.bool:
-        return tensor
-    columns.wrong.append((tensor != 0) & (tensor != 1))
-    return tensor == 1
-
-
-def _check_returns(columns: Columns) -> None:
-    if "episode_returns" not in columns:
-        return
-    returns = columns["episode_returns"]
-    is_open = returns.isnan()
-    if "success" in columns:
-        is_open = is_open & (columns["success"] == NO_VERDICT)
-    else:
-        is_open = torch.zeros_like(is_open)
-    columns.wrong.append(~(returns.isfinite() | is_open))
-
-
-_READERS: dict[str, Any] = {
-    "key": _add_keys,
-    "id": _add_whole,
-    "integer": _add_whole,
-    "real": _add_reals,
-    "flag": _add_flags,
-    "verdict": _add_verdicts,
-}
+def _read(kind: Kind, tensor: Tensor, wrong: list[Tensor]) -> Tensor:
+    """The values of a column that holds no states."""
+    if kind == "key":
+        wrong.append(_has_nan(tensor))
+        return exact_keys(canonical(tensor))
+    if kind in ("id", "integer"):
+        return tensor.to(torch.int64)
+    if kind == "real":
+        return tensor.to(torch.float64)
+    wrong.append((tensor != 0) & (tensor != 1))
+    return tensor != 0  # a mask hides nothing that is wrong with itself

@@ -5,20 +5,20 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
-from graphgpo.blocks import EdgeReturn, FlooredStd, LeaveOneOut, Mean, MeanStd, Raw
+from graphgpo import blocks
 from graphgpo.reference.plan import SAME, Level
 from graphgpo.reference.scores import is_iterated
 from graphgpo.torch.device import arithmetic
+from graphgpo.torch.device.dispatch import PerBlock
 from graphgpo.torch.device.peers import counted_once, peers_of
-from graphgpo.torch.device.refusals import unknown_block
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import score
 from graphgpo.torch.device.segments import Segments
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,27 +33,32 @@ class Compared:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The values that enter the statistics, and which segment each is in."""
+    """The values that enter the statistics, and which segment each is in. (S,)"""
 
     segments: Segments
     values: Tensor
     counted: Tensor
-    number: Tensor
-    """(segments + 1,)"""
+
+    @functools.cached_property
+    def number(self) -> Tensor:
+        """Of what is counted in the step's segment."""
+        return self.segments.count(self.counted)[self.segments.ids]
 
     @functools.cached_property
     def mean(self) -> Tensor:
-        """(S,) of the step's segment."""
+        """Of the step's segment."""
         return self.segments.mean(self.values, self.counted)[self.segments.ids]
 
-    def std(self, ddof: int) -> Tensor:
-        return self.variance(ddof).sqrt()
+    @property
+    def apart(self) -> Tensor:
+        """Each value from the mean."""
+        return self.values - self.mean
 
     def variance(self, ddof: int) -> Tensor:
-        """(S,) in two passes, the mean first."""
-        apart = torch.where(self.counted, self.values - self.mean, 0.0)
-        squares = self.segments.sum(apart * apart)
-        return (squares / (self.number - ddof).clamp(min=1))[self.segments.ids]
+        """In two passes, the mean first."""
+        apart = torch.where(self.counted, self.apart, 0.0)
+        squares = self.segments.sum(apart * apart)[self.segments.ids]
+        return squares / (self.number - ddof).clamp(min=1)
 
 
 def compare(level: Level, rollouts: Rollouts) -> Compared:
@@ -61,7 +66,7 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
     values are to be compared, and where these are all equal.
     """
     scores = score(level.score, rollouts)
-    if isinstance(level.normaliser, Raw):
+    if isinstance(level.normaliser, blocks.Raw):
         raw = (scores - _penalty(level, rollouts)).nan_to_num(nan=0.0, posinf=None, neginf=None)
         raw = torch.where(scores.isnan(), 0.0, raw)
         none = torch.zeros_like(rollouts.turn)
@@ -69,18 +74,15 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
     segments = peers_of(level.peers, rollouts)
     counted = segments.is_in_one & ~scores.isnan()
     if level.unit == "trajectories":
-        counted = counted & counted_once(level.peers, rollouts)
+        counted = counted & rollouts.once(counted_once, level.peers)
     values = _values(level, rollouts, segments, scores, counted)
-    number = segments.count(counted)
-    sample = Sample(segments, values, counted, number)
-    low = segments.smallest(torch.where(counted, values, math.inf))
-    high = segments.largest(torch.where(counted, values, -math.inf))
-    is_compared = ((number >= 2) & (low < high))[segments.ids]
-    is_void = ~is_compared | ~segments.is_in_one | values.isnan()
-    is_void |= _teaches_nothing(level, rollouts)
+    sample = Sample(segments, values, counted)
+    low, high = segments.bounds(values, counted)
+    is_compared = (sample.number >= 2) & (low < high)[segments.ids]
     standings, is_off = _standings(level.normaliser, sample)
-    is_void |= is_off
-    num_peers = torch.where(segments.is_in_one, number[segments.ids], 0)
+    is_void = ~is_compared | ~segments.is_in_one | values.isnan() | is_off
+    is_void |= _teaches_nothing(level, rollouts)
+    num_peers = torch.where(segments.is_in_one, sample.number, 0)
     return Compared(scores, torch.where(is_void, 0.0, standings), is_void, num_peers)
 
 
@@ -89,10 +91,10 @@ def _values(
 ) -> Tensor:
     """What is compared: scores, scaled if so, less the penalty for invalid actions."""
     values = scores
-    if level.is_relative and isinstance(level.score, EdgeReturn):
+    if level.is_relative and isinstance(level.score, blocks.EdgeReturn):
         # Over the largest of them, which neither under- nor overflows. The kinds of exponent differ
         # by a constant per source state, which cancels.
-        exponent = rollouts.distances_at(rollouts.target) + rollouts.cost
+        exponent = rollouts.distances[1] + rollouts.cost
         least = segments.smallest(torch.where(counted, exponent, math.inf))[segments.ids]
         above = torch.where(least.isinf(), 0.0, exponent - least)
         values = arithmetic.power(level.score.omega, above)
@@ -119,45 +121,38 @@ def _teaches_nothing(level: Level, rollouts: Rollouts) -> Tensor:
     """An edge return in a group that nobody won, but for penalties at absolute scale."""
     is_lost = ~rollouts.has_goal[rollouts.group.ids]
     is_punished = level.penalty != 0 and rollouts.has("action_valid") and not level.is_relative
-    if not isinstance(level.score, EdgeReturn) or is_punished:
+    if not isinstance(level.score, blocks.EdgeReturn) or is_punished:
         return torch.zeros_like(is_lost)
     return is_lost
 
 
 # --- normalisers ----------------------------------------------------------------------------------
 
+Standings: TypeAlias = "tuple[Tensor, Tensor | bool]"
+"""How values stand among those that differ, and where that is void all the same."""
 
-@functools.singledispatch
-def _standings(block: object, sample: Sample) -> tuple[Tensor, Tensor]:
-    """How values stand among those that differ, and where that is void all the same."""
-    raise unknown_block("normaliser", block)
-
-
-def _everywhere(sample: Sample, standings: Tensor) -> tuple[Tensor, Tensor]:
-    return standings, torch.zeros_like(sample.counted)
+_standings = PerBlock[Standings]("normaliser")
 
 
 @_standings.register
-def _mean(block: Mean, sample: Sample) -> tuple[Tensor, Tensor]:
-    return _everywhere(sample, sample.values - sample.mean)
+def _mean(block: blocks.Mean, sample: Sample) -> Standings:
+    return sample.apart, False
 
 
 @_standings.register
-def _mean_std(block: MeanStd, sample: Sample) -> tuple[Tensor, Tensor]:
-    apart, variance = sample.values - sample.mean, sample.variance(block.ddof)
+def _mean_std(block: blocks.MeanStd, sample: Sample) -> Standings:
+    variance = sample.variance(block.ddof)
     if block.inside:
-        return _everywhere(sample, apart / (variance + block.epsilon).sqrt())
+        return sample.apart / (variance + block.epsilon).sqrt(), False
     std = variance.sqrt()
-    return apart / (std + block.epsilon), std < block.off_below
+    return sample.apart / (std + block.epsilon), std < block.off_below
 
 
 @_standings.register
-def _leave_one_out(block: LeaveOneOut, sample: Sample) -> tuple[Tensor, Tensor]:
-    n = sample.number[sample.segments.ids]
-    return _everywhere(sample, (sample.values - sample.mean) * n / (n - 1).clamp(min=1))
+def _leave_one_out(block: blocks.LeaveOneOut, sample: Sample) -> Standings:
+    return sample.apart * sample.number / (sample.number - 1).clamp(min=1), False
 
 
 @_standings.register
-def _floored_std(block: FlooredStd, sample: Sample) -> tuple[Tensor, Tensor]:
-    std = sample.std(block.ddof).clamp(min=block.floor)
-    return _everywhere(sample, (sample.values - sample.mean) / std)
+def _floored_std(block: blocks.FlooredStd, sample: Sample) -> Standings:
+    return sample.apart / sample.variance(block.ddof).sqrt().clamp(min=block.floor), False

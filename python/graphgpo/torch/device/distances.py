@@ -7,13 +7,11 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from graphgpo.torch.device.segments import Segments, numbered
-
-Tensor = torch.Tensor
+from graphgpo.torch.device.segments import Segments, settled
 
 _SWEEPS = 8
-"""Between two looks at whether anything still changes, for which the host waits."""
 
 
 def distances_to_goals(
@@ -21,20 +19,14 @@ def distances_to_goals(
 ) -> Tensor:
     """(nodes,) float64, inf where there is no way.
 
-    `goals` are (groups,) nodes, -1 where nobody succeeded. Edges u -> v are (S,), repeated ones
-    too; the nodes of a group are neighbours. Sums run from the goal, as in Dijkstra's search: the
-    same bits.
+    `goals` are (groups,) nodes, -1 where nobody succeeded. Edges u -> v are (E,); the nodes of a
+    group are neighbours. Sums run from the goal, as in Dijkstra's search: the same bits.
     """
-    num_nodes = len(node_group)
-    edges = numbered(source, target, by_appearance=False)
-    cheapest = Segments(edges.ids, edges.num).smallest(cost)[:-1]
-    source, target = source[edges.first], target[edges.first]
-    start = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
-    start[goals[goals >= 0]] = 0.0
     kernel = cuda_kernel() if goals.device.type == "cuda" else None
     if kernel is not None:
-        return _searched(kernel, source, target, cheapest, goals, node_group)
-    return _swept(source, target, cheapest, start)
+        return _searched(kernel, source, target, cost, goals, node_group)
+    nowhere = torch.full((len(node_group),), math.inf, dtype=torch.float64, device=goals.device)
+    return _swept(source, target, cost, nowhere.index_fill(0, goals[goals >= 0], 0.0))
 
 
 def _swept(source: Tensor, target: Tensor, cost: Tensor, start: Tensor) -> Tensor:
@@ -43,13 +35,11 @@ def _swept(source: Tensor, target: Tensor, cost: Tensor, start: Tensor) -> Tenso
     O(edges * depth).
     """
     leaving = Segments(source, len(start))
-    found = start
-    while True:
-        before = found
-        for _ in range(_SWEEPS):
-            found = torch.minimum(found, leaving.smallest(found[target] + cost)[:-1])
-        if torch.equal(found, before):
-            return found
+
+    def sweep(found: Tensor) -> Tensor:
+        return torch.minimum(found, leaving.smallest(found[target] + cost)[:-1])
+
+    return settled(sweep, start, every=_SWEEPS)
 
 
 def _searched(
@@ -60,35 +50,33 @@ def _searched(
     """
     num_nodes, num_groups = len(node_group), len(goals)
     order = torch.argsort(target, stable=True)
-    edges, nodes = (
-        torch.cat([number.new_zeros(1), number.cumsum(0)]).to(torch.int32)
-        for number in (
-            torch.bincount(target, minlength=num_nodes),
-            torch.bincount(node_group, minlength=num_groups),
-        )
-    )
-    sources, costs = source[order].to(torch.int32), cost[order].contiguous()
-    found = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
     ends = goals.to(torch.int32)
-    queued_in = ends.new_full((num_nodes,), -1)
-    frontiers = ends.new_empty((2, num_nodes))
-    sizes = ends.new_zeros(3 * (num_groups + 1))
+    found = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
+    memory = {
+        "edge_offsets": _offsets(target, num_nodes),
+        "edge_sources": source[order].to(torch.int32),
+        "edge_costs": cost[order],
+        "goals": ends,
+        "node_offsets": _offsets(node_group, num_groups),
+        "distances": found,
+        "queued_in": ends.new_full((num_nodes,), -1),
+        "frontier": ends.new_empty(num_nodes),
+        "next_frontier": ends.new_empty(num_nodes),
+        "queue_sizes": ends.new_zeros(3 * (num_groups + 1)),
+    }
     with torch.cuda.device(goals.device):
         kernel.search_from_goals(
-            edge_offsets=edges.data_ptr(),
-            edge_sources=sources.data_ptr(),
-            edge_costs=costs.data_ptr(),
-            goals=ends.data_ptr(),
-            node_offsets=nodes.data_ptr(),
+            **{name: tensor.data_ptr() for name, tensor in memory.items()},
             num_groups=num_groups,
-            distances=found.data_ptr(),
-            queued_in=queued_in.data_ptr(),
-            frontier=frontiers[0].data_ptr(),
-            next_frontier=frontiers[1].data_ptr(),
-            queue_sizes=sizes.data_ptr(),
             stream=torch.cuda.current_stream(goals.device).cuda_stream,
         )
     return found
+
+
+def _offsets(numbers: Tensor, num: int) -> Tensor:
+    """(num + 1,) int32: where each begins among them in order."""
+    ends = torch.bincount(numbers, minlength=num).cumsum(0)
+    return torch.cat([ends.new_zeros(1), ends]).to(torch.int32)
 
 
 @functools.cache

@@ -6,53 +6,46 @@ int64 arithmetic that wraps. Hosts and devices are little-endian.
 
 from __future__ import annotations
 
-import torch
+from typing import TypeVar
 
-Tensor = torch.Tensor
+import numpy as np
+import torch
+from torch import Tensor
+
+Word = TypeVar("Word", Tensor, int)
 
 _LOW = 0xFFFFFFFF
 _INTEGER, _REAL, _BOOLEAN, _ARRAY = 1, 2, 3, 10
 """Kinds of keys, as the core numbers them."""
 
 
-def _signed(word: int) -> int:
-    return word - (1 << 64) if word >> 63 else word
-
-
-_SECRET = tuple(
-    _signed(word)
-    for word in (
-        0x243F6A8885A308D3,
-        0x13198A2E03707344,
-        0xA4093822299F31D0,
-        0x082EFA98EC4E6C89,
-        0x452821E638D01377,
-    )
+_SECRET = (
+    0x243F6A8885A308D3,
+    0x13198A2E03707344,
+    0xA4093822299F31D0 - (1 << 64),
+    0x082EFA98EC4E6C89,
+    0x452821E638D01377,
 )
 
 
 def stable_keys(states: Tensor) -> Tensor:
     """(N,) int64 keys of the rows of an (N, ...) tensor of bools, ints or floats without NaN."""
     if states.dim() == 1:
-        words, kind = _words(states)
-        return _hash_word(words, kind)
+        return _hash_word(*words(states))
     rows = canonical(states).contiguous()
-    name = "b" if states.dtype == torch.bool else "f" if states.is_floating_point() else "i"
-    name = "u" if states.dtype == torch.uint8 else name
-    header = _array_header(name, states.element_size(), states.shape[1:])
-    on_host = torch.tensor([list(header)], dtype=torch.uint8)
-    seed = int(_hash_bytes(on_host, _ARRAY)[0])
+    kind = np.dtype(str(states.dtype).removeprefix("torch.")).kind
+    header = bytes([ord(kind), states.element_size(), states.dim() - 1])
+    header += b"".join(size.to_bytes(8, "little") for size in states.shape[1:])
+    seed = int(_hash_bytes(torch.tensor([list(header)], dtype=torch.uint8), _ARRAY))
     num_bytes = rows[0].numel() * rows.element_size() if len(rows) else 0
     return _hash_bytes(rows.reshape(-1).view(torch.uint8).reshape(len(rows), num_bytes), seed)
 
 
-def _words(states: Tensor) -> tuple[Tensor, int]:
+def words(states: Tensor) -> tuple[Tensor, int]:
     """A column of scalars, as words and the kind that tells 1, 1.0 and True apart."""
-    if states.dtype == torch.bool:
-        return states.to(torch.int64), _BOOLEAN
     if states.is_floating_point():
         return canonical(states.to(torch.float64)).view(torch.int64), _REAL
-    return states.to(torch.int64), _INTEGER
+    return states.to(torch.int64), _BOOLEAN if states.dtype == torch.bool else _INTEGER
 
 
 def canonical(values: Tensor) -> Tensor:
@@ -60,12 +53,7 @@ def canonical(values: Tensor) -> Tensor:
     return values + 0.0 if values.is_floating_point() else values
 
 
-def _array_header(kind: str, item_size: int, shape: torch.Size) -> bytes:
-    header = bytes([ord(kind), item_size, len(shape)])
-    return header + b"".join(size.to_bytes(8, "little") for size in shape)
-
-
-def _shifted(values: Tensor, bits: int) -> Tensor:
+def _shifted(values: Word, bits: int) -> Word:
     """A shift to the right that brings in zeros."""
     return (values >> bits) & ((1 << (64 - bits)) - 1)
 
@@ -74,7 +62,7 @@ def _rotated(values: Tensor, bits: int) -> Tensor:
     return (values << bits) | _shifted(values, 64 - bits)
 
 
-def _fold(a: Tensor, b: Tensor) -> Tensor:
+def _fold(a: Tensor, b: Word) -> Tensor:
     """a, b and both halves of their 128-bit product, xored."""
     a0, a1, b0, b1 = a & _LOW, _shifted(a, 32), b & _LOW, _shifted(b, 32)
     cross, other = a0 * b1, a1 * b0
@@ -85,28 +73,24 @@ def _fold(a: Tensor, b: Tensor) -> Tensor:
 
 def _hash_word(values: Tensor, kind: int) -> Tensor:
     k0, k1, k2, k3, k4 = _SECRET
-    seeded = _fold(torch.tensor(kind ^ k0), torch.tensor(k1)) ^ k4
-    first = values ^ k2
-    return _fold(_fold(first, torch.full_like(first, k3)), torch.full_like(first, int(seeded)))
+    seeded = _fold(torch.tensor(kind ^ k0), k1) ^ k4
+    return _fold(_fold(values ^ k2, k3), int(seeded))
 
 
 def _hash_bytes(data: Tensor, seed: int) -> Tensor:
     """Of every row of (N, size) bytes."""
     size = data.shape[1]
     k0, k1, k2, k3, k4 = _SECRET
-    start = _fold(torch.tensor(seed ^ k0), torch.tensor(size ^ k1))
+    start = _fold(torch.tensor(seed ^ k0), size ^ k1)
     state = torch.full((len(data),), int(start), dtype=torch.int64, device=data.device)
     first = last = torch.zeros_like(state)
+    if size < 8:  # what is loaded of it is part of eight bytes all the same
+        data = torch.nn.functional.pad(data, (0, 8))
 
     def load(at: int, num_bytes: int = 8) -> Tensor:
-        if num_bytes == 8:  # a copy, and so aligned
-            eight = data[:, at : at + 8].clone(memory_format=torch.contiguous_format)
-            word: Tensor = eight.view(torch.int64)
-            return word.reshape(-1)
-        found = torch.zeros_like(state)
-        for i in range(num_bytes):
-            found |= data[:, at + i].to(torch.int64) << (8 * i)
-        return found
+        eight = data[:, at : at + 8].clone(memory_format=torch.contiguous_format)  # and so aligned
+        word: Tensor = eight.view(torch.int64).reshape(-1)
+        return word if num_bytes == 8 else word & ((1 << (8 * num_bytes)) - 1)
 
     def absorb(at: int, chain: Tensor) -> Tensor:
         return _fold(load(at) ^ chain, load(at + 8) ^ _rotated(chain, 32))
@@ -131,4 +115,4 @@ def _hash_bytes(data: Tensor, seed: int) -> Tensor:
     elif size > 0:
         first = load(0, 1) | load(size // 2, 1) << 8 | load(size - 1, 1) << 16
     mixed = _fold(first ^ state, last ^ _rotated(state, 32))
-    return _fold(mixed, torch.full_like(mixed, k4 ^ size))
+    return _fold(mixed, k4 ^ size)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from graphgpo.blocks import Surprisal, Term
 from graphgpo.estimators import Estimator
@@ -15,8 +16,6 @@ from graphgpo.torch.device.modifiers import factors
 from graphgpo.torch.device.peers import peers_of
 from graphgpo.torch.device.rollouts import Rollouts
 
-Tensor = torch.Tensor
-
 
 @dataclass(frozen=True, eq=False)
 class Credit:
@@ -25,8 +24,8 @@ class Credit:
     advantages: Tensor
     step_advantages: Tensor
     episode_advantages: Tensor
-    scores: Tensor
-    num_peers: Tensor
+    first: Compared
+    """The first term's own level, or the first of them."""
     has_step_term: bool
     surprisal: Surprisal | None
     """What the first term that credits where steps go is made of."""
@@ -38,20 +37,14 @@ def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
     """
     terms = estimator.terms()
     compared = [[compare(level, rollouts) for level in levels_of(term)] for term in terms]
-    steps, episodes = torch.zeros_like(rollouts.cost), torch.zeros_like(rollouts.cost)
+    sums = {False: torch.zeros_like(rollouts.cost), True: torch.zeros_like(rollouts.cost)}
     for term, levels in zip(terms, compared, strict=True):
-        found = term.weight * _standings(term, levels, rollouts)
-        if term.is_episodic:
-            episodes = episodes + found
-        else:
-            steps = steps + found
-    first = compared[0][1 if terms[0].base else 0]
+        sums[term.is_episodic] += term.weight * _standings(term, levels, rollouts)
     return Credit(
-        advantages=estimator.step_weight * steps + estimator.episode_weight * episodes,
-        step_advantages=steps,
-        episode_advantages=episodes,
-        scores=first.scores,
-        num_peers=first.num_peers,
+        advantages=estimator.step_weight * sums[False] + estimator.episode_weight * sums[True],
+        step_advantages=sums[False],
+        episode_advantages=sums[True],
+        first=compared[0][1 if terms[0].base else 0],
         has_step_term=not all(term.is_episodic for term in terms),
         surprisal=next((t.score for t in terms if isinstance(t.score, Surprisal)), None),
     )
@@ -67,7 +60,7 @@ def _standings(term: Term, levels: Sequence[Compared], rollouts: Rollouts) -> Te
     result = torch.where(total == 0, 0.0, weighted / total)
     if term.average is not None:
         peers = peers_of(term.average, rollouts)
-        average = peers.mean(result, torch.ones_like(result, dtype=torch.bool))[peers.ids]
+        average = peers.mean(result, torch.ones_like(rollouts.is_last))[peers.ids]
         result = torch.where(peers.is_in_one, average, result)
     for modifier in term.modifiers:
         result = result * factors(modifier, rollouts)

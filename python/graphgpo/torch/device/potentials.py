@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
-from graphgpo.blocks import BellmanMean, Given, Log, MeanReturn, ReachValue
+from graphgpo import blocks
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.columns import RefusedError
-from graphgpo.torch.device.refusals import unknown_block
+from graphgpo.torch.device.dispatch import OncePerBlock
 from graphgpo.torch.device.rollouts import Rollouts
-from graphgpo.torch.device.segments import Segments, numbered
+from graphgpo.torch.device.segments import numbered, settled, with_last
 
-Tensor = torch.Tensor
 BeforeAndAfter: TypeAlias = tuple[Tensor, Tensor]
 
 _GRID = 58
 """A Bellman mean is a multiple of 2**-58."""
 _SWEEPS = 32
 
-
-def potential(block: Any, rollouts: Rollouts) -> BeforeAndAfter:
-    """The potential before and after every step, computed once a batch."""
-    return rollouts.once("potential", block, lambda: _potential(block, rollouts))
+potential = OncePerBlock[BeforeAndAfter]("potential")
 
 
-@functools.singledispatch
-def _potential(block: object, rollouts: Rollouts) -> BeforeAndAfter:
-    raise unknown_block("potential", block)
-
-
-@_potential.register
-def _given(block: Given, rollouts: Rollouts) -> BeforeAndAfter:
+@potential.register
+def _given(block: blocks.Given, rollouts: Rollouts) -> BeforeAndAfter:
     values = numbers(block, rollouts, rollouts.num_nodes)
     return values[rollouts.source], values[rollouts.target]
 
 
-@_potential.register
-def _log(block: Log, rollouts: Rollouts) -> BeforeAndAfter:
+@potential.register
+def _log(block: blocks.Log, rollouts: Rollouts) -> BeforeAndAfter:
     before, after = (
         torch.where(v.isnan(), v, arithmetic.log(v.nan_to_num(1.0).clamp(min=block.floor)))
         for v in potential(block.potential, rollouts)
@@ -48,8 +39,8 @@ def _log(block: Log, rollouts: Rollouts) -> BeforeAndAfter:
     return before, after
 
 
-@_potential.register
-def _reach_value(block: ReachValue, rollouts: Rollouts) -> BeforeAndAfter:
+@potential.register
+def _reach_value(block: blocks.ReachValue, rollouts: Rollouts) -> BeforeAndAfter:
     is_reached = rollouts.distance.isfinite()
     distance = torch.where(is_reached, rollouts.distance, 0.0)
     values = block.success_reward * arithmetic.power(block.gamma, distance)
@@ -60,26 +51,25 @@ def _reach_value(block: ReachValue, rollouts: Rollouts) -> BeforeAndAfter:
 # --- mean return ----------------------------------------------------------------------------------
 
 
-@_potential.register
-def _mean_return(block: MeanReturn, rollouts: Rollouts) -> BeforeAndAfter:
+@potential.register
+def _mean_return(block: blocks.MeanReturn, rollouts: Rollouts) -> BeforeAndAfter:
+    outcome = outcomes(rollouts)[rollouts.trajectory.ids]
     if block.of == "rewards":
         returns = returns_to_go(rollouts, block.gamma, block.success_reward)
     else:
         left = (rollouts.length - rollouts.turn).to(torch.float64)
-        returns = arithmetic.power(block.gamma, left) * outcomes(rollouts)[rollouts.trajectory.ids]
+        returns = arithmetic.power(block.gamma, left) * outcome
     penalty = block.penalty * rollouts.is_invalid.to(torch.float64)
     returns = returns - penalty
-    leaving = Segments(rollouts.source, rollouts.num_nodes)
-    before = leaving.mean(returns, ~returns.isnan())[rollouts.source]
-    is_last = rollouts.is_last
+    before = rollouts.state.mean(returns, ~returns.isnan())[rollouts.source]
     end = torch.zeros_like(before)
     if block.end == "outcome":
-        end = outcomes(rollouts)[rollouts.trajectory.ids] - penalty
+        end = outcome - penalty
     elif block.end == "success":
         end = torch.where(rollouts.is_won, block.success_reward, end)
         end = torch.where(rollouts.is_judged, end, math.nan)
-    padded = torch.cat([before, before.new_zeros(1)])
-    return before, torch.where(is_last, end, padded[rollouts.following])
+    after = with_last(before, 0.0)[rollouts.following]
+    return before, torch.where(rollouts.is_last, end, after)
 
 
 def rewards(rollouts: Rollouts, success_reward: float) -> Tensor:
@@ -102,7 +92,7 @@ def returns_to_go(rollouts: Rollouts, gamma: float, success_reward: float) -> Te
 def outcomes(rollouts: Rollouts) -> Tensor:
     """(trajectories,) episode returns, else summed rewards, else success as 1, 0; NaN: unknown."""
     if rollouts.has("episode_returns"):
-        found = rollouts.per_trajectory(rollouts.of("episode_returns"))
+        found = rollouts.of("episode_returns")[rollouts.start]
     elif rollouts.has("rewards"):
         found = rollouts.trajectory.sum(rollouts.of("rewards"))[:-1]
     else:
@@ -113,15 +103,15 @@ def outcomes(rollouts: Rollouts) -> Tensor:
 # --- Bellman mean ---------------------------------------------------------------------------------
 
 
-@_potential.register
-def _bellman_mean(block: BellmanMean, rollouts: Rollouts) -> BeforeAndAfter:
+@potential.register
+def _bellman_mean(block: blocks.BellmanMean, rollouts: Rollouts) -> BeforeAndAfter:
     ends = _ends(block, rollouts)
     values = _fixed_point(block.gamma, rollouts, ends)
     after = torch.where(ends.isnan(), values[rollouts.target], ends)
     return values[rollouts.source], after
 
 
-def _ends(block: BellmanMean, rollouts: Rollouts) -> Tensor:
+def _ends(block: blocks.BellmanMean, rollouts: Rollouts) -> Tensor:
     """What a step leads to where that is no node with ways on, else NaN."""
     if block.boundary is not None:
         by_row = numbers(block.boundary, rollouts, rollouts.columns.num_rows)
@@ -129,7 +119,7 @@ def _ends(block: BellmanMean, rollouts: Rollouts) -> Tensor:
         if not bool(((by_row >= 0) & (by_row <= 1) | is_masked).all()):
             raise RefusedError
         ends = by_row[rollouts.row]
-        if not torch.equal(rollouts.trajectory.largest(ends)[rollouts.trajectory.ids], ends):
+        if not torch.equal(ends[rollouts.end][rollouts.trajectory.ids], ends):
             raise RefusedError  # one value per trajectory
     else:
         fails = 0.0 if block.failed_end == "leaf" else math.nan
@@ -145,20 +135,15 @@ def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
     is in the batch. Off the mean by no more than 2**-58 / (1 - gamma). Loops of one step are
     solved, not iterated. O(edges) a sweep, log(2**-58) / log(gamma) sweeps at most.
     """
-    num_nodes = rollouts.num_nodes
-    goes_on = ends.isnan()
-    leaving = Segments(rollouts.source, num_nodes)
-    steps = leaving.count(torch.ones_like(goes_on))
-    staying = leaving.count(goes_on & (rollouts.source == rollouts.target)).to(torch.float64)
+    leaving, goes_on = rollouts.state, ends.isnan()
+    steps, stays = leaving.sizes, goes_on & (rollouts.source == rollouts.target)
     earned = leaving.sum(torch.where(goes_on, 0.0, ends))
-    is_edge = goes_on & (rollouts.source != rollouts.target) & (steps[rollouts.target] > 0)
-    source, target = rollouts.source[is_edge], rollouts.target[is_edge]
-    edges = numbered(source, target, by_appearance=False)
-    times = torch.bincount(edges.ids, minlength=edges.num)
-    target = target[edges.first]
-    outgoing = Segments(source[edges.first], num_nodes)
-    factor = gamma / (steps - gamma * staying)
     start = torch.where(steps > 0, earned * 2.0**_GRID, 0.0)
+    factor = gamma / (steps - gamma * leaving.count(stays).to(torch.float64))
+    taken = (goes_on & ~stays & (steps[rollouts.target] > 0)).nonzero()[:, 0]
+    edges = numbered(rollouts.source[taken], rollouts.target[taken])
+    one_each = taken[edges.first]
+    outgoing, target, times = leaving.only(one_each), rollouts.target[one_each], edges.sizes[:-1]
     half = _GRID // 2
 
     def sweep(values: Tensor) -> Tensor:
@@ -170,24 +155,14 @@ def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
         grown = torch.where(steps > 0, led_to * factor, 0.0)
         return grown.round().to(torch.int64)
 
-    found = torch.zeros(num_nodes + 1, dtype=torch.int64, device=source.device)
-    while True:
-        before = found
-        for _ in range(_SWEEPS):
-            found = sweep(found)
-        if torch.equal(found, before):
-            return found.to(torch.float64) * 2.0**-_GRID
+    values = settled(sweep, torch.zeros_like(steps), every=_SWEEPS)
+    return values.to(torch.float64) * 2.0**-_GRID
 
 
 # --- numbers of the user's own --------------------------------------------------------------------
 
 
-def step_numbers(given: Given, rollouts: Rollouts) -> Tensor:
-    """The values of a `Given` that has one a row, by step: of copies the first row's."""
-    return numbers(given, rollouts, rollouts.columns.num_rows)[rollouts.row]
-
-
-def numbers(given: Given, rollouts: Rollouts, length: int) -> Tensor:
+def numbers(given: blocks.Given, rollouts: Rollouts, length: int) -> Tensor:
     """The values of a `Given`; a function makes them of the rollouts in host memory."""
     values = given.resolved(rollouts.host())
     found = torch.as_tensor(values, dtype=torch.float64, device=rollouts.columns.device)

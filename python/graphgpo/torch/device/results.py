@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphgpo.blocks import Surprisal
 from graphgpo.reference.results import INERT
@@ -14,30 +15,27 @@ from graphgpo.torch.device.modifiers import nobody_won
 from graphgpo.torch.device.plan import Credit
 from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
-from graphgpo.torch.device.scores import score, surprisals, surprisals_given_action
-from graphgpo.torch.device.segments import Segments, exact_sum, numbered
-
-Tensor = torch.Tensor
+from graphgpo.torch.device.scores import score, surprisals
+from graphgpo.torch.device.segments import Segments, exact_sum, numbered, with_last
 
 
 def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
     """The credit of every row: masked rows have none, copies that of their step."""
 
     def rows(of_step: Tensor, masked: float, dtype: torch.dtype) -> Any:
-        padded = torch.cat([of_step.to(dtype), torch.tensor([masked], device=device).to(dtype)])
-        return padded[rollouts.step_of_row]
+        return with_last(of_step.to(dtype), masked)[rollouts.step_of_row]
 
-    device = rollouts.row.device
+    before, after = rollouts.distances
     return StepAdvantages(
         advantages=rows(credit.advantages, 0, torch.float32),
         step_advantages=rows(credit.step_advantages, 0, torch.float32),
         episode_advantages=rows(credit.episode_advantages, 0, torch.float32),
-        scores=rows(credit.scores, math.nan, torch.float64),
-        distances=rows(rollouts.distances_at(rollouts.source), math.nan, torch.float64),
-        next_distances=rows(rollouts.distances_at(rollouts.target), math.nan, torch.float64),
+        scores=rows(credit.first.scores, math.nan, torch.float64),
+        distances=rows(before, math.nan, torch.float64),
+        next_distances=rows(after, math.nan, torch.float64),
         state_ids=rows(rollouts.source, -1, torch.int64),
         next_state_ids=rows(rollouts.target, -1, torch.int64),
-        num_peers=rows(credit.num_peers, 0, torch.int32),
+        num_peers=rows(credit.first.num_peers, 0, torch.int32),
         metrics=_metrics(rollouts, credit),
     )
 
@@ -66,12 +64,14 @@ def _metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
     return dict(zip((f"graphgpo/{name}" for name in found), values.tolist(), strict=True))
 
 
-def _share(holds: Tensor) -> Tensor:
-    return holds.sum().to(torch.float64) / max(len(holds), 1)
+def _share(holds: Tensor, of: Tensor | None = None) -> Tensor:
+    """Of all, or of those of which the other holds; 0 of none."""
+    of = torch.ones_like(holds) if of is None else of
+    return _ratio((holds & of).sum(), of.sum())
 
 
-def _share_of(holds: Tensor, of: Tensor) -> Tensor:
-    return (holds & of).sum() / of.sum().clamp(min=1).to(torch.float64)
+def _ratio(sum_or_number: Tensor, number: Tensor) -> Tensor:
+    return sum_or_number / number.clamp(min=1).to(torch.float64)
 
 
 def _seen(credit: Tensor) -> Tensor:
@@ -85,44 +85,38 @@ def _of_sizes(rollouts: Rollouts) -> dict[str, Any]:
         "num_trajectories": rollouts.trajectory.num,
         "num_steps": rollouts.num_steps,
         "num_states": rollouts.num_nodes,
-        "num_edges": numbered(rollouts.source, rollouts.target, by_appearance=False).num,
+        "num_edges": rollouts.edge.num,
     }
 
 
 def _of_outcomes(rollouts: Rollouts) -> dict[str, Any]:
-    groups = Segments(rollouts.trajectory_group, rollouts.group.num)
-    sizes = groups.count(torch.ones_like(rollouts.won))[:-1]
+    groups, num_groups = rollouts.trajectory_group, max(rollouts.group.num, 1)
     won, judged, outcome = rollouts.won, rollouts.judged, outcomes(rollouts)
-    solved = groups.count(won)[:-1] == sizes
-    low = groups.smallest(torch.where(judged, outcome, math.inf))
-    high = groups.largest(torch.where(judged, outcome, -math.inf))
-    num_judged = judged.sum().clamp(min=1)
-    start = rollouts.per_trajectory(rollouts.source)
-    is_start = torch.zeros(rollouts.num_nodes, dtype=torch.bool, device=start.device)
-    is_start[start] = True
-    is_failed = rollouts.is_judged & ~rollouts.is_won & rollouts.is_last
-    has_trajectories = rollouts.trajectory.num > 0
-    one = Segments(torch.zeros_like(start), 1)
-    mean = one.mean(outcome, judged)[0].nan_to_num(nan=0.0)
+    sizes = groups.sizes[:-1]
+    is_solved = groups.count(won)[:-1] == sizes
+    low, high = groups.bounds(outcome, judged)
+    all_of_them = Segments(torch.zeros_like(groups.ids), 1)
+    start = rollouts.source[rollouts.start]
+    is_start = torch.zeros_like(rollouts.node_group, dtype=torch.bool).index_fill(0, start, True)
+    ends_at_a_start = is_start[rollouts.target[rollouts.end]]
     return {
-        "success_rate": (won & judged).sum() / num_judged.to(torch.float64),
-        "mean_return": mean,
-        "groups_solved": solved.sum(),
-        "groups_mixed": (rollouts.has_goal & ~solved).sum(),
+        "success_rate": _share(won, judged),
+        "mean_return": all_of_them.mean(outcome, judged)[0].nan_to_num(nan=0.0),
+        "groups_solved": is_solved.sum(),
+        "groups_mixed": (rollouts.has_goal & ~is_solved).sum(),
         "groups_without_success": (~rollouts.has_goal).sum(),
         "equal_outcome_groups": ((low == high) & (groups.count(judged) >= 2)).sum(),
         "rollouts_without_verdict": (~judged).sum(),
-        "group_size_min": sizes.min() if has_trajectories else 0,
-        "group_size_mean": rollouts.trajectory.num / max(rollouts.group.num, 1),
-        "group_size_max": sizes.max() if has_trajectories else 0,
-        "distinct_starts": is_start.sum().to(torch.float64) / max(rollouts.group.num, 1),
-        "ends_at_a_start": (is_start[rollouts.target] & is_failed).sum(),
+        "group_size_min": sizes.min() if len(sizes) else 0,
+        "group_size_mean": rollouts.trajectory.num / num_groups,
+        "group_size_max": sizes.max() if len(sizes) else 0,
+        "distinct_starts": is_start.sum().to(torch.float64) / num_groups,
+        "ends_at_a_start": (ends_at_a_start & judged & ~won).sum(),
     }
 
 
 def _of_graph(rollouts: Rollouts) -> dict[str, Any]:
-    leaving = Segments(rollouts.source, rollouts.num_nodes)
-    number = leaving.count(torch.ones_like(rollouts.is_last))
+    number = rollouts.state.sizes
     num_sources = (number > 0).sum().to(torch.float64)
     return {
         "merge_ratio": 1 - num_sources / rollouts.num_steps if rollouts.num_steps else 0.0,
@@ -132,69 +126,57 @@ def _of_graph(rollouts: Rollouts) -> dict[str, Any]:
 
 
 def _of_states(rollouts: Rollouts) -> dict[str, Any]:
-    leaving = Segments(rollouts.source, rollouts.num_nodes)
-    number = leaving.count(torch.ones_like(rollouts.is_last))
-    meetings = numbered(rollouts.source, rollouts.turn, by_appearance=False).first
-    at = Segments(rollouts.source[meetings], rollouts.num_nodes).count(torch.ones_like(meetings))
-    recurs = number > 1
-    found: dict[str, Any] = {
-        "revisited_positions": _share_of(at > 1, recurs),
-        "lone_state_share": _share_of(number == 1, number > 0),
-        "ambiguous_actions": 0.0,
-        "merge_conflicts": 0.0,
+    number = rollouts.state.sizes
+    meetings = numbered(rollouts.source, rollouts.turn)
+    num_positions = rollouts.state.only(meetings.first).sizes
+    return {
+        "revisited_positions": _share(num_positions > 1, number > 1),
+        "lone_state_share": _share(number == 1, number > 0),
+        **_of_actions(rollouts),
     }
+
+
+def _of_actions(rollouts: Rollouts) -> dict[str, Any]:
+    """Actions taken more than once in a state, of steps whose end is known."""
     if not rollouts.has("actions"):
-        return found
-    is_told = ~_is_null("actions", rollouts)
-    no_next = torch.ones_like(is_told)
-    if rollouts.has("next_states"):
-        no_next = _is_null("next_states", rollouts)
-    steps = (is_told & ~(rollouts.is_last & ~rollouts.is_won & no_next)).nonzero()[:, 0]
-    if len(steps) == 0:
-        return found
-    pairs = numbered(rollouts.source[steps], rollouts.of("actions")[steps], by_appearance=False)
-    actions, target = Segments(pairs.ids, pairs.num), rollouts.target[steps]
-    is_ambiguous = actions.smallest(target, 1 << 62) < actions.largest(target, -1)
-    recurs = actions.count(torch.ones_like(steps)) > 1
-    found["ambiguous_actions"] = _share_of(is_ambiguous, recurs)
+        return {"ambiguous_actions": 0.0, "merge_conflicts": 0.0}
+    has_end = ~rollouts.is_last | rollouts.is_won | ~rollouts.is_null("next_states")
+    steps = (has_end & ~rollouts.is_null("actions")).nonzero()[:, 0]
+    actions = numbered(rollouts.source[steps], rollouts.of("actions")[steps])
+    is_ambiguous = actions.is_mixed(rollouts.target[steps])
+    conflicts = torch.zeros_like(is_ambiguous)
     if rollouts.has("given_states"):  # some that differ are one now
-        states = numbered(rollouts.of("given_states")[steps], by_appearance=False).ids
-        differ = actions.smallest(states, 1 << 62) < actions.largest(states, -1)
-        found["merge_conflicts"] = (is_ambiguous & differ).sum()
-    return found
-
-
-def _is_null(name: str, rollouts: Rollouts) -> Tensor:
-    is_null = rollouts.columns.is_null.get(name)
-    return torch.zeros_like(rollouts.is_last) if is_null is None else is_null[rollouts.row]
+        conflicts = is_ambiguous & actions.is_mixed(rollouts.of("given_states")[steps])
+    return {
+        "ambiguous_actions": _share(is_ambiguous, actions.sizes > 1),
+        "merge_conflicts": conflicts.sum(),
+    }
 
 
 def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, Any]:
     """Where the steps of groups that nobody won go."""
     is_lost = nobody_won(rollouts)[rollouts.group.ids]
-    states = Segments(rollouts.source, rollouts.num_nodes)
-    scores = score(block, rollouts)
-    low = states.smallest(torch.where(is_lost, scores, math.inf))
-    high = states.largest(torch.where(is_lost, scores, -math.inf))
-    entropy = exact_sum(torch.where(is_lost, surprisals(rollouts), 0.0))
+    low, high = rollouts.state.bounds(score(block, rollouts), is_lost)
+    entropy = exact_sum(torch.where(is_lost, surprisals(rollouts.state, rollouts), 0.0))
     noise = torch.zeros_like(entropy)
     if rollouts.has("actions"):
-        noise = exact_sum(torch.where(is_lost, surprisals_given_action(rollouts), 0.0))
+        left = surprisals(rollouts.same_action, rollouts)
+        noise = exact_sum(torch.where(is_lost, left, 0.0))
     return {
         "spread_share": _share((low < high)[rollouts.source] & is_lost),
-        "successor_entropy": entropy / is_lost.sum().clamp(min=1),
+        "successor_entropy": _ratio(entropy, is_lost.sum()),
         "successor_noise": torch.where(entropy == 0, 0.0, noise / entropy),
-        "no_op_share": _share_of(rollouts.source == rollouts.target, is_lost),
+        "no_op_share": _share(rollouts.source == rollouts.target, is_lost),
     }
 
 
 def _of_distances(rollouts: Rollouts) -> dict[str, Any]:
     distance = rollouts.distance[rollouts.source]
-    finite = distance.isfinite()
-    distance = torch.where(finite, distance, 0.0)
+    is_finite = distance.isfinite()
+    distance = torch.where(is_finite, distance, 0.0)
     return {
         "max_distance": distance.max() if len(distance) else 0.0,
-        "mean_distance": exact_sum(distance) / finite.sum().clamp(min=1),
+        "mean_distance": _ratio(exact_sum(distance), is_finite.sum()),
     }
 
 
@@ -211,24 +193,20 @@ def _of_advantages(advantages: Tensor) -> dict[str, Any]:
 
 
 def _of_progress(rollouts: Rollouts) -> dict[str, Any]:
-    before = rollouts.distances_at(rollouts.source)
-    lowers = rollouts.distances_at(rollouts.target) < before
-    succeeded = rollouts.is_won
-    failed = rollouts.has_goal[rollouts.group.ids] & ~succeeded
-
+    before, after = rollouts.distances
+    is_failed = rollouts.has_goal[rollouts.group.ids] & ~rollouts.is_won
     return {
-        "progress_in_failed": _share_of(lowers, failed),
-        "no_progress_in_succeeded": _share_of(~lowers, succeeded),
+        "progress_in_failed": _share(after < before, is_failed),
+        "no_progress_in_succeeded": _share(after >= before, rollouts.is_won),
     }
 
 
 def _of_rows(rollouts: Rollouts) -> dict[str, Any]:
-    masked = rollouts.step_of_row == rollouts.num_steps
-    num_masked = masked.sum()
+    num_masked = (rollouts.step_of_row == rollouts.num_steps).sum()
     return {
         "masked_rows": num_masked,
         "masked_inside": _masked_inside(rollouts),
-        "duplicate_rows": len(masked) - num_masked - rollouts.num_steps,
+        "duplicate_rows": rollouts.columns.num_rows - num_masked - rollouts.num_steps,
         "broken_links": _broken_links(rollouts),
     }
 
@@ -249,6 +227,5 @@ def _broken_links(rollouts: Rollouts) -> Any:
     """Steps whose next state is not the one their trajectory goes on from."""
     if not rollouts.has("next_states"):
         return 0
-    own, after = rollouts.of("states"), rollouts.of("next_states")
-    goes_on = ~rollouts.is_last
-    return (after[goes_on] != own[rollouts.following[goes_on]]).sum()
+    goes_on_from = with_last(rollouts.of("states"), 0)[rollouts.following]
+    return ((rollouts.of("next_states") != goes_on_from) & ~rollouts.is_last).sum()

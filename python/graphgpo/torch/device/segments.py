@@ -7,75 +7,16 @@ are sums of whole numbers (`Segments.sum`); the rest is minima and maxima.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-
-Tensor = torch.Tensor
+from torch import Tensor
 
 _LIMB = 30
 """Bits of one of the three whole numbers that a float is cut into."""
-
-
-@dataclass(frozen=True, eq=False)
-class Numbering:
-    """Values as numbers 0..num-1."""
-
-    ids: Tensor
-    first: Tensor
-    """(num,) where each appears first."""
-
-    @property
-    def num(self) -> int:
-        return len(self.first)
-
-
-def numbered(*columns: Tensor, by_appearance: bool = True) -> Numbering:
-    """The rows of int64 columns, numbered: equal rows have equal numbers.
-
-    One sort, where the product of the columns' ranges fits an int64; one a column more otherwise.
-    `by_appearance` False: in any order, which saves another.
-    """
-    combined = columns[0]
-    if len(columns) > 1:
-        ranges = [_range(column) for column in columns]
-        if math.prod(high - low + 1 for low, high in ranges) >= 1 << 62:
-            columns = tuple(_numbered(column, by_appearance=False).ids for column in columns)
-            ranges = [_range(column) for column in columns]
-        combined = columns[0] - ranges[0][0]
-        for column, (low, high) in zip(columns[1:], ranges[1:], strict=True):
-            combined = combined * (high - low + 1) + (column - low)
-    return _numbered(combined, by_appearance=by_appearance)
-
-
-def _range(column: Tensor) -> tuple[int, int]:
-    if len(column) == 0:
-        return 0, 0
-    low, high = torch.stack(column.aminmax()).tolist()
-    return low, high
-
-
-def _numbered(values: Tensor, *, by_appearance: bool) -> Numbering:
-    in_order, order = torch.sort(values, stable=True)
-    starts = torch.ones_like(in_order, dtype=torch.bool)
-    torch.ne(in_order[1:], in_order[:-1], out=starts[1:])
-    first = order[starts]  # stable: the first of equals comes first
-    run = starts.cumsum(0) - 1
-    if by_appearance:
-        appearance = torch.argsort(first)
-        first = first[appearance]
-        run = inverse_of(appearance)[run]
-    ids = torch.empty_like(run)
-    ids[order] = run
-    return Numbering(ids, first)
-
-
-def inverse_of(permutation: Tensor) -> Tensor:
-    """Where each element went."""
-    inverse = torch.empty_like(permutation)
-    inverse[permutation] = torch.arange(len(permutation), device=permutation.device)
-    return inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +31,15 @@ class Segments:
     def is_in_one(self) -> Tensor:
         return self.ids < self.num
 
+    def only(self, elements: Tensor) -> Segments:
+        """The segments of some of the elements."""
+        return Segments(self.ids[elements], self.num)
+
+    @functools.cached_property
+    def sizes(self) -> Tensor:
+        """(num + 1,) elements."""
+        return self.total(torch.ones_like(self.ids))
+
     def count(self, holds: Tensor) -> Tensor:
         """(num + 1,) elements of which it holds."""
         return self.total(holds.to(torch.int64))
@@ -102,9 +52,14 @@ class Segments:
         """(num + 1,) maxima."""
         return self._filled(empty, values).scatter_reduce_(0, self.ids, values, "amax")
 
-    def smallest(self, values: Tensor, empty: float = math.inf) -> Tensor:
+    def smallest(self, values: Tensor) -> Tensor:
         """(num + 1,) minima."""
-        return self._filled(empty, values).scatter_reduce_(0, self.ids, values, "amin")
+        return self._filled(math.inf, values).scatter_reduce_(0, self.ids, values, "amin")
+
+    def bounds(self, values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """(num + 1,) minima and maxima of known values: inf and -inf where there are none."""
+        low = self.smallest(torch.where(known, values, math.inf))
+        return low, self.largest(torch.where(known, values, -math.inf))
 
     def _filled(self, value: float, like: Tensor) -> Tensor:
         return torch.full((self.num + 1,), value, dtype=like.dtype, device=like.device)
@@ -141,11 +96,76 @@ class Segments:
         What is not known may be anything, NaN too.
         """
         number = self.count(known)
-        low = self.smallest(torch.where(known, values, math.inf))
-        high = self.largest(torch.where(known, values, -math.inf))
+        low, high = self.bounds(values, known)
         total = self.sum(torch.where(known, values, 0.0))
         found = torch.where(low == high, low, total / number)
         return torch.where(number > 0, found, math.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Numbering(Segments):
+    """Equal values as segments."""
+
+    first: Tensor
+    """(num,) where each value appears first."""
+
+    def is_mixed(self, values: Tensor) -> Tensor:
+        """(num + 1,) whether a segment has several values of these."""
+        return self.count(values != values[self.first][self.ids]) > 0
+
+
+def numbered(*columns: Tensor, by_appearance: bool = False) -> Numbering:
+    """The rows of int64 columns, numbered: equal rows have equal numbers.
+
+    In ascending order, or `by_appearance`, which takes another sort.
+    """
+    in_order, order = torch.sort(functools.reduce(_paired, columns), stable=True)
+    starts = torch.ones_like(in_order, dtype=torch.bool)
+    torch.ne(in_order[1:], in_order[:-1], out=starts[1:])
+    first = order[starts]  # stable: the first of equals comes first
+    run = starts.cumsum(0) - 1
+    if by_appearance:
+        appearance = torch.argsort(first)
+        first = first[appearance]
+        run = inverse_of(appearance)[run]
+    return Numbering(run[inverse_of(order)], len(first), first)
+
+
+def _paired(one: Tensor, other: Tensor) -> Tensor:
+    """Pairs as whole numbers in their order: of numbers, where those of values do not fit."""
+    (low, high), (least, most) = _range(one), _range(other)
+    if (high - low + 1) * (most - least + 1) >= 1 << 62:
+        return _paired(numbered(one).ids, numbered(other).ids)
+    return (one - low) * (most - least + 1) + (other - least)
+
+
+def _range(column: Tensor) -> tuple[int, int]:
+    if len(column) == 0:
+        return 0, 0
+    low, high = torch.stack(column.aminmax()).tolist()
+    return low, high
+
+
+def inverse_of(permutation: Tensor) -> Tensor:
+    """Where each element went."""
+    inverse = torch.empty_like(permutation)
+    inverse[permutation] = torch.arange(len(permutation), device=permutation.device)
+    return inverse
+
+
+def with_last(values: Tensor, last: float) -> Tensor:
+    """One element more: for an index that stands for none."""
+    return torch.cat([values, values.new_tensor([last])])
+
+
+def settled(sweep: Callable[[Tensor], Tensor], found: Tensor, *, every: int) -> Tensor:
+    """What a sweep no longer changes. The host waits for a look only `every` so many sweeps."""
+    while True:
+        before = found
+        for _ in range(every):
+            found = sweep(found)
+        if torch.equal(found, before):
+            return found
 
 
 def exact_sum(values: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ and the rows. Then every rank computes the whole batch and keeps its own rows.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -112,9 +111,7 @@ def compute_advantages_across_ranks(
             words = keys_in_words_of(memory, states, next_states, gathered.tasks)
             rollouts = rollouts.remembering(words)
         result = rollouts.advantages(chosen)
-    arrays = (field.name for field in dataclasses.fields(result) if field.name != "metrics")
-    own = {name: getattr(result, name)[gathered.own].copy() for name in arrays}
-    return StepAdvantages(**own, metrics=result.metrics)
+    return result.with_arrays(lambda values: values[gathered.own].copy())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,39 @@
+"""What a device does for a block: a function for every class of blocks."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Generic, TypeVar
+
+from graphgpo.torch.device.rollouts import Rollouts
+
+Found = TypeVar("Found")
+
+
+class PerBlock(Generic[Found]):
+    """Functions of a block and what it is applied to, registered by the class of the block.
+
+    Any other block is refused by name.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._functions = functools.singledispatch(self._refuse)
+        self.register = self._functions.register
+
+    def __call__(self, block: Any, applied_to: Any) -> Found:
+        found: Found = self._functions(block, applied_to)
+        return found
+
+    def _refuse(self, block: object, applied_to: Any) -> Any:
+        raise TypeError(
+            f"the device knows no {self._kind} {type(block).__name__}; expected one of "
+            "graphgpo.blocks (a score or potential of your own: graphgpo.blocks.Given)"
+        )
+
+
+class OncePerBlock(PerBlock[Found]):
+    """Functions of a block and rollouts, applied once a batch."""
+
+    def __call__(self, block: Any, rollouts: Rollouts) -> Found:
+        return rollouts.once(super().__call__, block)
