@@ -34,7 +34,7 @@ from batches import (
 )
 from examples_of import an_estimator
 from graphgpo import Rollouts, StepAdvantages, estimators
-from graphgpo.blocks import BellmanMean, Block, Difference, Given, Mean, Raw, Task, Term
+from graphgpo.blocks import BellmanMean, Difference, Given, Mean, Task, Term
 from graphgpo.torch import device
 from graphgpo.torch.device import columns as device_columns
 
