@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..errors import FileError
 from ..mapping import Origin, Path, Place, Plan
 from ..paths import Source
 from ..report import FAILED, PARTIAL, SOLVED
-from ..rows import ROW_SCHEMA, best_of_rollouts, in_slices
+from ..rows import ROW_SCHEMA, TARGET_ROWS, best_of_rollouts, in_slices
 from ..values import as_number, as_outcome, as_step, as_text
 from .context import UNSCORED, Context
 
@@ -26,7 +26,7 @@ RAW_SCHEMA = pa.schema([field.with_nullable(True) for field in ROW_SCHEMA])
 _BY_CONVERTING = {"success": as_outcome, "outcome": as_outcome, "reward": as_number}
 
 
-def raw_rows(source: Source, plan: Plan, hive: Mapping[str, Any]) -> Iterator[pa.Table]:
+def raw_rows(source: Source, plan: Plan) -> Iterator[pa.Table]:
     """Raw rows of a table whose mapping goes through no list.
 
     Raises
@@ -34,32 +34,48 @@ def raw_rows(source: Source, plan: Plan, hive: Mapping[str, Any]) -> Iterator[pa
     FileError
         If a path is not among the columns, or a value is not of its column's type.
     """
-    names = tables.schema(source).names
-    wanted = [name for name in names if any(_reads(o, name) for o in plan.origins.values())]
     counted: dict[tuple[str, str], int] = {}
-    for first, batch in tables.batches(source, wanted or names[:1]):
-        for name, value in hive.items():
-            if name not in batch.column_names:
-                batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
-        raw = {
-            column: _column(batch, column, origin, plan, source, first)
-            for column, origin in plan.origins.items()
-        }
-        training_step = raw.pop("training_step", None)
-        if training_step is None and source.training_step is not None:
-            training_step = pa.array([str(source.training_step)] * batch.num_rows)
-        if training_step is not None:
-            raw["group_id"] = _with_step(raw["group_id"], training_step)
+    for first, num_rows, raw in raw_columns(source, plan):
         if "step_id" not in raw:
             raw["step_id"] = positions(raw["group_id"], raw["trajectory_id"], counted)
         success = raw.get("success")
         if success is not None and not pt.is_boolean(success.type):
-            outcome = raw.get("outcome", pa.nulls(batch.num_rows, pa.float64()))
+            outcome = raw.get("outcome", pa.nulls(num_rows, pa.float64()))
             raw["outcome"] = pc.coalesce(raw.pop("success").cast(pa.float64()), outcome)
-        raw["source_file"] = pa.repeat(pa.scalar(source.name), batch.num_rows)
-        raw["source_row"] = pa.array(np.arange(first, first + batch.num_rows))
-        columns = [raw.get(field.name, pa.nulls(batch.num_rows)) for field in RAW_SCHEMA]
+        raw["source_file"] = pa.repeat(pa.scalar(source.name), num_rows)
+        raw["source_row"] = pa.array(np.arange(first, first + num_rows))
+        columns = [raw.get(field.name, pa.nulls(num_rows)) for field in RAW_SCHEMA]
         yield pa.table(columns, RAW_SCHEMA.names).cast(RAW_SCHEMA)
+
+
+def raw_columns(
+    source: Source, plan: Plan, wanted: Collection[str] | None = None, rows: int = TARGET_ROWS
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Of every `rows` rows the number of the first, how many they are, and their columns by name.
+
+    `wanted`: these columns alone; None: all of the mapping. Groups are those of a training step.
+    """
+    origins = {
+        column: origin
+        for column, origin in plan.origins.items()
+        if wanted is None or column in wanted
+    }
+    names = tables.schema(source).names
+    read = [name for name in names if any(_reads(o, name) for o in origins.values())]
+    for first, batch in tables.batches(source, read or names[:1], rows):
+        for name, value in source.hive.items():
+            if name not in batch.column_names:
+                batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
+        raw = {
+            column: _column(batch, column, origin, plan, source, first)
+            for column, origin in origins.items()
+        }
+        training_step = raw.pop("training_step", None)
+        if training_step is None and source.training_step is not None:
+            training_step = pa.array([str(source.training_step)] * batch.num_rows)
+        if training_step is not None and "group_id" in raw:
+            raw["group_id"] = _with_step(raw["group_id"], training_step)
+        yield first, batch.num_rows, raw
 
 
 def positions(groups: Any, trajectories: Any, counted: dict[tuple[str, str], int]) -> Any:

@@ -1,0 +1,78 @@
+"""Corpora whose groups each lie in one place: credited as they are read, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from graphgpo.files import Report, RowReader
+from graphgpo.files.rows import completed, concatenated
+
+from .making import Making
+from .totals import Totals
+from .workers import Workers
+
+PIECE_BYTES = 64 * 2**20
+"""Rows of a piece, about: small, as memory that is used again costs less than new memory."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A corpus in consecutive rows of whole groups, so that each can be credited apart."""
+
+    readers: Sequence[RowReader]
+    incomplete: frozenset[str]
+    """As `graphgpo.files.batch.incomplete`, of all rows."""
+
+    @classmethod
+    def of(cls, reader: RowReader, count: int | None, num_workers: int) -> Pieces | None:
+        """At most `count` of them, or, if that is None, as many as memory and workers want.
+
+        None: the corpus is not one that can be cut so, or not so often.
+        """
+        ahead = reader.ahead()
+        if ahead is None or not ahead.num_rows:
+            return None
+        wanted = max(
+            -(-reader.text_bytes // PIECE_BYTES), 1 if num_workers == 1 else 4 * num_workers
+        )
+        ends = ahead.ends(count or wanted)
+        return cls(reader.pieces(ahead, ends), ahead.incomplete) if ends else None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece to be credited."""
+
+    number: int
+    reader: RowReader
+    making: Making
+
+
+@dataclass(frozen=True)
+class Credited:
+    """A piece whose part is written."""
+
+    report: Report
+    totals: Totals
+
+
+def credit_piece(task: Piece) -> Credited:
+    """Read and credit; what an earlier run has credited is read alone, for the report."""
+    rows = concatenated(task.reader)
+    report = task.reader.report
+    totals = task.making.space.saved_totals(task.number)
+    if totals is None:
+        totals = task.making.part(task.number, completed(rows, report.of_whole_rollouts))
+    return Credited(report, totals)
+
+
+def in_order(workers: Workers, tasks: Sequence[Piece]) -> Iterator[tuple[int, Credited]]:
+    """Pieces by number, each as soon as it and all before it are credited."""
+    done: dict[int, Credited] = {}
+    number = 0
+    for place, answer in workers.run(credit_piece, tasks):
+        done[place] = answer
+        while number in done:
+            yield number, done.pop(number)
+            number += 1

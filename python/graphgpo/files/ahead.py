@@ -1,0 +1,174 @@
+"""What is known of a Parquet corpus before its rows are read, such as where groups begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+from numpy.typing import NDArray
+
+from . import tables
+from .batch import OPTIONAL
+from .errors import naming
+from .formats.columns import raw_columns
+from .formats.steps import plan_of
+from .mapping import Origin, Path, Plan
+from .paths import Source
+from .rows import keys_of_runs, run_starts
+
+_ROWS_OF_IDS = 1 << 18
+_MOST_READ_AGAIN = 4.0
+"""Times that all rows may be decoded in vain: what spilling them costs, about."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """Of a corpus whose groups each lie in one place. Rows are counted across its files."""
+
+    group_starts: NDArray[np.int64]
+    row_group_starts: NDArray[np.int64]
+    file_ends: NDArray[np.int64]
+    incomplete: frozenset[str]
+    """As `graphgpo.files.batch.incomplete`, of all rows."""
+
+    lacks_next_states: bool
+    """As `Report.lacks_next_states`."""
+
+    @property
+    def num_rows(self) -> int:
+        """Of all files."""
+        return int(self.file_ends[-1])
+
+    def ends(self, count: int) -> list[int] | None:
+        """Where about `count` pieces of whole groups and about as many rows end.
+
+        A piece begins with a row group where one is near, as to begin within one takes to decode
+        what is before. None: too much would be decoded again and again.
+        """
+        wanted = np.arange(1, count) * self.num_rows // count
+        bounds = np.append(self.row_group_starts, self.num_rows)
+        after = np.searchsorted(bounds, wanted)
+        nearest = np.where(
+            bounds[after] - wanted < wanted - bounds[after - 1], bounds[after], bounds[after - 1]
+        )
+        is_near = 2 * count * np.abs(nearest - wanted) <= self.num_rows
+        groups = np.append(self.group_starts, self.num_rows)
+        ends = groups[np.searchsorted(groups, np.where(is_near, nearest, wanted))]
+        ends = np.unique(np.append(ends[ends > 0], self.num_rows))
+        decoded_again = ends - bounds[np.searchsorted(bounds, ends, "right") - 1]
+        return None if decoded_again.sum() > _MOST_READ_AGAIN * self.num_rows else ends.tolist()
+
+    def within(self, start: int, end: int) -> Iterator[tuple[int, range]]:
+        """Numbers of the files that rows lie in, and the rows of each."""
+        first, last = np.searchsorted(self.file_ends, [start, end - 1], "right").tolist()
+        for file in range(first, last + 1):
+            file_start = int(self.file_ends[file - 1]) if file else 0
+            file_end = min(end, int(self.file_ends[file]))
+            if file_end > file_start:
+                yield file, range(max(start - file_start, 0), file_end - file_start)
+
+
+def look_ahead(sources: Sequence[Source], plan: Plan | None) -> Ahead | None:
+    """What can be known of files of steps; `plan`: the mapping of all, None: each has its own.
+
+    None: not all are Parquet files of flat rows with an outcome each, or a group turns up again
+    after another one.
+
+    Raises
+    ------
+    FileError
+        If a file is broken, a column missing, or a group's id null.
+    """
+    keys, starts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    row_groups: list[int] = []
+    ends = [0]
+    incomplete: set[str] = set()
+    lacks_next_states = False
+    for source in sources:
+        if source.suffix != ".parquet":
+            return None
+        with naming(source.name):
+            own = plan or plan_of(source)
+            sizes = tables.row_groups(source)
+            if sum(sizes):
+                if own.depth or own.has_messages or not _has_outcomes(source, own):
+                    return None
+                found, first_rows = _groups(source, own)
+                if len(np.unique(found)) < len(found):
+                    return None  # before the other files are looked at
+                keys.append(found)
+                starts.append(first_rows + ends[-1])
+                incomplete |= {name for name in OPTIONAL if _has_nulls(source, own, name)}
+                lacks_next_states |= _lacks_next_states(source, own)
+        row_groups += sizes
+        ends.append(ends[-1] + sum(sizes))
+    every = np.concatenate(keys)
+    begins = run_starts(every)  # a group may go on in the next file
+    if len(np.unique(every)) < len(begins):
+        return None
+    return Ahead(
+        np.concatenate(starts)[begins],
+        np.cumsum([0, *row_groups])[:-1],
+        np.array(ends[1:]),
+        frozenset(incomplete),
+        lacks_next_states,
+    )
+
+
+def _groups(source: Source, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The key of every run of rows of one group, and where it starts."""
+    keys, starts = [], []
+    for first, _, raw in raw_columns(source, plan, ("group_id", "training_step"), _ROWS_OF_IDS):
+        every = keys_of_runs(raw["group_id"])
+        begins = run_starts(every)
+        keys.append(every[begins])
+        starts.append(begins + first)
+    every, first_rows = np.concatenate(keys), np.concatenate(starts)
+    begins = run_starts(every)
+    return every[begins], first_rows[begins]
+
+
+def _has_outcomes(source: Source, plan: Plan) -> bool:
+    """Whether every row surely has one that does not depend on others: not so where it is text."""
+    if "success" in plan.origins:
+        stored = _stored(source, plan.origins["success"])
+        if stored is None or not (_is_bool_or_integer(stored) or pt.is_floating(stored.type)):
+            return False
+    return not all(_has_nulls(source, plan, name) for name in ("success", "outcome"))
+
+
+def _has_nulls(source: Source, plan: Plan, column: str) -> bool:
+    """Whether a column lacks a value somewhere: by statistics, where nothing else becomes null."""
+    if column not in plan.origins:
+        return True
+    stored = _stored(source, plan.origins[column])
+    if stored and (
+        _is_bool_or_integer(stored) or (pt.is_string(stored.type) and column == "action")
+    ):
+        count = tables.null_count(source, stored.name)
+        if count is not None:
+            return count > 0
+    return any(raw[column].null_count for _, _, raw in raw_columns(source, plan, (column,)))
+
+
+def _stored(source: Source, origin: Origin) -> pa.Field | None:
+    """The column of the file; None: it is none."""
+    schema = tables.schema(source)
+    if isinstance(origin, Path) and origin.text in schema.names:
+        return schema.field(origin.text)
+    return None
+
+
+def _is_bool_or_integer(field: pa.Field) -> bool:
+    return bool(pt.is_boolean(field.type) or pt.is_integer(field.type))
+
+
+def _lacks_next_states(source: Source, plan: Plan) -> bool:
+    """As the reader of the file takes it: by the first table."""
+    if "next_state" not in plan.origins:
+        return True
+    _, num_rows, raw = next(raw_columns(source, plan, ("next_state",)))
+    return bool(raw["next_state"].null_count == num_rows)
