@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -382,23 +383,23 @@ def _in_pieces(
     count = len(pieces.readers)
     summary = Summary(reader.report, num_partitions=count)
     making = _making(job, space, workers, count, pieces.incomplete)
-    tasks = [Piece(number, part, making) for number, part in enumerate(pieces.readers)]
+    is_kept = job.is_folder or job.resume or not isinstance(workers, Serial)
+    tasks = [Piece(number, part, making, is_kept) for number, part in enumerate(pieces.readers)]
 
-    def parts() -> Iterator[Path]:
+    def tables() -> Iterator[pa.Table | None]:
         for number, answer in in_order(workers, tasks):
             summary.report.update(answer.report)
             summary.totals.update(answer.totals)
+            summary.num_rows = summary.report.num_rows
             progress("crediting", (number + 1) / count)
-            yield space.part(number, making.suffix)
+            is_elsewhere = answer.table is None and not job.is_folder
+            yield _mapped(space.part(number, making.suffix)) if is_elsewhere else answer.table
         summary.report.check()
         _check_strict(summary, job)
 
     if job.is_folder:
-        for _ in parts():
-            pass
+        deque(tables(), 0)
         put_folder(space.parts, job.out, overwrite=job.overwrite)
     else:
-        tables = map(_mapped, parts())
-        write_rows(tables, job.out, metadata=_metadata(job), overwrite=job.overwrite)
-    summary.num_rows = summary.report.num_rows
+        write_rows(tables(), job.out, metadata=_metadata(job), overwrite=job.overwrite)
     return summary

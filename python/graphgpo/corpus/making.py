@@ -32,8 +32,8 @@ class Making:
     made: Sequence[str] | None = None
     """Columns that are kept; None: all."""
 
-    def part(self, number: int, rows: pa.Table) -> Totals:
-        """Credit rows, write what is kept, and note that it is done."""
+    def table(self, rows: pa.Table) -> tuple[pa.Table, Totals]:
+        """Credit rows, of which what is kept stays."""
         totals = Totals()
         if self.estimators is not None:
             rows, totals = credited(
@@ -44,7 +44,11 @@ class Making:
                 merging=self.merging,
                 num_threads=self.num_threads,
             )
-        rows = rows if self.made is None else rows.select(self.made)
+        return rows if self.made is None else rows.select(self.made), totals
+
+    def part(self, number: int, rows: pa.Table) -> Totals:
+        """Credit rows, write what is kept, and note that it is done."""
+        rows, totals = self.table(rows)
         if rows.num_rows:
             path = self.space.part(number, self.suffix)
             write_rows(rows, path, metadata={**self.metadata, "partition": number}, overwrite=True)

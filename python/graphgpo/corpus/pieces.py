@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from graphgpo.files import Report, RowReader
 from graphgpo.files.rows import completed, concatenated
 
@@ -47,24 +49,31 @@ class Piece:
     number: int
     reader: RowReader
     making: Making
+    is_kept: bool
+    """Whether its part is written: for another process, or another run."""
 
 
 @dataclass(frozen=True)
 class Credited:
-    """A piece whose part is written."""
+    """A piece that is done."""
 
     report: Report
     totals: Totals
+    table: pa.Table | None
+    """None: the part is written."""
 
 
 def credit_piece(task: Piece) -> Credited:
     """Read and credit; what an earlier run has credited is read alone, for the report."""
     rows = concatenated(task.reader)
     report = task.reader.report
-    totals = task.making.space.saved_totals(task.number)
-    if totals is None:
-        totals = task.making.part(task.number, completed(rows, report.of_whole_rollouts))
-    return Credited(report, totals)
+    if saved := task.making.space.saved_totals(task.number):
+        return Credited(report, saved, None)
+    rows = completed(rows, report.of_whole_rollouts)
+    if task.is_kept:
+        return Credited(report, task.making.part(task.number, rows), None)
+    table, totals = task.making.table(rows)
+    return Credited(report, totals, table)
 
 
 def in_order(workers: Workers, tasks: Sequence[Piece]) -> Iterator[tuple[int, Credited]]:
