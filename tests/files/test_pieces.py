@@ -18,10 +18,13 @@ from graphgpo.corpus import Job, Processes, Serial, Summary, Workers, run_job
 from graphgpo.corpus.job import StrictError
 from graphgpo.corpus.pieces import PIECE_BYTES, Pieces, credit_piece
 from graphgpo.files import FileError, read_rows
-from graphgpo.files.rows import run_starts
+from graphgpo.files.rows import CODED as CODES
+from graphgpo.states.merging import Merging
 
 TWO = [estimators.make("graphgpo"), estimators.make("gigpo")]
 COUNT = 5
+AS_TEXT, CODED = 10, 48
+"""Rows of a row group: states take less room as codes, or do not."""
 
 Row = dict[str, Any]
 Files = Sequence[Sequence[Row]]
@@ -67,13 +70,13 @@ def without(rows: list[Row], *names: str) -> list[Row]:
     return [{key: value for key, value in row.items() if key not in names} for row in rows]
 
 
-def parquet(folder: Path, files: Files) -> Path:
+def parquet(folder: Path, files: Files, row_group_size: int = CODED) -> Path:
     """A Parquet file of each, in small row groups."""
     folder.mkdir(parents=True, exist_ok=True)
     schema = pa.Table.from_pylist([row for rows in files for row in rows]).schema
     for number, rows in enumerate(files):
         table = pa.Table.from_pylist(list(rows), schema)
-        pq.write_table(table, folder / f"{number}.parquet", row_group_size=10)
+        pq.write_table(table, folder / f"{number}.parquet", row_group_size=row_group_size)
     return folder
 
 
@@ -150,15 +153,17 @@ PLACES: dict[str, Files] = {
     [(files, True) for files in ONE_PLACE.values()] + [(files, False) for files in PLACES.values()],
     ids=[*ONE_PLACE, *PLACES],
 )
-@pytest.mark.parametrize("keep", [("next_state", "outcome", "reward", "success"), None])
+@pytest.mark.parametrize("row_group_size", [AS_TEXT, CODED])
+@pytest.mark.parametrize("keep", [("state", "next_state", "outcome", "reward", "success"), None])
 def test_the_same_rows_credits_and_report(
     files: Files,
     is_one_place: bool,
     keep: Sequence[str] | None,
+    row_group_size: int,
     tmp_path: Path,
     in_partitions: Callable[[Path, Job], Summary],
 ) -> None:
-    folder = parquet(tmp_path / "in", files)
+    folder = parquet(tmp_path / "in", files, row_group_size)
     assert is_in_pieces(folder) == is_one_place
     found, expected = tmp_path / "found.parquet", tmp_path / "expected.parquet"
     made: dict[str, Any] = {"partitions": COUNT, "estimators": TWO if keep else None}
@@ -191,8 +196,35 @@ def test_credit_that_wants_a_column_which_is_missing_later(tmp_path: Path) -> No
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize(
+    "merging",
+    [
+        Merging.of({"numbers": True}, None, 1),
+        Merging.of(None, 0.8, 1),
+        Merging.of(None, None, 2),
+    ],
+    ids=["normalise", "similar", "node_history"],
+)
+def test_states_are_merged_alike_as_codes_and_as_texts(merging: Merging, tmp_path: Path) -> None:
+    rows = with_next_states(groups(*range(9)))
+    both = pa.Table.from_pylist(rows)
+    (tmp_path / "in").mkdir()
+    for name, part, size in (("a", both[:72], CODED), ("b", both[72:], AS_TEXT)):
+        pq.write_table(part, tmp_path / "in" / f"{name}.parquet", row_group_size=size)
+    pieces = Pieces.of(read_rows(tmp_path / "in"), 3, 1)
+    assert pieces is not None
+    kinds = [{table.schema.field("state").type for table in piece} for piece in pieces.readers]
+    assert kinds == [{CODES}, {CODES, pa.string()}, {pa.string()}]
+    found = []
+    for count in (1, 3):
+        out = tmp_path / f"{count}.parquet"
+        run_job(read_rows(tmp_path / "in"), Job(out, TWO, merging=merging, partitions=count))
+        found.append(pq.read_table(out))
+    assert found[0].equals(found[1])
+
+
 def test_processes_and_folders(tmp_path: Path) -> None:
-    folder = parquet(tmp_path / "in", ONE_PLACE["a group over files"])
+    folder = parquet(tmp_path / "in", ONE_PLACE["a group over files"], AS_TEXT)
     run_job(read_rows(folder), Job(tmp_path / "whole.parquet", TWO))
     whole = pq.read_table(tmp_path / "whole.parquet").replace_schema_metadata()
     workers = Processes(2)
@@ -331,6 +363,9 @@ def test_pieces_are_as_many_as_memory_and_workers_want(
     monkeypatch.setattr("graphgpo.corpus.pieces.PIECE_BYTES", reader.text_bytes // 10)
     pieces = Pieces.of(reader, None, 1)
     assert pieces is not None
-    tables = [reader.table() for reader in pieces.readers]
-    assert 10 <= len(tables) <= 11
-    assert all(len(run_starts(table["group_id"].to_numpy())) <= 5 for table in tables)
+    groups_of = [
+        {row for table in piece for row in table["group_id"].to_pylist()}
+        for piece in pieces.readers
+    ]
+    assert 10 <= len(groups_of) <= 11
+    assert max(map(len, groups_of)) <= 6  # as row groups want it

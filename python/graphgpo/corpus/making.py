@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from graphgpo.estimators import Estimator
 from graphgpo.files import write_rows
+from graphgpo.files.rows import decoded
 from graphgpo.states.merging import Merging
 
 from .credit import credited
@@ -44,7 +45,7 @@ class Making:
                 merging=self.merging,
                 num_threads=self.num_threads,
             )
-        return rows if self.made is None else rows.select(self.made), totals
+        return decoded(rows if self.made is None else rows.select(self.made)), totals
 
     def part(self, number: int, rows: pa.Table) -> Totals:
         """Credit rows, write what is kept, and note that it is done."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from graphgpo.files import Report, RowReader
-from graphgpo.files.rows import completed, concatenated
+from graphgpo.files.rows import completed, decoded
 
 from .making import Making
 from .totals import Totals
@@ -65,15 +65,22 @@ class Credited:
 
 def credit_piece(task: Piece) -> Credited:
     """Read and credit; what an earlier run has credited is read alone, for the report."""
-    rows = concatenated(task.reader)
+    tables = list(task.reader)
     report = task.reader.report
     if saved := task.making.space.saved_totals(task.number):
         return Credited(report, saved, None)
-    rows = completed(rows, report.of_whole_rollouts)
+    rows = _whole(tables, report.of_whole_rollouts)
     if task.is_kept:
         return Credited(report, task.making.part(task.number, rows), None)
     table, totals = task.making.table(rows)
     return Credited(report, totals, table)
+
+
+def _whole(tables: Sequence[pa.Table], of_whole_rollouts: Sequence[str]) -> pa.Table:
+    is_coded_alike = all(table.schema == tables[0].schema for table in tables)
+    if "next_state" in of_whole_rollouts or not is_coded_alike:
+        tables = [decoded(table) for table in tables]
+    return completed(pa.concat_tables(tables), of_whole_rollouts)
 
 
 def in_order(workers: Workers, tasks: Sequence[Piece]) -> Iterator[tuple[int, Credited]]:

@@ -102,7 +102,8 @@ class RowReader:
         """Readers of consecutive rows, each up to one of `ends`, such as `ahead.ends` gives.
 
         As `parts`, but of whole groups, and so of whole rollouts: what `Report.of_whole_rollouts`
-        says of a piece, once it is read, is all it says of these rows.
+        says of a piece, once it is read, is all it says of these rows. Their states may come as
+        codes: `graphgpo.files.rows.decoded`.
         """
         self.report.num_files = len(self._sources)
         self.report.lacks_next_states = ahead.lacks_next_states

@@ -19,6 +19,7 @@ from .paths import TABLE_SUFFIXES, Source
 from .rows import TARGET_ROWS
 
 _ROWS_WEIGHED = 1024
+_BYTES_OF_CODE = 8
 _BROKEN = (pa.ArrowException, OSError, EOFError, zlib.error)
 _NULLS = [""]  # unquoted; "null" and "nan" may be what a policy said
 
@@ -157,7 +158,8 @@ def batches(
 
 
 def _of_parquet(source: Source, columns: list[str], rows: int) -> Iterator[tuple[int, pa.Table]]:
-    with pq.ParquetFile(source.path) as file:
+    coded = [] if source.rows is None else _repeating(source, columns)
+    with pq.ParquetFile(source.path, read_dictionary=coded) as file:
         wanted = range(file.metadata.num_rows) if source.rows is None else source.rows
         ends = np.cumsum(_row_groups(file.metadata))
         first_group = int(np.searchsorted(ends, wanted.start, "right"))
@@ -172,6 +174,18 @@ def _of_parquet(source: Source, columns: list[str], rows: int) -> Iterator[tuple
             first += batch.num_rows
             if first >= wanted.stop:
                 return
+
+
+def _repeating(source: Source, columns: list[str]) -> list[str]:
+    """Texts that are stored once each, for as few bytes a row as that takes."""
+    metadata = _metadata(source)
+    found = []
+    for place in range(metadata.num_columns if metadata.num_row_groups else 0):
+        chunk = metadata.row_group(0).column(place)
+        is_text = chunk.physical_type == "BYTE_ARRAY" and chunk.path_in_schema in columns
+        if is_text and chunk.total_uncompressed_size < _BYTES_OF_CODE * chunk.num_values:
+            found.append(chunk.path_in_schema)
+    return found
 
 
 def _tables(source: Source, columns: list[str], rows: int) -> Iterator[pa.Table]:

@@ -16,7 +16,7 @@ from ..errors import FileError
 from ..mapping import Origin, Path, Place, Plan
 from ..paths import Source
 from ..report import FAILED, PARTIAL, SOLVED
-from ..rows import ROW_SCHEMA, TARGET_ROWS, best_of_rollouts, in_slices
+from ..rows import CODED, ROW_SCHEMA, TARGET_ROWS, best_of_rollouts, in_slices
 from ..values import as_number, as_outcome, as_step, as_text
 from .context import UNSCORED, Context
 
@@ -49,7 +49,16 @@ def raw_rows(source: Source, plan: Plan) -> Iterator[pa.Table]:
         raw["source_file"] = pa.repeat(pa.scalar(source.name), num_rows)
         raw["source_row"] = pa.array(np.arange(first, first + num_rows))
         columns = [raw.get(field.name, pa.nulls(num_rows)) for field in RAW_SCHEMA]
-        yield pa.table(columns, RAW_SCHEMA.names).cast(RAW_SCHEMA)
+        table = pa.table(columns, RAW_SCHEMA.names)
+        yield table.cast(_with_codes(RAW_SCHEMA, table))
+
+
+def _with_codes(schema: pa.Schema, table: pa.Table) -> pa.Schema:
+    """`schema`, but codes of `table` stay."""
+    kinds = {name: table.schema.field(name).type for name in schema.names}
+    return pa.schema(
+        [field.with_type(CODED) if kinds[field.name] == CODED else field for field in schema]
+    )
 
 
 def raw_columns(
@@ -116,7 +125,8 @@ def _column(
         return _numbers(values, column, file, first)
     if column == "step_id":
         return _steps(values, file, first)
-    texts = _texts(values, column, file)
+    is_coded = column in ("state", "next_state") and values.type == CODED
+    texts = values if source.rows is not None and is_coded else _texts(values, column, file)
     if column not in ("next_state", "action") and texts.null_count:
         row = first + pc.index(texts.is_null(), True).as_py()
         raise FileError(f"{column} is null", file, row)
@@ -234,7 +244,7 @@ class Judge:
             self._leave_out(judged.filter(success.is_null()))
             judged = judged.filter(success.is_valid())
         self._count(judged)
-        return judged.drop_columns("by_rule").cast(ROW_SCHEMA)
+        return judged.drop_columns("by_rule").cast(_with_codes(ROW_SCHEMA, judged))
 
     def _leave_out(self, rows: pa.Table) -> None:
         for key in _distinct(rows):
