@@ -17,11 +17,12 @@ from graphgpo import estimators
 from graphgpo.corpus import Job, Processes, Serial, Summary, Workers, run_job
 from graphgpo.corpus.job import StrictError
 from graphgpo.corpus.pieces import PIECE_BYTES, Pieces, credit_piece
-from graphgpo.files import FileError, read_rows
+from graphgpo.files import FileError, RowReader, read_rows
 from graphgpo.files.rows import CODED as CODES
 from graphgpo.states.merging import Merging
 
 TWO = [estimators.make("graphgpo"), estimators.make("gigpo")]
+OF_ROWS = ("state", "next_state", "outcome", "reward", "success")
 COUNT = 5
 AS_TEXT, CODED = 10, 48
 """Rows of a row group: states take less room as codes, or do not."""
@@ -153,8 +154,9 @@ PLACES: dict[str, Files] = {
     [(files, True) for files in ONE_PLACE.values()] + [(files, False) for files in PLACES.values()],
     ids=[*ONE_PLACE, *PLACES],
 )
-@pytest.mark.parametrize("row_group_size", [AS_TEXT, CODED])
-@pytest.mark.parametrize("keep", [("state", "next_state", "outcome", "reward", "success"), None])
+@pytest.mark.parametrize(
+    ("keep", "row_group_size"), [(OF_ROWS, AS_TEXT), (OF_ROWS, CODED), (None, CODED)]
+)
 def test_the_same_rows_credits_and_report(
     files: Files,
     is_one_place: bool,
@@ -331,6 +333,25 @@ def test_a_mapping_and_folders_say_what_rows_are(
     expected = pq.read_table(tmp_path / "expected.parquet")
     assert pq.read_table(tmp_path / "found.parquet").equals(expected)
     assert len(set(expected["group_id"].to_pylist())) == 10
+
+
+@pytest.mark.parametrize("group_ids", ["@file", "=the only one", "ids.task"])
+def test_groups_may_be_of_no_column(group_ids: str, tmp_path: Path) -> None:
+    rows = [{**row, "ids": {"task": row["group_id"]}} for row in groups(*range(9))]
+    for number, row in enumerate(rows):
+        row["trajectory_id"] = number // 4
+    parquet(tmp_path / "in", [rows[:80], rows[80:]])
+    columns = {"states": "state", "trajectory_ids": "trajectory_id", "success": "success"}
+
+    def read() -> RowReader:
+        return read_rows(tmp_path / "in", columns={**columns, "group_ids": group_ids})
+
+    assert Pieces.of(read(), COUNT, 1) is not None
+    found = []
+    for count in (1, COUNT):
+        run_job(read(), Job(tmp_path / f"{count}.parquet", TWO, partitions=count))
+        found.append(pq.read_table(tmp_path / f"{count}.parquet"))
+    assert found[0].equals(found[1])
 
 
 def test_row_groups_that_would_be_decoded_again_and_again(tmp_path: Path) -> None:

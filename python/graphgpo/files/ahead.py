@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 from numpy.typing import NDArray
+
+from graphgpo.keys import state_keys
 
 from . import tables
 from .batch import OPTIONAL
 from .errors import naming
-from .formats.columns import raw_columns
+from .formats.columns import converted, raw_columns, stored_columns
 from .formats.steps import plan_of
-from .mapping import Origin, Path, Plan
+from .mapping import Origin, Path, Place, Plan
 from .paths import Source
-from .rows import keys_of_runs, run_starts
+from .rows import run_starts
 
 _ROWS_OF_IDS = 1 << 18
 _MOST_READ_AGAIN = 4.0
@@ -121,14 +124,27 @@ def look_ahead(sources: Sequence[Source], plan: Plan | None) -> Ahead | None:
 def _groups(source: Source, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The key of every run of rows of one group, and where it starts."""
     keys, starts = [], []
-    for first, _, raw in raw_columns(source, plan, ("group_id", "training_step"), _ROWS_OF_IDS):
-        every = keys_of_runs(raw["group_id"])
-        begins = run_starts(every)
-        keys.append(every[begins])
+    wanted = ("group_id", "training_step")
+    is_by_place = any(isinstance(plan.origins.get(name), Place) for name in wanted)
+    for first, batch in stored_columns(source, plan, wanted, _ROWS_OF_IDS):
+        begins = np.arange(batch.num_rows) if is_by_place else _changes(batch)
+        firsts = batch.take(pa.array(begins))
+        keys.append(state_keys(converted(firsts, source, plan, wanted, first)["group_id"]))
         starts.append(begins + first)
     every, first_rows = np.concatenate(keys), np.concatenate(starts)
     begins = run_starts(every)
     return every[begins], first_rows[begins]
+
+
+def _changes(batch: pa.Table) -> NDArray[np.int64]:
+    """Rows that differ from the one before; all, where a value is null or not quickly compared."""
+    is_change = np.zeros(batch.num_rows, np.bool_)
+    is_change[0] = True
+    for column in batch.columns:
+        if column.null_count or not (pt.is_integer(column.type) or pt.is_string(column.type)):
+            return np.arange(batch.num_rows)
+        is_change[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy()
+    return np.flatnonzero(is_change)
 
 
 def _has_outcomes(source: Source, plan: Plan) -> bool:

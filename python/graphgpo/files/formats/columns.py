@@ -66,29 +66,43 @@ def raw_columns(
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Of every `rows` rows the number of the first, how many they are, and their columns by name.
 
-    `wanted`: these columns alone; None: all of the mapping. Groups are those of a training step.
+    `wanted`: these columns alone; None: all of the mapping.
     """
-    origins = {
-        column: origin
-        for column, origin in plan.origins.items()
-        if wanted is None or column in wanted
-    }
+    for first, batch in stored_columns(source, plan, wanted, rows):
+        yield first, batch.num_rows, converted(batch, source, plan, wanted, first)
+
+
+def stored_columns(
+    source: Source, plan: Plan, wanted: Collection[str] | None, rows: int
+) -> Iterator[tuple[int, pa.Table]]:
+    """Of every `rows` rows the number of the first, and what `wanted` is made of."""
     names = tables.schema(source).names
-    read = [name for name in names if any(_reads(o, name) for o in origins.values())]
-    for first, batch in tables.batches(source, read or names[:1], rows):
-        for name, value in source.hive.items():
-            if name not in batch.column_names:
-                batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
-        raw = {
-            column: _column(batch, column, origin, plan, source, first)
-            for column, origin in origins.items()
-        }
-        training_step = raw.pop("training_step", None)
-        if training_step is None and source.training_step is not None:
-            training_step = pa.array([str(source.training_step)] * batch.num_rows)
-        if training_step is not None and "group_id" in raw:
-            raw["group_id"] = _with_step(raw["group_id"], training_step)
-        yield first, batch.num_rows, raw
+    origins = _origins(plan, wanted).values()
+    read = [name for name in names if any(_reads(origin, name) for origin in origins)]
+    return tables.batches(source, read or names[:1], rows)
+
+
+def converted(
+    batch: pa.Table, source: Source, plan: Plan, wanted: Collection[str] | None, first: int
+) -> dict[str, Any]:
+    """Columns of the rows, made of stored ones. Groups are those of a training step."""
+    for name, value in source.hive.items():
+        if name not in batch.column_names:
+            batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
+    raw = {
+        column: _column(batch, column, origin, plan, source, first)
+        for column, origin in _origins(plan, wanted).items()
+    }
+    training_step = raw.pop("training_step", None)
+    if training_step is None and source.training_step is not None:
+        training_step = pa.array([str(source.training_step)] * batch.num_rows)
+    if training_step is not None and "group_id" in raw:
+        raw["group_id"] = _with_step(raw["group_id"], training_step)
+    return raw
+
+
+def _origins(plan: Plan, wanted: Collection[str] | None) -> dict[str, Origin]:
+    return {c: o for c, o in plan.origins.items() if wanted is None or c in wanted}
 
 
 def positions(groups: Any, trajectories: Any, counted: dict[tuple[str, str], int]) -> Any:
