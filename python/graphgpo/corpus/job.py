@@ -128,6 +128,7 @@ def run_job(
     count = _num_partitions(reader, job, workers)
     if count == 1 and not job.is_folder and not job.resume and workers.num_workers == 1:
         return _in_memory(reader, job, progress)
+    workers.start()
     pieces = Pieces.of(reader, job.partitions, workers.num_workers) if count > 1 else None
     count = len(pieces.readers) if pieces else count
     cut = {"partitions": count, "in_pieces": bool(pieces), "suffix": job.out.suffix}

@@ -35,10 +35,10 @@ class Pieces:
         ahead = reader.ahead()
         if ahead is None or not ahead.num_rows:
             return None
-        wanted = max(
-            -(-reader.text_bytes // PIECE_BYTES), 1 if num_workers == 1 else 4 * num_workers
-        )
-        ends = ahead.ends(count or wanted)
+        if count is None:
+            balanced = 1 if num_workers == 1 else 4 * num_workers
+            count = max(-(-reader.text_bytes // PIECE_BYTES), balanced)
+        ends = ahead.ends(count)
         return cls(reader.pieces(ahead, ends), ahead.incomplete) if ends else None
 
 

@@ -19,7 +19,7 @@ from .paths import TABLE_SUFFIXES, Source
 from .rows import TARGET_ROWS
 
 _ROWS_WEIGHED = 1024
-_BYTES_OF_CODE = 8
+_BYTES_OF_CODE = 8  # a row, at the most: of texts that all differ the dictionary costs more
 _BROKEN = (pa.ArrowException, OSError, EOFError, zlib.error)
 _NULLS = [""]  # unquoted; "null" and "nan" may be what a policy said
 
