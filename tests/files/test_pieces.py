@@ -188,6 +188,14 @@ def test_the_same_bits_for_any_number_of_pieces(count: int, tmp_path: Path) -> N
     assert pq.read_table(tmp_path / "cut.parquet").equals(expected)
 
 
+def test_progress_is_that_of_the_pieces(tmp_path: Path) -> None:
+    seen: list[tuple[str, float]] = []
+    folder = parquet(tmp_path / "in", ONE_PLACE["files"])
+    job = Job(tmp_path / "out.parquet", TWO, partitions=2)
+    run_job(read_rows(folder), job, progress=lambda *now: seen.append(now))
+    assert seen == [("reading", 0.0), ("crediting", 0.5), ("crediting", 1.0)]
+
+
 def test_credit_that_wants_a_column_which_is_missing_later(tmp_path: Path) -> None:
     folder = parquet(tmp_path / "in", ONE_PLACE["rewards that end"])
     found = []

@@ -129,6 +129,7 @@ def run_job(
     if count == 1 and not job.is_folder and not job.resume and workers.num_workers == 1:
         return _in_memory(reader, job, progress)
     workers.start()
+    progress("reading", 0.0)
     pieces = Pieces.of(reader, job.partitions, workers.num_workers) if count > 1 else None
     count = len(pieces.readers) if pieces else count
     cut = {"partitions": count, "in_pieces": bool(pieces), "suffix": job.out.suffix}
