@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pyarrow.types as pt
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from .batch import OPTIONAL
 from .errors import naming
 from .formats.columns import converted, raw_columns, stored_columns
 from .formats.steps import plan_of
-from .mapping import Origin, Path, Place, Plan
+from .mapping import Path, Place, Plan
 from .paths import Source
 from .rows import run_starts
 
@@ -95,19 +96,21 @@ def look_ahead(sources: Sequence[Source], plan: Plan | None) -> Ahead | None:
             return None
         with naming(source.name):
             own = plan or plan_of(source)
-            sizes = tables.row_groups(source)
-            if sum(sizes):
-                if own.depth or own.has_messages or not _has_outcomes(source, own):
+            metadata = tables.metadata_of(source)
+            sizes = tables.row_groups(metadata)
+            if metadata.num_rows:
+                file = _File(source, own, metadata, metadata.schema.to_arrow_schema())
+                if own.depth or own.has_messages or not file.has_outcomes():
                     return None
-                found, first_rows = _groups(source, own)
+                found, first_rows = file.groups()
                 if len(np.unique(found)) < len(found):
                     return None  # before the other files are looked at
                 keys.append(found)
                 starts.append(first_rows + ends[-1])
-                incomplete |= {name for name in OPTIONAL if _has_nulls(source, own, name)}
-                lacks_next_states |= _lacks_next_states(source, own)
+                incomplete |= {name for name in OPTIONAL if file.has_nulls(name)}
+                lacks_next_states |= file.lacks_next_states()
         row_groups += sizes
-        ends.append(ends[-1] + sum(sizes))
+        ends.append(ends[-1] + metadata.num_rows)
     every = np.concatenate(keys)
     begins = run_starts(every)  # a group may go on in the next file
     if len(np.unique(every)) < len(begins):
@@ -121,19 +124,69 @@ def look_ahead(sources: Sequence[Source], plan: Plan | None) -> Ahead | None:
     )
 
 
-def _groups(source: Source, plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The key of every run of rows of one group, and where it starts."""
-    keys, starts = [], []
-    wanted = ("group_id", "training_step")
-    is_by_place = any(isinstance(plan.origins.get(name), Place) for name in wanted)
-    for first, batch in stored_columns(source, plan, wanted, _ROWS_OF_IDS):
-        begins = np.arange(batch.num_rows) if is_by_place else _changes(batch)
-        firsts = batch.take(pa.array(begins))
-        keys.append(state_keys(converted(firsts, source, plan, wanted, first)["group_id"]))
-        starts.append(begins + first)
-    every, first_rows = np.concatenate(keys), np.concatenate(starts)
-    begins = run_starts(every)
-    return every[begins], first_rows[begins]
+@dataclass(frozen=True)
+class _File:
+    """A Parquet file with rows."""
+
+    source: Source
+    plan: Plan
+    metadata: pq.FileMetaData
+    schema: pa.Schema
+
+    def groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The key of every run of rows of one group, and where it starts."""
+        keys, starts = [], []
+        wanted = ("group_id", "training_step")
+        is_by_place = any(isinstance(self.plan.origins.get(name), Place) for name in wanted)
+        for first, batch in stored_columns(self.source, self.plan, wanted, _ROWS_OF_IDS):
+            begins = np.arange(batch.num_rows) if is_by_place else _changes(batch)
+            firsts = batch.take(pa.array(begins))
+            raw = converted(firsts, self.source, self.plan, wanted, first)
+            keys.append(state_keys(raw["group_id"]))
+            starts.append(begins + first)
+        every, first_rows = np.concatenate(keys), np.concatenate(starts)
+        begins = run_starts(every)
+        return every[begins], first_rows[begins]
+
+    def has_outcomes(self) -> bool:
+        """Whether every row surely has one, which is not so where it is text or of other rows."""
+        if "success" in self.plan.origins:
+            stored = self._stored("success")
+            if stored is None or not (_has_own_nulls(stored.type) or pt.is_floating(stored.type)):
+                return False
+        return not all(self.has_nulls(name) for name in ("success", "outcome"))
+
+    def has_nulls(self, column: str) -> bool:
+        """Whether a value is missing: by statistics, where what is stored says it all."""
+        if column not in self.plan.origins:
+            return True
+        stored = self._stored(column)
+        is_action = column == "action"
+        if stored and (_has_own_nulls(stored.type) or (is_action and pt.is_string(stored.type))):
+            count = tables.null_count(self.metadata, stored.name)
+            if count is not None:
+                return count > 0
+        columns = raw_columns(self.source, self.plan, (column,))
+        return any(raw[column].null_count for _, _, raw in columns)
+
+    def lacks_next_states(self) -> bool:
+        """As the reader of the file takes it: by the first table."""
+        if "next_state" not in self.plan.origins:
+            return True
+        _, num_rows, raw = next(raw_columns(self.source, self.plan, ("next_state",)))
+        return bool(raw["next_state"].null_count == num_rows)
+
+    def _stored(self, column: str) -> pa.Field | None:
+        """The column of the file that it is; None: it is none."""
+        origin = self.plan.origins[column]
+        if isinstance(origin, Path) and origin.text in self.schema.names:
+            return self.schema.field(origin.text)
+        return None
+
+
+def _has_own_nulls(kind: pa.DataType) -> bool:
+    """Whether nothing becomes null that is not, such as NaN or an empty text."""
+    return bool(pt.is_boolean(kind) or pt.is_integer(kind))
 
 
 def _changes(batch: pa.Table) -> NDArray[np.int64]:
@@ -145,46 +198,3 @@ def _changes(batch: pa.Table) -> NDArray[np.int64]:
             return np.arange(batch.num_rows)
         is_change[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy()
     return np.flatnonzero(is_change)
-
-
-def _has_outcomes(source: Source, plan: Plan) -> bool:
-    """Whether every row surely has one that does not depend on others: not so where it is text."""
-    if "success" in plan.origins:
-        stored = _stored(source, plan.origins["success"])
-        if stored is None or not (_is_bool_or_integer(stored) or pt.is_floating(stored.type)):
-            return False
-    return not all(_has_nulls(source, plan, name) for name in ("success", "outcome"))
-
-
-def _has_nulls(source: Source, plan: Plan, column: str) -> bool:
-    """Whether a column lacks a value somewhere: by statistics, where nothing else becomes null."""
-    if column not in plan.origins:
-        return True
-    stored = _stored(source, plan.origins[column])
-    if stored and (
-        _is_bool_or_integer(stored) or (pt.is_string(stored.type) and column == "action")
-    ):
-        count = tables.null_count(source, stored.name)
-        if count is not None:
-            return count > 0
-    return any(raw[column].null_count for _, _, raw in raw_columns(source, plan, (column,)))
-
-
-def _stored(source: Source, origin: Origin) -> pa.Field | None:
-    """The column of the file; None: it is none."""
-    schema = tables.schema(source)
-    if isinstance(origin, Path) and origin.text in schema.names:
-        return schema.field(origin.text)
-    return None
-
-
-def _is_bool_or_integer(field: pa.Field) -> bool:
-    return bool(pt.is_boolean(field.type) or pt.is_integer(field.type))
-
-
-def _lacks_next_states(source: Source, plan: Plan) -> bool:
-    """As the reader of the file takes it: by the first table."""
-    if "next_state" not in plan.origins:
-        return True
-    _, num_rows, raw = next(raw_columns(source, plan, ("next_state",)))
-    return bool(raw["next_state"].null_count == num_rows)

@@ -100,14 +100,27 @@ def text_bytes(source: Source) -> int:
         raise _broken(source, error) from None
 
 
-def row_groups(source: Source) -> list[int]:
+def metadata_of(source: Source) -> pq.FileMetaData:
+    """What a Parquet file says of itself.
+
+    Raises
+    ------
+    FileError
+        If it is none.
+    """
+    try:
+        return pq.read_metadata(source.path)
+    except _BROKEN as error:
+        raise _broken(source, error) from None
+
+
+def row_groups(metadata: pq.FileMetaData) -> list[int]:
     """Rows of each row group of a Parquet file."""
-    return _row_groups(_metadata(source))
+    return [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
 
 
-def null_count(source: Source, column: str) -> int | None:
+def null_count(metadata: pq.FileMetaData, column: str) -> int | None:
     """Nulls in a column of a Parquet file, by its statistics; None: they do not say."""
-    metadata = _metadata(source)
     paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
     if paths.count(column) != 1:
         return None
@@ -118,17 +131,6 @@ def null_count(source: Source, column: str) -> int | None:
             return None
         count += statistics.null_count
     return count
-
-
-def _metadata(source: Source) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(source.path)
-    except _BROKEN as error:
-        raise _broken(source, error) from None
-
-
-def _row_groups(metadata: pq.FileMetaData) -> list[int]:
-    return [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
 
 
 def batches(
@@ -161,7 +163,7 @@ def _of_parquet(source: Source, columns: list[str], rows: int) -> Iterator[tuple
     coded = [] if source.rows is None else _repeating(source, columns)
     with pq.ParquetFile(source.path, read_dictionary=coded) as file:
         wanted = range(file.metadata.num_rows) if source.rows is None else source.rows
-        ends = np.cumsum(_row_groups(file.metadata))
+        ends = np.cumsum(row_groups(file.metadata))
         first_group = int(np.searchsorted(ends, wanted.start, "right"))
         end_group = int(np.searchsorted(ends, wanted.stop, "left")) + 1
         groups = range(first_group, min(end_group, len(ends)))
@@ -178,13 +180,13 @@ def _of_parquet(source: Source, columns: list[str], rows: int) -> Iterator[tuple
 
 def _repeating(source: Source, columns: list[str]) -> list[str]:
     """Texts that are stored once each, for as few bytes a row as that takes."""
-    metadata = _metadata(source)
+    metadata = metadata_of(source)
     found = []
     for place in range(metadata.num_columns if metadata.num_row_groups else 0):
-        chunk = metadata.row_group(0).column(place)
-        is_text = chunk.physical_type == "BYTE_ARRAY" and chunk.path_in_schema in columns
+        column, chunk = metadata.schema.column(place), metadata.row_group(0).column(place)
+        is_text = column.path in columns and column.logical_type.type == "STRING"
         if is_text and chunk.total_uncompressed_size < _BYTES_OF_CODE * chunk.num_values:
-            found.append(chunk.path_in_schema)
+            found.append(column.path)
     return found
 
 
