@@ -99,7 +99,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--partitions",
         type=_up_to_most,
         metavar="N",
-        help="credit groups in this many parts (default: 256 MiB of rows each)",
+        help="credit groups in this many parts (default: of 64 or 256 MiB of rows each)",
     )
 
 

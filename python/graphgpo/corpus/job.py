@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,9 @@ from graphgpo.files.writer import SUFFIXES, WITH_METADATA
 from graphgpo.states.merging import AS_GIVEN, Merging
 
 from .credit import credited, needs_whole_batch
+from .making import Making
 from .partitions import MOST_PARTITIONS, Spill, in_input_order, read_partition
+from .pieces import Piece, Pieces, in_order
 from .totals import Totals
 from .workers import Serial, Workers
 from .workspace import Workspace, put_folder, workspace
@@ -125,9 +128,15 @@ def run_job(
     count = _num_partitions(reader, job, workers)
     if count == 1 and not job.is_folder and not job.resume and workers.num_workers == 1:
         return _in_memory(reader, job, progress)
-    made_of = {**job.fingerprint, "partitions": count, "suffix": job.out.suffix}
+    workers.start()
+    progress("reading", 0.0)
+    pieces = Pieces.of(reader, job.partitions, workers.num_workers) if count > 1 else None
+    count = len(pieces.readers) if pieces else count
+    cut = {"partitions": count, "in_pieces": bool(pieces), "suffix": job.out.suffix}
     job.out.parent.mkdir(parents=True, exist_ok=True)
-    with workspace(job.out, made_of, resume=job.resume) as space:
+    with workspace(job.out, {**job.fingerprint, **cut}, resume=job.resume) as space:
+        if pieces:
+            return _in_pieces(reader, pieces, job, workers, progress, space)
         return _in_partitions(reader, job, count, workers, progress, space)
 
 
@@ -226,40 +235,15 @@ def _spill(task: _Reading) -> _Read:
 class _Crediting:
     """A partition."""
 
-    space: Workspace
     number: int
     num_parts: int
-    suffix: str
-    estimators: Sequence[Estimator] | None
-    keep: Sequence[str]
-    merging: Merging
-    without: frozenset[str]
     of_whole_rollouts: Sequence[str]
-    metadata: Mapping[str, Any]
-    num_threads: int | None
-    made: Sequence[str] | None
-    """Columns that are kept; None: all."""
+    making: Making
 
 
 def _credit(task: _Crediting) -> Totals:
-    rows = read_partition(task.space.spill, task.num_parts, task.number)
-    rows = completed(rows, task.of_whole_rollouts)
-    totals = Totals()
-    if task.estimators is not None:
-        rows, totals = credited(
-            rows,
-            task.estimators,
-            keep=task.keep,
-            without=task.without,
-            merging=task.merging,
-            num_threads=task.num_threads,
-        )
-    rows = rows if task.made is None else rows.select(task.made)
-    if rows.num_rows:
-        path = task.space.part(task.number, task.suffix)
-        write_rows(rows, path, metadata=task.metadata, overwrite=True)
-    task.space.save_totals(task.number, totals)
-    return totals
+    rows = read_partition(task.making.space.spill, task.num_parts, task.number)
+    return task.making.part(task.number, completed(rows, task.of_whole_rollouts))
 
 
 def _in_partitions(
@@ -289,25 +273,8 @@ def _in_partitions(
 
     of_whole = reader.report.of_whole_rollouts
     made = None if job.is_folder else _made(job, of_whole)
-    suffix = ".parquet" if job.is_folder else ".arrow"
-    tasks = [
-        _Crediting(
-            space,
-            number,
-            len(parts),
-            suffix,
-            job.estimators,
-            job.keep,
-            job.merging,
-            without,
-            of_whole,
-            {**job.fingerprint, "partition": number, "partitions": count},
-            None if workers.num_workers == 1 else 1,
-            made,
-        )
-        for number in left
-        if made != []
-    ]
+    making = _making(job, space, workers, count, without, made)
+    tasks = [_Crediting(number, len(parts), of_whole, making) for number in left if made != []]
     for finished, (_, totals) in enumerate(workers.run(_credit, tasks)):
         summary.totals.update(totals)
         progress("crediting", (finished + 1) / len(tasks))
@@ -317,6 +284,27 @@ def _in_partitions(
     else:
         _put_file(summary, job, count, len(parts), progress, space)
     return summary
+
+
+def _making(
+    job: Job,
+    space: Workspace,
+    workers: Workers,
+    count: int,
+    without: frozenset[str],
+    made: Sequence[str] | None = None,
+) -> Making:
+    return Making(
+        space,
+        ".parquet" if job.is_folder else ".arrow",
+        job.estimators,
+        job.keep,
+        job.merging,
+        without,
+        {**job.fingerprint, "partitions": count},
+        None if workers.num_workers == 1 else 1,
+        made,
+    )
 
 
 def _is_read(name: str) -> bool:
@@ -381,3 +369,39 @@ def _schema(job: Job) -> pa.Schema:
 
 def _mapped(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all().replace_schema_metadata()
+
+
+# --- pieces ---------------------------------------------------------------------------------------
+
+
+def _in_pieces(
+    reader: RowReader,
+    pieces: Pieces,
+    job: Job,
+    workers: Workers,
+    progress: Progress,
+    space: Workspace,
+) -> Summary:
+    count = len(pieces.readers)
+    summary = Summary(reader.report, num_partitions=count)
+    making = _making(job, space, workers, count, pieces.incomplete)
+    is_kept = job.is_folder or job.resume or not isinstance(workers, Serial)
+    tasks = [Piece(number, part, making, is_kept) for number, part in enumerate(pieces.readers)]
+
+    def tables() -> Iterator[pa.Table | None]:
+        for number, answer in in_order(workers, tasks):
+            summary.report.update(answer.report)
+            summary.totals.update(answer.totals)
+            summary.num_rows = summary.report.num_rows
+            progress("crediting", (number + 1) / count)
+            is_elsewhere = answer.table is None and not job.is_folder
+            yield _mapped(space.part(number, making.suffix)) if is_elsewhere else answer.table
+        summary.report.check()
+        _check_strict(summary, job)
+
+    if job.is_folder:
+        deque(tables(), 0)
+        put_folder(space.parts, job.out, overwrite=job.overwrite)
+    else:
+        write_rows(tables(), job.out, metadata=_metadata(job), overwrite=job.overwrite)
+    return summary

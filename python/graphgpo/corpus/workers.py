@@ -29,6 +29,10 @@ class Workers(Protocol):
     num_workers: int
     """Tasks that run at a time, as far as known."""
 
+    def start(self) -> None:
+        """Begin to start what `run` needs, and do not wait for it."""
+        ...
+
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Answer]]:
@@ -51,6 +55,9 @@ class Serial(Workers):
 
     num_workers = 1
 
+    def start(self) -> None:
+        """Nothing to start."""
+
     def close(self) -> None:
         """Nothing to end."""
 
@@ -66,6 +73,13 @@ class Processes(Workers):
     def __init__(self, count: int) -> None:
         self.num_workers = count
         self._pool: ProcessPoolExecutor | None = None
+
+    def start(self) -> None:
+        """They take a second, mostly to import Arrow."""
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # Arrow's threads do not survive a fork
+            self._pool = ProcessPoolExecutor(self.num_workers, context, initializer=_as_worker)
+            self._pool.submit(_nothing)  # the first task starts all processes
 
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
@@ -92,9 +106,8 @@ class Processes(Workers):
     def _attempt(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task], places: Sequence[int]
     ) -> Iterator[tuple[int, Answer]]:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")  # Arrow's threads do not survive a fork
-            self._pool = ProcessPoolExecutor(self.num_workers, context, initializer=_as_worker)
+        self.start()
+        assert self._pool is not None
         try:
             waiting: dict[Future[Answer], int] = {
                 self._pool.submit(function, tasks[place]): place for place in places
@@ -112,6 +125,10 @@ class Processes(Workers):
 def _as_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for us says it
     pa.set_cpu_count(1)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
@@ -151,6 +168,9 @@ class RayTasks(Workers):
                 logging_level="ERROR",
             )
         self.num_workers = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def start(self) -> None:
+        """Ray runs already, and starts its workers by itself."""
 
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]

@@ -45,6 +45,9 @@ class Source:
     is_named: bool = True
     """Whether the user named this very file."""
 
+    rows: range | None = None
+    """The rows of a Parquet file that are read; None: all."""
+
     _head: list[bytes] = field(default_factory=list, repr=False)
     _stream: IO[bytes] | None = field(default=None, repr=False)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from . import tables
+from .ahead import Ahead, look_ahead
 from .detect import Detected, detect, format_name, one_format
 from .errors import FileError, naming
 from .extract import Extract
@@ -81,19 +84,48 @@ class RowReader:
         """
         sizes = np.cumsum([max(size, 1) for size in self.file_bytes])
         numbers = (sizes - 1) * count // sizes[-1]
+        parts = (np.flatnonzero(numbers == number).tolist() for number in np.unique(numbers))
+        return [self._part([self._sources[place] for place in part]) for part in parts]
+
+    def ahead(self) -> Ahead | None:
+        """What can be known of the rows before they are read; None: not what pieces need.
+
+        Raises
+        ------
+        FileError
+            If a file is broken, a column missing, or a group's id null.
+        """
+        is_of_steps = self._detected.format == "steps"
+        return look_ahead(self._sources, self._plan) if is_of_steps else None
+
+    def pieces(self, ahead: Ahead, ends: Sequence[int]) -> list[RowReader]:
+        """Readers of consecutive rows, each up to one of `ends`, such as `ahead.ends` gives.
+
+        As `parts`, but of whole groups, and so of whole rollouts: what `Report.of_whole_rollouts`
+        says of a piece, once it is read, is all it says of these rows. Their states may come as
+        codes: `graphgpo.files.rows.decoded`.
+        """
+        self.report.num_files = len(self._sources)
+        self.report.lacks_next_states = ahead.lacks_next_states
         return [
-            RowReader(
-                [self._sources[place] for place in np.flatnonzero(numbers == number).tolist()],
-                self._detected,
-                Report(self.report.success_at),
-                self._plan,
-                self._extract,
-                self._score,
-                check=False,
-                fills_next_states=False,
+            self._part(
+                [replace(self._sources[file], rows=rows) for file, rows in ahead.within(start, end)]
             )
-            for number in np.unique(numbers)
+            for start, end in itertools.pairwise([0, *ends])
         ]
+
+    def _part(self, given: Sequence[Source]) -> RowReader:
+        report = Report(self.report.success_at, lacks_next_states=self.report.lacks_next_states)
+        return RowReader(
+            given,
+            self._detected,
+            report,
+            self._plan,
+            self._extract,
+            self._score,
+            check=False,
+            fills_next_states=False,
+        )
 
     def __iter__(self) -> Iterator[pa.Table]:
         preset, fills = self._detected.preset, self._fills_next_states
@@ -103,7 +135,7 @@ class RowReader:
         elif self._format.mapping:
             self.report.mapping = dict(self._format.mapping)
         for source in self._sources:
-            self.report.num_files += 1
+            self.report.num_files += source.rows is None
             with naming(source.name):
                 for table in self._tables(source, context):
                     if table.num_rows:

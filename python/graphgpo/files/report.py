@@ -42,6 +42,7 @@ class Tally:
         self._num_packed = 0
         self._new: list[tuple[int, int, int]] = []
         self._last_group = ("", state_key(""))
+        self._group_sizes: NDArray[np.int64] | None = None
 
     def add(self, group_id: str, trajectory_id: str, verdict: int) -> None:
         """Count a rollout, once."""
@@ -71,8 +72,11 @@ class Tally:
     @property
     def group_sizes(self) -> NDArray[np.int64]:
         """How many rollouts each group has."""
-        groups = np.sort(self.rollouts["group"])
-        return np.diff(run_starts(groups), append=len(groups))
+        rollouts = self.rollouts
+        if self._group_sizes is None:
+            groups = np.sort(rollouts["group"])
+            self._group_sizes = np.diff(run_starts(groups), append=len(groups))
+        return self._group_sizes
 
     def _pack_new(self) -> None:
         if self._new:
@@ -93,7 +97,7 @@ class Tally:
         self._merged = every[starts]
         self._merged["verdict"] = np.maximum.reduceat(every["verdict"], starts)
         self._merged["worst"] = np.minimum.reduceat(every["worst"], starts)
-        self._packed, self._num_packed = [], 0
+        self._packed, self._num_packed, self._group_sizes = [], 0, None
 
 
 def _entries(

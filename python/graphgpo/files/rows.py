@@ -30,6 +30,9 @@ ROW_SCHEMA = pa.schema(
 )
 """Columns of the tables that `read_rows` yields."""
 
+CODED = pa.dictionary(pa.int32(), pa.string())
+"""How states of a part of a Parquet file come where that has each text once."""
+
 TARGET_ROWS = 16_384
 """Rows of a table, about. More gain little, and states of agents can be long."""
 
@@ -211,6 +214,15 @@ def _codes(column: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
 def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
     """All rows of `tables`; an empty table of the schema where there is none."""
     return pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+
+
+def decoded(table: pa.Table) -> pa.Table:
+    """`table` with texts in place of dictionaries and codes."""
+    for place, field in enumerate(table.schema):
+        if field.type == CODED:
+            texts = table[place].cast(pa.string())
+            table = table.set_column(place, field.with_type(pa.string()), texts)
+    return table
 
 
 def in_slices(table: pa.Table, rows: int = TARGET_ROWS) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.ipc
@@ -18,6 +19,7 @@ from .paths import TABLE_SUFFIXES, Source
 from .rows import TARGET_ROWS
 
 _ROWS_WEIGHED = 1024
+_BYTES_OF_CODE = 8  # a row, at the most: of texts that all differ the dictionary costs more
 _BROKEN = (pa.ArrowException, OSError, EOFError, zlib.error)
 _NULLS = [""]  # unquoted; "null" and "nan" may be what a policy said
 
@@ -101,6 +103,39 @@ def text_bytes(source: Source) -> int:
         raise _broken(source, error) from None
 
 
+def metadata_of(source: Source) -> pq.FileMetaData:
+    """What a Parquet file says of itself.
+
+    Raises
+    ------
+    FileError
+        If it is none.
+    """
+    try:
+        return pq.read_metadata(source.path)
+    except _BROKEN as error:
+        raise _broken(source, error) from None
+
+
+def row_groups(metadata: pq.FileMetaData) -> list[int]:
+    """Rows of each row group of a Parquet file."""
+    return [metadata.row_group(place).num_rows for place in range(metadata.num_row_groups)]
+
+
+def null_count(metadata: pq.FileMetaData, column: str) -> int | None:
+    """Nulls in a column of a Parquet file, by its statistics; None: they do not say."""
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    if paths.count(column) != 1:
+        return None
+    place, count = paths.index(column), 0
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(place).statistics
+        if statistics is None or not statistics.has_null_count:
+            return None
+        count += statistics.null_count
+    return count
+
+
 def batches(
     source: Source, columns: Sequence[str] | None = None, rows: int = TARGET_ROWS
 ) -> Iterator[tuple[int, pa.Table]]:
@@ -115,8 +150,11 @@ def batches(
     """
     known = schema(source).names
     wanted = known if columns is None else [name for name in columns if name in known]
-    first = 0
     try:
+        if source.suffix == ".parquet":
+            yield from _of_parquet(source, wanted, rows)
+            return
+        first = 0
         for table in _tables(source, wanted, rows):
             yield first, table
             first += table.num_rows
@@ -124,14 +162,41 @@ def batches(
         raise _broken(source, error) from None
 
 
+def _of_parquet(source: Source, columns: list[str], rows: int) -> Iterator[tuple[int, pa.Table]]:
+    coded = [] if source.rows is None else _repeating(source, columns)
+    with pq.ParquetFile(source.path, read_dictionary=coded) as file:
+        wanted = range(file.metadata.num_rows) if source.rows is None else source.rows
+        ends = np.cumsum(row_groups(file.metadata))
+        first_group = int(np.searchsorted(ends, wanted.start, "right"))
+        end_group = int(np.searchsorted(ends, wanted.stop, "left")) + 1
+        groups = range(first_group, min(end_group, len(ends)))
+        first = int(ends[first_group - 1]) if first_group else 0
+        for batch in file.iter_batches(rows, list(groups), columns):
+            start, stop = max(wanted.start - first, 0), min(wanted.stop - first, batch.num_rows)
+            if start < stop:
+                table = pa.Table.from_batches([batch.slice(start, stop - start)])
+                yield first + start, table.select(columns)
+            first += batch.num_rows
+            if first >= wanted.stop:
+                return
+
+
+def _repeating(source: Source, columns: list[str]) -> list[str]:
+    """Texts that are stored once each, for as few bytes a row as that takes."""
+    metadata = metadata_of(source)
+    found = []
+    for place in range(metadata.num_columns if metadata.num_row_groups else 0):
+        column, chunk = metadata.schema.column(place), metadata.row_group(0).column(place)
+        is_text = column.path in columns and column.logical_type.type == "STRING"
+        if is_text and chunk.total_uncompressed_size < _BYTES_OF_CODE * chunk.num_values:
+            found.append(column.path)
+    return found
+
+
 def _tables(source: Source, columns: list[str], rows: int) -> Iterator[pa.Table]:
     if source.table is not None:
         for batch in source.table.select(columns).to_batches(max_chunksize=rows):
             yield pa.Table.from_batches([batch])
-    elif source.suffix == ".parquet":
-        with pq.ParquetFile(source.path) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=columns):
-                yield pa.Table.from_batches([batch]).select(columns)
     elif source.suffix in (".csv", ".tsv"):
         for batch in _csv(source):
             yield pa.Table.from_batches([batch]).select(columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,50 +16,93 @@ from ..errors import FileError
 from ..mapping import Origin, Path, Place, Plan
 from ..paths import Source
 from ..report import FAILED, PARTIAL, SOLVED
-from ..rows import ROW_SCHEMA, best_of_rollouts, in_slices
+from ..rows import CODED, ROW_SCHEMA, TARGET_ROWS, best_of_rollouts, in_slices
 from ..values import as_number, as_outcome, as_step, as_text
 from .context import UNSCORED, Context
 
 RAW_SCHEMA = pa.schema([field.with_nullable(True) for field in ROW_SCHEMA])
 """Rows before their outcome is judged: `success` or `outcome` or both may be null."""
 
+_ROWS_OF_PART = 1 << 17
 _BY_CONVERTING = {"success": as_outcome, "outcome": as_outcome, "reward": as_number}
 
 
-def raw_rows(source: Source, plan: Plan, hive: Mapping[str, Any]) -> Iterator[pa.Table]:
+def raw_rows(source: Source, plan: Plan) -> Iterator[pa.Table]:
     """Raw rows of a table whose mapping goes through no list.
+
+    Tables of a part of a file, which is held as a whole anyway, are larger: they cost less.
 
     Raises
     ------
     FileError
         If a path is not among the columns, or a value is not of its column's type.
     """
-    names = tables.schema(source).names
-    wanted = [name for name in names if any(_reads(o, name) for o in plan.origins.values())]
     counted: dict[tuple[str, str], int] = {}
-    for first, batch in tables.batches(source, wanted or names[:1]):
-        for name, value in hive.items():
-            if name not in batch.column_names:
-                batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
-        raw = {
-            column: _column(batch, column, origin, plan, source, first)
-            for column, origin in plan.origins.items()
-        }
-        training_step = raw.pop("training_step", None)
-        if training_step is None and source.training_step is not None:
-            training_step = pa.array([str(source.training_step)] * batch.num_rows)
-        if training_step is not None:
-            raw["group_id"] = _with_step(raw["group_id"], training_step)
+    size = TARGET_ROWS if source.rows is None else min(len(source.rows), _ROWS_OF_PART)
+    for first, num_rows, raw in raw_columns(source, plan, rows=size):
         if "step_id" not in raw:
             raw["step_id"] = positions(raw["group_id"], raw["trajectory_id"], counted)
         success = raw.get("success")
         if success is not None and not pt.is_boolean(success.type):
-            outcome = raw.get("outcome", pa.nulls(batch.num_rows, pa.float64()))
+            outcome = raw.get("outcome", pa.nulls(num_rows, pa.float64()))
             raw["outcome"] = pc.coalesce(raw.pop("success").cast(pa.float64()), outcome)
-        raw["source_file"] = pa.repeat(pa.scalar(source.name), batch.num_rows)
-        raw["source_row"] = pa.array(np.arange(first, first + batch.num_rows))
-        columns = [raw.get(field.name, pa.nulls(batch.num_rows)) for field in RAW_SCHEMA]
-        yield pa.table(columns, RAW_SCHEMA.names).cast(RAW_SCHEMA)
+        raw["source_file"] = pa.repeat(pa.scalar(source.name), num_rows)
+        raw["source_row"] = pa.array(np.arange(first, first + num_rows))
+        columns = [raw.get(field.name, pa.nulls(num_rows)) for field in RAW_SCHEMA]
+        table = pa.table(columns, RAW_SCHEMA.names)
+        yield table.cast(_with_codes(RAW_SCHEMA, table))
+
+
+def _with_codes(schema: pa.Schema, table: pa.Table) -> pa.Schema:
+    """`schema`, but codes of `table` stay."""
+    kinds = {name: table.schema.field(name).type for name in schema.names}
+    return pa.schema(
+        [field.with_type(CODED) if kinds[field.name] == CODED else field for field in schema]
+    )
+
+
+def raw_columns(
+    source: Source, plan: Plan, wanted: Collection[str] | None = None, rows: int = TARGET_ROWS
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Of every `rows` rows the number of the first, how many they are, and their columns by name.
+
+    `wanted`: these columns alone; None: all of the mapping.
+    """
+    for first, batch in stored_columns(source, plan, wanted, rows):
+        yield first, batch.num_rows, converted(batch, source, plan, wanted, first)
+
+
+def stored_columns(
+    source: Source, plan: Plan, wanted: Collection[str] | None, rows: int
+) -> Iterator[tuple[int, pa.Table]]:
+    """Of every `rows` rows the number of the first, and what `wanted` is made of."""
+    names = tables.schema(source).names
+    origins = _origins(plan, wanted).values()
+    read = [name for name in names if any(_reads(origin, name) for origin in origins)]
+    return tables.batches(source, read or names[:1], rows)
+
+
+def converted(
+    batch: pa.Table, source: Source, plan: Plan, wanted: Collection[str] | None, first: int
+) -> dict[str, Any]:
+    """Columns of the rows, made of stored ones. Groups are those of a training step."""
+    for name, value in source.hive.items():
+        if name not in batch.column_names:
+            batch = batch.append_column(name, pa.array([value] * batch.num_rows, pa.string()))
+    raw = {
+        column: _column(batch, column, origin, plan, source, first)
+        for column, origin in _origins(plan, wanted).items()
+    }
+    training_step = raw.pop("training_step", None)
+    if training_step is None and source.training_step is not None:
+        training_step = pa.array([str(source.training_step)] * batch.num_rows)
+    if training_step is not None and "group_id" in raw:
+        raw["group_id"] = _with_step(raw["group_id"], training_step)
+    return raw
+
+
+def _origins(plan: Plan, wanted: Collection[str] | None) -> dict[str, Origin]:
+    return {c: o for c, o in plan.origins.items() if wanted is None or c in wanted}
 
 
 def positions(groups: Any, trajectories: Any, counted: dict[tuple[str, str], int]) -> Any:
@@ -96,7 +139,8 @@ def _column(
         return _numbers(values, column, file, first)
     if column == "step_id":
         return _steps(values, file, first)
-    texts = _texts(values, column, file)
+    is_coded = column in ("state", "next_state") and values.type == CODED
+    texts = values if source.rows is not None and is_coded else _texts(values, column, file)
     if column not in ("next_state", "action") and texts.null_count:
         row = first + pc.index(texts.is_null(), True).as_py()
         raise FileError(f"{column} is null", file, row)
@@ -214,7 +258,7 @@ class Judge:
             self._leave_out(judged.filter(success.is_null()))
             judged = judged.filter(success.is_valid())
         self._count(judged)
-        return judged.drop_columns("by_rule").cast(ROW_SCHEMA)
+        return judged.drop_columns("by_rule").cast(_with_codes(ROW_SCHEMA, judged))
 
     def _leave_out(self, rows: pa.Table) -> None:
         for key in _distinct(rows):

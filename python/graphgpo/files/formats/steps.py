@@ -57,19 +57,20 @@ def read(source: Source, context: Context) -> Iterator[pa.Table | Rollout]:
     FileError
         If a column is missing, or a value is not of its column's type.
     """
-    plan = context.plan or _plan_of(source, context)
+    plan = context.plan or plan_of(source)
     if not context.report.mapping:
         context.report.mapping = dict(plan.texts)
     if plan.has_messages:
         yield from _chats(source, plan, context)
         return
     is_flat = tables.is_table(source) and not plan.depth
-    raw = raw_rows(source, plan, source.hive) if is_flat else _raw_of_records(source, plan, context)
+    raw = raw_rows(source, plan) if is_flat else _raw_of_records(source, plan, context)
     judge = Judge(source, context)
     first = next(raw, None)
     if first is None:
         return
-    lacks_next_states = first["next_state"].null_count == first.num_rows
+    is_whole = source.rows is None  # of a part whoever cut it knows
+    lacks_next_states = is_whole and first["next_state"].null_count == first.num_rows
     context.report.lacks_next_states |= lacks_next_states
     if lacks_next_states and context.fills_next_states:
         raw = in_slices(fill_next_states(pa.concat_tables([first, *raw])))
@@ -78,7 +79,14 @@ def read(source: Source, context: Context) -> Iterator[pa.Table | Rollout]:
     yield from (judge(table) for table in with_outcomes(raw))
 
 
-def _plan_of(source: Source, context: Context) -> Plan:
+def plan_of(source: Source) -> Plan:
+    """The mapping of a file of which the user gave none.
+
+    Raises
+    ------
+    FileError
+        If a column is missing.
+    """
     may_lack: Collection[str] = ()
     if tables.is_table(source):
         names = tables.schema(source).names
