@@ -9,14 +9,6 @@
 
 namespace graphgpo {
 
-namespace {
-
-std::int64_t edge_key(TaskMemory::NodeId source, TaskMemory::NodeId target) {
-    return static_cast<std::int64_t>(source) << 32 | target;
-}
-
-}  // namespace
-
 // --- one task
 // -------------------------------------------------------------------------------------
 

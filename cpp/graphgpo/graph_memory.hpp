@@ -41,8 +41,14 @@ class TaskMemory {
         if (index(node) == keys_.size()) add_node(key);
         return node;
     }
+    // Asks for the memory that `state` will look at.
+    void prefetch(std::int64_t key) const noexcept { nodes_.prefetch(key); }
     // That the edge was taken in batch `now`, or in a later one.
     void see(NodeId source, NodeId target, std::int64_t now);
+    // Asks for the memory that `see` will look at.
+    void prefetch(NodeId source, NodeId target) const noexcept {
+        edges_.prefetch(edge_key(source, target));
+    }
     // Brings distances up to date.
     void settle();
 
@@ -69,6 +75,9 @@ class TaskMemory {
     void append_to(std::vector<RememberedEdge>& edges, std::int64_t task) const;
 
   private:
+    [[nodiscard]] static std::int64_t edge_key(NodeId source, NodeId target) noexcept {
+        return static_cast<std::int64_t>(source) << 32 | target;
+    }
     void add_node(std::int64_t key);
     void set_distance(NodeId node, std::int32_t distance);
     [[nodiscard]] RememberedEdge edge(std::size_t e) const;

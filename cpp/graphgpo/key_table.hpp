@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "graphgpo/prefetch.hpp"
 #include "graphgpo/types.hpp"
 
 namespace graphgpo {
@@ -23,15 +24,23 @@ class KeyTable {
     }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
+    // Asks for the memory where `key` is looked for first.
+    void prefetch(std::int64_t key) const noexcept {
+        graphgpo::prefetch(&slots_[first_slot_of(key)]);
+    }
+
   private:
     struct Slot {
         std::int64_t key = 0;
         std::int32_t id = none;
     };
 
+    [[nodiscard]] std::size_t first_slot_of(std::int64_t key) const noexcept {
+        return static_cast<std::size_t>(mixed(key)) & (slots_.size() - 1);
+    }
     Slot& slot_of(std::int64_t key) {
         const std::size_t mask = slots_.size() - 1;
-        std::size_t at = static_cast<std::size_t>(mixed(key)) & mask;
+        std::size_t at = first_slot_of(key);
         while (slots_[at].id != none && slots_[at].key != key) at = (at + 1) & mask;
         return slots_[at];
     }

@@ -12,6 +12,9 @@ namespace graphgpo {
 
 namespace {
 
+// Steps. What a task remembers is more than the caches hold, and is asked for in any order.
+constexpr std::size_t ahead = 16;
+
 // By node of the group, its node in the memory; `none`: a leaf, which nobody can come back to.
 Array<StateId> remembered_nodes(Group& group, TaskMemory& task) {
     const Remembering& keys = *group.batch().remembering;
@@ -19,8 +22,10 @@ Array<StateId> remembered_nodes(Group& group, TaskMemory& task) {
     const Rollouts& rollouts = group.rollouts();
     Array<StateId> found(graph.num_nodes, none);
     if (graph.has_goal()) found[index(graph.goal)] = TaskMemory::goal;
+    const auto row_of = [&](std::size_t step) { return index(rollouts.row[step]); };
     for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
-        const std::size_t row = index(rollouts.row[step]);
+        if (step + ahead < rollouts.num_steps()) task.prefetch(keys.states[row_of(step + ahead)]);
+        const std::size_t row = row_of(step);
         StateId& source = found[index(graph.source[step])];
         if (source == none) source = task.state(keys.states[row]);
         StateId& target = found[index(graph.target[step])];
@@ -45,9 +50,15 @@ Distances remembered_distances(Group& group) {
     const TransitionGraph& graph = group.graph();
     const Array<StateId> nodes = remembered_nodes(group, task);
     const std::int64_t now = group.batch().remembering->memory->num_batches();
-    for (std::size_t step = 0; step < graph.source.size(); ++step) {
+    const auto with_edge = [&](std::size_t step, auto&& work) {
         const StateId target = nodes[index(graph.target[step])];
-        if (target != none) task.see(nodes[index(graph.source[step])], target, now);
+        if (target != none) work(nodes[index(graph.source[step])], target);
+    };
+    const std::size_t num_steps = graph.source.size();
+    for (std::size_t step = 0; step < num_steps; ++step) {
+        const auto ask = [&](StateId source, StateId target) { task.prefetch(source, target); };
+        if (step + ahead < num_steps) with_edge(step + ahead, ask);
+        with_edge(step, [&](StateId source, StateId target) { task.see(source, target, now); });
     }
     task.settle();
     Distances found{.to_goal = Array<Distance>(graph.num_nodes)};
