@@ -40,7 +40,7 @@ import workloads  # noqa: E402
 OURS = "graphgpo"
 ONE_THREAD = "graphgpo_one_thread"
 DEFAULT_WORKLOADS = [name for name in workloads.WORKLOADS if name != "ten_million"]
-MOST_BATCHES = 64
+MOST_BATCHES = 16
 SCALING_GROUPS = [4, 16, 64, 256, 1024, 3600]  # of 8 rollouts, some 290 steps each
 DEFAULT_KINDS = ["list_linked", "list", "list_1col", "arrow", "arrow_1col", "keys", "rows"]
 MAX_STEPS = {"plain": 2_000_000, "recipe": 10_000}  # beyond: more than 20 s, or 10 s
@@ -67,7 +67,7 @@ def calls_in_one_timing(num_steps: int) -> int:
 
 
 def batches(name: str, repeat: int, **options: Any) -> list[workloads.Workload]:
-    """The workload, and where it is small, batches like it for all further calls, up to 64.
+    """The workload, and where it is small, others like it, to be taken in turn.
 
     A processor knows the branches of 4,608 steps by heart when it has seen them a few times, and
     no trainer gives the same batch twice.
@@ -88,22 +88,20 @@ def rounds(
 ) -> dict[str, list[float]]:
     """Seconds of every call, by contender. `given`: batches, taken in turn."""
     first = given[0]
-    columns = [batch.columns(kind) for batch in given]
-    ours = calls[OURS](**columns[0])
+    columns = first.columns(kind)
+    ours = calls[OURS](**columns)
     for name, call in calls.items():
-        if name != OURS and (wrong := opponents.differences(call(**columns[0]), ours)):
+        if name != OURS and (wrong := opponents.differences(call(**columns), ours)):
             raise AssertionError(f"{name} differs in {wrong} on {first.name} as {kind}")
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     inner = calls_in_one_timing(len(first))
+    is_made_anew = len(given) > 1 or is_remade(kind)
     for which in range(repeat):
-        places = [(which * inner + i) % len(given) for i in range(inner)]
+        taken = [given[(which * inner + i) % len(given)] for i in range(inner)]
         for name, call in calls.items():
             gc.collect()  # before the inputs are made: it leaves the caches cold
             gc.disable()
-            inputs = [
-                given[place].columns(kind) if is_remade(kind) else columns[place]
-                for place in places
-            ]
+            inputs = [batch.columns(kind) if is_made_anew else columns for batch in taken]
             start = clock()
             for each in inputs:
                 call(**each)
