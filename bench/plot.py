@@ -24,6 +24,7 @@ STYLES = {  # label, colour, marker
     "graphgpo": ("graphgpo", "#2f81f7", "o"),
     "vectorised": ("best vectorised Python", "#d29922", "s"),
     "vectorised_batch": ("vectorised, whole batch", "#e0823d", "^"),
+    "numba": ("numba", "#3fb950", "P"),
     "plain": ("plain Python", "#a371f7", "D"),
     "recipe": ("as the official recipe", "#f85149", "v"),
 }

@@ -58,8 +58,8 @@ class CtrlC:
         self._process.communicate()
 
 
-def seconds_until_stopped(call: Callable[[], object], after: float = 0.3) -> float:
-    """From Ctrl-C to KeyboardInterrupt."""
+def stopped_within(call: Callable[[], object], after: float) -> float | None:
+    """Seconds from Ctrl-C to KeyboardInterrupt; None: the call was over before."""
     pressed = CtrlC(after)
     try:
         call()
@@ -69,8 +69,19 @@ def seconds_until_stopped(call: Callable[[], object], after: float = 0.3) -> flo
     except Exception:
         pressed.leave()
         raise
-    pressed.leave()
-    pytest.fail("the call was over before anybody pressed Ctrl-C")
+    try:
+        pressed.leave()
+    except KeyboardInterrupt:  # just now
+        pressed.leave()
+    return None
+
+
+def seconds_until_stopped(call: Callable[[], object], after: float = 0.3) -> float:
+    """The same of a call that is long enough."""
+    seconds = stopped_within(call, after)
+    if seconds is None:
+        pytest.fail("the call was over before anybody pressed Ctrl-C")
+    return seconds
 
 
 ROWS = 400_000
@@ -236,7 +247,12 @@ def test_ctrl_c_stops_three_million_rows_at_any_time(kind: str, share: float) ->
         rollouts = graphgpo.Rollouts(**columns)
         return rollouts.graph() if kind == "graph" else rollouts.compare(["graphgpo", "hgpo"])
 
-    start = time.perf_counter()
-    call()
-    whole = time.perf_counter() - start
-    assert seconds_until_stopped(call, after=share * whole) <= LATEST
+    call()  # the first takes longer
+    for _ in range(5):  # how long the next one takes is a guess
+        start = time.perf_counter()
+        call()
+        seconds = stopped_within(call, after=share * (time.perf_counter() - start))
+        if seconds is not None:
+            assert seconds <= LATEST
+            return
+    pytest.fail("the call was over before anybody pressed Ctrl-C, five times")
