@@ -14,7 +14,7 @@ from graphgpo import blocks, estimators, report, states
 
 
 @pytest.mark.parametrize("name", sorted(targets()))
-def test_whatever_is_given_is_taken_or_refused_in_the_librarys_own_words(name: str) -> None:
+def test_whatever_is_given_is_taken_or_refused_in_words(name: str) -> None:
     known = targets()[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
