@@ -118,7 +118,7 @@ def targets() -> dict[str, Target]:
         "GraphMemory": target(graphgpo.GraphMemory),
         "Normaliser": target(states.Normaliser),
         "normalise": target(states.normalise, states=["a 12:00:01"]),
-        "similar": target(states.similar_components, texts=["abc", "abd"], threshold=0.5),
+        "similar": target(states.similar_components, texts=["abc", "abc."], threshold=0.5),
         "diagnose": target(states.diagnose, states=["a", "b", "a"] * 5),
         "draw": target(report.draw, graph=rollouts.graph()),
         "page": target(report.page, rollouts=rollouts),
