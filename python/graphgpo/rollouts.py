@@ -125,7 +125,8 @@ class Rollouts:
         self._plain: Mapping[str, Any]
         self._coarse: Mapping[str, Any]
         self._on_device: DeviceBatch | None = None
-        if any(map(is_on_a_device, given.values())):
+        elsewhere = [v for v in given.values() if v is not None and is_on_a_device(v)]
+        if elsewhere:
             from graphgpo.torch.device import DeviceBatch
 
             if memory is not None:
@@ -135,8 +136,7 @@ class Rollouts:
                     "normalise, similar and node_history read texts, and there are none on a "
                     "device; expected columns on the CPU for them"
                 )
-            device = next(v.device for v in given.values() if is_on_a_device(v))
-            self._on_device = DeviceBatch(given, device)
+            self._on_device = DeviceBatch(given, elsewhere[0].device)
             self._plain = self._coarse = self._on_device.given
             self._merged = Merged(self._plain)
             return

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import graphgpo
+from arguments import VALUES, Target, is_taken_or_refused_in_words
 from graphgpo.integrations import _wiring, verl_agent
 from graphgpo.integrations.verl_agent import (
     ComplexGraph,
@@ -414,3 +415,34 @@ def test_actions_reach_the_estimators_that_compare_them() -> None:
     batch = tiny_batch(HALL, next_states, actions=np.array(["go", "take", "wait"], dtype=object))
     verl_agent.compute_advantages(batch, "rtmc")
     assert batch.batch["advantages"].any()
+
+
+COLUMNS = (
+    *("uid", "traj_uid", "anchor_obs", "next_obs", "episode_rewards", "step_ids", "active_masks"),
+    *("is_action_valid", "rewards", "actions", "peer_keys"),
+)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_whatever_a_column_is_it_is_taken_or_refused_in_words(name: str) -> None:
+    def in_place_of_it(column: Any) -> None:
+        batch = tiny_batch(HALL, np.array(["kitchen", verl_agent.GOAL_TEXT, "bath"], dtype=object))
+        batch.non_tensor_batch |= {"step_ids": np.array([0, 1, 0]), name: column}
+        verl_agent.compute_advantages(batch)
+
+    known = Target(in_place_of_it, {}, ["column"])
+    for value in VALUES:
+        assert is_taken_or_refused_in_words(known, {"column": value()}), value()
+        cells = np.array([None, "task", 1], dtype=object)
+        cells[0] = value()
+        assert is_taken_or_refused_in_words(known, {"column": cells}), cells
+
+
+def test_a_column_that_is_none_is_named() -> None:
+    batch = tiny_batch(HALL, HALL, step_ids=np.array([0, 1, 0]), anchor_obs=3)
+    text = "^anchor_obs in non_tensor_batch is a int; expected a NumPy array, an entry per row"
+    with pytest.raises(TypeError, match=text):
+        verl_agent.compute_advantages(batch)
+    batch = tiny_batch(HALL, HALL, episode_rewards=np.array([1.0, "won", 0.0], dtype=object))
+    with pytest.raises(TypeError, match=r"^episode_rewards\[1\] is 'won'"):
+        verl_agent.compute_advantages(batch)

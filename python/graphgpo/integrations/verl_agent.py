@@ -26,6 +26,7 @@ import graphgpo
 from graphgpo import estimators
 from graphgpo.blocks import Given, Mean, MeanStd, SameState, Task, Term
 from graphgpo.estimators import Estimator
+from graphgpo.ingest import flag_column, real_column
 from graphgpo.integrations._memory import keep, memory_of
 from graphgpo.integrations._record import step_record
 from graphgpo.integrations._wiring import Advice, say_problems, told_elsewhere
@@ -270,12 +271,12 @@ def compute_advantages(
     is_goal = _goal_rows(batch)
     states, next_states = _states(batch, is_goal)
     trajectories = _rollout_columns(batch)
-    won = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64) > 0
+    episode_returns = _outcomes(batch)
+    won = episode_returns > 0
     step_ids = batch.non_tensor_batch.get("step_ids")
     if step_ids is None:
         _check_last_steps(is_goal, won, list(zip(*trajectories, strict=True)))
         step_ids = _order_with_goal_last(is_goal)
-    episode_returns = np.asarray(_column(batch, "episode_rewards"), dtype=np.float64)
     with told_elsewhere():
         result = graphgpo.compute_advantages(
             states,
@@ -328,8 +329,17 @@ def _column(batch: Any, name: str) -> NDArray[Any]:
             f"{', '.join(sorted(batch.non_tensor_batch)) or 'nothing'}); it takes the rollout loop "
             "of the GraphGPO recipe, which records the observation before and after every step"
         )
-    column: NDArray[Any] = batch.non_tensor_batch[name]
+    column: Any = batch.non_tensor_batch[name]
+    if not isinstance(column, np.ndarray) or column.ndim == 0:
+        raise TypeError(
+            f"{name} in non_tensor_batch is a {type(column).__name__}; expected a NumPy array, an "
+            "entry per row, as a DataProto holds them"
+        )
     return column
+
+
+def _outcomes(batch: Any) -> NDArray[np.float64]:
+    return real_column("episode_rewards", _column(batch, "episode_rewards"), None)
 
 
 def _task_ids(batch: Any) -> list[Any]:
@@ -343,10 +353,10 @@ def _task_ids(batch: Any) -> list[Any]:
 
 
 def _check_active(batch: Any) -> None:
-    active = batch.non_tensor_batch.get("active_masks")
-    if active is None:
+    if batch.non_tensor_batch.get("active_masks") is None:
         return
-    inactive = np.flatnonzero(~np.asarray(active, dtype=bool))
+    active = _column(batch, "active_masks")
+    inactive = np.flatnonzero(~flag_column("active_masks", active, None))
     if len(inactive):
         raise ValueError(
             f"active_masks[{inactive[0]}] is {active[inactive[0]]!r}; expected active steps only, "
@@ -366,8 +376,8 @@ def _say_problems(
     advice: Advice,
     estimator: Estimator,
 ) -> None:
-    rewards = batch.non_tensor_batch.get("episode_rewards", np.zeros(len(_column(batch, "uid"))))
-    won = np.asarray(rewards, dtype=np.float64) > 0
+    has_outcomes = "episode_rewards" in batch.non_tensor_batch
+    won = _outcomes(batch) > 0 if has_outcomes else np.zeros(len(_column(batch, "uid")), np.bool_)
     names = list(zip(*_rollout_columns(batch), strict=True))
     say_problems(
         result,
