@@ -1,8 +1,8 @@
 // Pure calls of the core, during which other Python threads run and Ctrl-C is heard.
 #pragma once
 
-#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <thread>
@@ -47,13 +47,18 @@ class ReleasedGil {
     PyThreadState* state_;
 };
 
-// The one thread that Python hands signals to.
+// The one thread that Python hands signals to. Python is asked once a process: it is code of its
+// own that answers, and in a daemon thread the interpreter's end may come while that runs, which
+// unwinds the thread through this call.
 [[nodiscard]] inline bool is_main_thread() {
-    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> main_thread;
-    main_thread.call_once_and_store_result(
-        [] { return py::object(py::module_::import("threading").attr("main_thread")); });
-    const py::object ident = main_thread.get_stored()().attr("ident");
-    return PyLong_AsUnsignedLong(ident.ptr()) == PyThread_get_thread_ident();
+    static pid_t process = 0;  // both under the GIL
+    static unsigned long main_thread = 0;
+    if (const pid_t here = getpid(); here != process) {
+        const py::object found = py::module_::import("threading").attr("main_thread")();
+        main_thread = found.attr("ident").cast<unsigned long>();
+        process = here;
+    }
+    return main_thread == PyThread_get_thread_ident();
 }
 
 // `work()` with the GIL let go. In the main thread, what a signal's handler raises meanwhile
