@@ -15,6 +15,9 @@ struct Parameter {
     std::string_view name;
     Value Block::* member;
 };
+// Clang deduces an aggregate's arguments by itself only from version 17 on.
+template <typename Block, typename Value>
+Parameter(std::string_view, Value Block::*) -> Parameter<Block, Value>;
 
 // A block inside another. Never null; equal when what they hold is.
 template <typename T>

@@ -198,16 +198,17 @@ GroupTally credit_group(const Batch& batch, const BatchFacts& facts, std::span<c
         tally.graph = tally_graph(group, steps);
     });
     std::span<const Standing> in_batch = facts.standings;
-    for (const auto& [plan, columns] : plans) {
-        with_step_columns(group, rows, columns, [&](const CreditColumns& steps) {
-            credit_steps(*plan, group, in_batch, steps);
-            tally.credit.push_back(tally_credit(steps, has_step_terms(*plan)));
-            if (const Surprisal* surprisal = surprisal_in(*plan)) {
+    for (const PlanColumns& asked : plans) {
+        const Plan& plan = *asked.plan;
+        with_step_columns(group, rows, asked.columns, [&](const CreditColumns& steps) {
+            credit_steps(plan, group, in_batch, steps);
+            tally.credit.push_back(tally_credit(steps, has_step_terms(plan)));
+            if (const Surprisal* surprisal = surprisal_in(plan)) {
                 tally.credit.back().spread = tally_spread(*surprisal, group);
             }
         });
         in_batch = in_batch.subspan(
-            static_cast<std::size_t>(std::ranges::count_if(plan->terms, is_batch_wide)));
+            static_cast<std::size_t>(std::ranges::count_if(plan.terms, is_batch_wide)));
     }
     return tally;
 }

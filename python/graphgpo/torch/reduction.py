@@ -101,7 +101,7 @@ def _over(total: torch.Tensor, given: Count | None, own: torch.Tensor) -> torch.
     if isinstance(given, torch.Tensor):
         count = given.detach().to(total.dtype)
     else:
-        count = total.detach().new_full((), given)
+        count = total.detach().new_full((), float(given))  # an int may be more than torch takes
     return total / torch.where(own == 0, 1.0, count)
 
 
