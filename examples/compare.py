@@ -170,7 +170,7 @@ def write_study(finished: Sequence[report.Finished]) -> None:
     Runs that stand in the files stay, unless they are among these.
     """
     results = ROOT / "bench" / "results" / "spread"
-    experiments = ["spread", "spread_memory", "spread_memory_alone", *ATTACKS]
+    experiments = [n for n, of in EXPERIMENTS.items() if of.first_seed == STUDY.first_seed]
     if finished:
         known = report.read_results(results) if results.exists() else []
         by_job = {(run.setting, run.arm, run.seed): run for run in (*known, *finished)}

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -153,16 +153,15 @@ def sources(paths: Any) -> list[Source]:
     FileError
         If a path does not exist, or a folder or glob has no file that could hold rollouts.
     """
-    is_one = isinstance(paths, (str, os.PathLike))
-    is_several = isinstance(paths, Iterable) and not isinstance(paths, (bytes, Mapping))
-    given: Sequence[Any] = [paths] if is_one else list(paths) if is_several else [None]
+    expected = "expected a path, a glob, '-', several of them, or a data frame"
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    if not isinstance(paths, Iterable) or isinstance(paths, (bytes, Mapping)):
+        raise TypeError(f"paths is a {type(paths).__name__}; {expected}")
+    given = list(paths)
     for path in given:
         if not isinstance(path, (str, os.PathLike)):
-            wrong = type(path if is_several else paths).__name__
-            raise TypeError(
-                f"paths {'hold' if is_several else 'is'} a {wrong}; expected a path, a glob, '-', "
-                "several of them, or a data frame"
-            )
+            raise TypeError(f"paths hold a {type(path).__name__}; {expected}")
     if not given:
         raise FileError("no paths given; expected files, folders, globs or '-'")
     found: dict[str, Source] = {}
