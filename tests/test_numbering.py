@@ -25,7 +25,7 @@ def compute(**columns: Any) -> graphgpo.StepAdvantages:
 
 def assert_is_as_with_keys(columns: dict[str, Any]) -> None:
     result = compute(**columns)
-    with patch.object(ingest, "_numbered", return_value=None):
+    with patch.object(ingest, "_numbered", return_value={}):
         expected = compute(**columns)
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))

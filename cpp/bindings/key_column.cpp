@@ -121,6 +121,8 @@ void bind_key_column(py::module_& module) {
         .def("__len__", [](const OwnedKeyColumn& column) { return num_rows(column.view()); })
         .def_property_readonly("is_rows", &OwnedKeyColumn::is_rows)
         .def_property_readonly("is_numbered", &OwnedKeyColumn::is_numbered)
+        .def("is_comparable_at_once", &OwnedKeyColumn::is_comparable_at_once, py::kw_only(),
+             "other"_a)
         .def_property_readonly(
             "has_integers_only",
             [](const OwnedKeyColumn& column) {

@@ -68,6 +68,11 @@ class OwnedKeyColumn {
     [[nodiscard]] bool is_numbered() const noexcept {
         return std::holds_alternative<Array<std::int32_t>>(data_);
     }
+    // Whether both hold numbers, or both int64s: then equal states have equal keys.
+    [[nodiscard]] bool is_comparable_at_once(const OwnedKeyColumn& other) const noexcept {
+        return data_.index() == other.data_.index() &&
+               (is_numbered() || std::holds_alternative<Column<std::int64_t>>(data_));
+    }
     // Whether there is a value, nulls aside, and every value is of one of `kinds`. Of a column that
     // is not numbered: numbers do not know what they stand for.
     [[nodiscard]] bool holds_only(std::initializer_list<KeyKind> kinds) const;
@@ -92,6 +97,7 @@ void bind_objects(py::module_& module);
 void bind_numbering(py::module_& module);
 void bind_numbers(py::module_& module);
 void bind_numpy(py::module_& module);
+void bind_plain_arrays(py::module_& module);
 void bind_arrow(py::module_& module);
 void bind_arrow_numbers(py::module_& module);
 

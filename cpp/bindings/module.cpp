@@ -37,6 +37,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     bindings::bind_objects(module);        // ... from Python objects
     bindings::bind_numbering(module);      // ... and compared while they are read
     bindings::bind_numpy(module);          // ... from NumPy arrays
+    bindings::bind_plain_arrays(module);   // ... with numbers and flags, as they are
     bindings::bind_arrow(module);          // ... from Arrow columns
     bindings::bind_numbers(module);        // numbers and flags from Python objects
     bindings::bind_arrow_numbers(module);  // ... from Arrow columns

@@ -7,6 +7,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,11 @@ namespace py = pybind11;
 using py::literals::operator""_a;
 
 namespace {
+
+// A name as Python's own code has it: it is found in a dict, or among arguments, by identity.
+py::str interned(const char* name) {
+    return py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name));
+}
 
 // The columns of a batch by name, as `graphgpo.columns` lists them. Holds references, so that the
 // views of `batch` stay valid while the GIL is released.
@@ -47,21 +53,27 @@ class Columns {
     [[nodiscard]] const Batch& batch() const noexcept { return batch_; }
 
   private:
-    py::object column(const py::dict& columns, const char* name) {
-        return held_.emplace_back(columns[name]);
+    // None, or held.
+    py::handle column(const py::dict& columns, const char* name) {
+        PyObject* const found = PyDict_GetItemWithError(columns.ptr(), interned(name).ptr());
+        if (found == nullptr && PyErr_Occurred() != nullptr) throw py::error_already_set();
+        if (found == nullptr || found == Py_None) return py::none();
+        return held_.emplace_back(py::reinterpret_borrow<py::object>(found));
     }
     std::optional<KeyColumn> keys(const py::dict& columns, const char* name) {
-        if (!columns.contains(name)) return std::nullopt;
-        const py::object given = column(columns, name);
+        const py::handle given = column(columns, name);
         if (given.is_none()) return std::nullopt;
         return given.cast<const OwnedKeyColumn&>().view();
     }
     template <typename T>
     std::optional<std::span<const typename ViewedAs<T>::type>> numbers(const py::dict& columns,
                                                                        const char* name) {
-        const py::object given = column(columns, name);
+        const py::handle given = column(columns, name);
         if (given.is_none()) return std::nullopt;
-        return view(held_.emplace_back(given.cast<Column<T>>()).template cast<Column<T>>());
+        if (!py::isinstance<Column<T>>(given)) {
+            throw py::type_error(std::string(name) + " is no array as the core reads it");
+        }
+        return view(py::reinterpret_borrow<Column<T>>(given));
     }
 
     std::vector<py::object> held_;  // before `batch_`, which is made of it
@@ -81,9 +93,7 @@ class OwnedArrays {
     std::span<T> take(py::dict& arrays, const char* name) {
         T* const begin = reinterpret_cast<T*>(memory_.mutable_data() + taken_);
         taken_ += static_cast<py::ssize_t>(rows_ * sizeof(T));
-        // Interned: Python finds the argument of that name by identity.
-        arrays[py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name))] =
-            py::array_t<T>(static_cast<py::ssize_t>(rows_), begin, memory_);
+        arrays[interned(name)] = py::array_t<T>(static_cast<py::ssize_t>(rows_), begin, memory_);
         return {begin, rows_};
     }
 
@@ -147,8 +157,7 @@ py::list credit(const py::dict& given, const std::vector<const OwnedPlan*>& plan
     py::list results;
     std::vector<PlanColumns> asked;
     for (const OwnedPlan* plan : plans) {
-        py::dict arrays;
-        arrays.attr("update")(of_graph);
+        py::dict arrays(py::reinterpret_steal<py::dict>(PyDict_Copy(of_graph.ptr())));
         asked.push_back({&plan->plan, credit_columns(rows, arrays)});
         results.append(std::move(arrays));
     }

@@ -19,7 +19,11 @@ from graphgpo.columns import COLUMNS, Kind, of_kind
 
 MAX_ROWS = 2**31 - 2
 
+IN_HOST_MEMORY = (np.ndarray, list, tuple, type(None))
+"""Types of what most columns are, of which nothing needs to be asked where they are."""
+
 STATES = of_kind("state")
+_KINDS: dict[str, str] = {name: column.kind for name, column in COLUMNS.items()}
 REQUIRED = tuple(name for name, column in COLUMNS.items() if column.is_required)
 
 Mask: TypeAlias = NDArray[np.bool_] | None
@@ -30,17 +34,17 @@ def read_batch(
 ) -> dict[str, Any]:
     """The columns of a batch as the core takes them, or some of them; as `read_columns`."""
     columns = read_columns(plain, stable=stable, num_threads=num_threads)
-    if "next_states" in plain and not columns["states"].is_numbered:
+    states, next_states = columns["states"], columns["next_states"]
+    if next_states is not None and not states.is_comparable_at_once(other=next_states):
         check_row_types(plain["states"], plain["next_states"])
-        pair = comparable(columns["states"], columns["next_states"])
-        columns["states"], columns["next_states"] = pair
+        columns["states"], columns["next_states"] = comparable(states, next_states)
     return columns
 
 
 def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     """The row arguments that are not None, each in one of few containers, of one length."""
     plain = {
-        name: plain_column(name, values, exact=name in STATES)
+        name: values if type(values) is list else plain_column(name, values, exact=name in STATES)
         for name, values in given.items()
         if values is not None or name in REQUIRED
     }
@@ -56,46 +60,48 @@ def read_columns(
     `stable`: every state is a key that has a stable one, for other processes. Otherwise it may be
     text viewed where it lies or, with `num_threads` to compare them on, a number.
     """
-    columns: dict[str, Any] = dict.fromkeys(COLUMNS)
-    rows = flag_column("mask", plain["mask"], None, own=True) if "mask" in plain else None
-    numbered = None if num_threads is None else _numbered(plain, rows, num_threads)
-    columns |= numbered or _keyed(plain, rows, in_place=not stable)
-    columns["mask"] = rows
+    columns = _core.plain_arrays(given=plain, kinds=_KINDS)
+    if columns["mask"] is None and "mask" in plain:
+        columns["mask"] = flag_column("mask", plain["mask"], None, own=True)
+    if num_threads is not None and columns["states"] is None:
+        columns |= _numbered(plain, columns, num_threads)
+    rows = columns["mask"]
     for name, values in plain.items():
-        if columns[name] is None:
+        if columns[name] is not None:
+            continue
+        if name in STATES:
+            columns[name] = _keyed(name, plain, columns, in_place=not stable)
+        else:
             columns[name] = _READERS[COLUMNS[name].kind](name, values, rows)
     return columns
 
 
-def _keyed(plain: Mapping[str, Any], mask: Mask, *, in_place: bool) -> dict[str, _core.KeyColumn]:
-    """States and next states, a key per row. `in_place`: of text, where it lies if that will do."""
-    if "states" not in plain:
-        return {}
+def _keyed(
+    name: str, plain: Mapping[str, Any], columns: Mapping[str, Any], *, in_place: bool
+) -> _core.KeyColumn:
+    """States or next states, a key per row. `in_place`: of text, where it lies if that will do."""
     in_place = in_place and _share_text_form(plain["states"], plain.get("next_states"))
-    states = key_column("states", plain["states"], mask, in_place=in_place)
-    if "next_states" not in plain:
-        return {"states": states}
-    next_states = key_column(
-        "next_states", plain["next_states"], mask, in_place=in_place, states=states
-    )
-    return {"states": states, "next_states": next_states}
+    states = columns["states"] if name == "next_states" else None
+    return key_column(name, plain[name], columns["mask"], in_place=in_place, states=states)
 
 
 def _numbered(
-    plain: Mapping[str, Any], mask: Mask, num_threads: int
-) -> dict[str, _core.KeyColumn | None] | None:
+    plain: Mapping[str, Any], read: Mapping[str, Any], num_threads: int
+) -> dict[str, _core.KeyColumn | None]:
     """Lists of plain states, numbered while they are read, and the group ids that takes.
 
-    None if they are not to be read that way; what is wrong with a column is found when it is read
-    in its turn.
+    Nothing if they are not to be read that way; what is wrong with a column is found when it is
+    read in its turn.
     """
     states, next_states = plain["states"], plain.get("next_states")
     if not (_holds_objects(states) and (next_states is None or _holds_objects(next_states))):
-        return None
-    try:
-        group_ids = key_column("group_ids", plain["group_ids"], mask, is_id=True)
-    except (TypeError, ValueError):
-        return None
+        return {}
+    group_ids, mask = read["group_ids"], read["mask"]
+    if group_ids is None:
+        try:
+            group_ids = key_column("group_ids", plain["group_ids"], mask, is_id=True)
+        except (TypeError, ValueError):
+            return {}
     columns = _core.number_objects(
         states=_objects(states),
         next_states=None if next_states is None else _objects(next_states),
@@ -104,7 +110,7 @@ def _numbered(
         num_threads=num_threads,
     )
     if columns is None:
-        return None
+        return {}
     return {"states": columns[0], "next_states": columns[1], "group_ids": group_ids}
 
 

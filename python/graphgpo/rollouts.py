@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from graphgpo import _core, estimators
 from graphgpo.counts import at_least_one
 from graphgpo.estimators import Estimator, check_needs
-from graphgpo.ingest import is_on_a_device, key_column, plain_columns, read_batch
+from graphgpo.ingest import (
+    IN_HOST_MEMORY,
+    is_on_a_device,
+    key_column,
+    plain_columns,
+    read_batch,
+)
 from graphgpo.plan import plan_of
 from graphgpo.problems.problem import counted
 from graphgpo.problems.warning import told_elsewhere, warn_of_lost_credit
@@ -125,7 +131,9 @@ class Rollouts:
         self._plain: Mapping[str, Any]
         self._coarse: Mapping[str, Any]
         self._on_device: DeviceBatch | None = None
-        elsewhere = [v for v in given.values() if v is not None and is_on_a_device(v)]
+        elsewhere = [
+            v for v in given.values() if type(v) not in IN_HOST_MEMORY and is_on_a_device(v)
+        ]
         if elsewhere:
             from graphgpo.torch.device import DeviceBatch
 

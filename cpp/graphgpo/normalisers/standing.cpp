@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 #include <variant>
 
@@ -27,11 +28,15 @@ double denominator(const FlooredStd& how, double squares, double count) {
 
 std::span<const WeightedValue> FoldedValues::sorted() {
     if (folded_.size() < 2) return folded_;
-    StopMeter meter;
-    std::ranges::sort(folded_, [&](const WeightedValue& a, const WeightedValue& b) {
-        meter();
-        return a.value < b.value;
-    });
+    if (folded_.size() < passes_between_stops) {  // most are of a few: the meter would be felt
+        std::ranges::sort(folded_, std::less(), &WeightedValue::value);
+    } else {
+        StopMeter meter;
+        std::ranges::sort(folded_, [&](const WeightedValue& a, const WeightedValue& b) {
+            meter();
+            return a.value < b.value;
+        });
+    }
     if (folded_.size() <= few) return folded_;
     std::size_t last = 0;
     for (const WeightedValue& entry : std::span(folded_).subspan(1)) {

@@ -1,8 +1,7 @@
 // V(u) = mean over the steps that leave u of their return. A step leads to what the next step of
 // its trajectory starts from.
-#include <cmath>
-
 #include "graphgpo/group.hpp"
+#include "graphgpo/powers.hpp"
 #include "graphgpo/scores/action_mean.hpp"
 #include "graphgpo/stop.hpp"
 
@@ -26,9 +25,10 @@ Array<double> returns_of(const MeanReturn& block, Group& group) {
             const auto steps = rollouts.steps.row(id_of(t));
             meter(steps.size());
             const double outcome = group.outcomes()[t];
+            const Powers powers(block.gamma, static_cast<double>(steps.size()));
             for (std::size_t i = 0; i < steps.size(); ++i) {
                 const auto left = static_cast<double>(steps.size() - i);
-                returns[index(steps[i])] = std::pow(block.gamma, left) * outcome;
+                returns[index(steps[i])] = powers(left) * outcome;
             }
         }
     }

@@ -1,6 +1,7 @@
 #include "graphgpo/scores/edge_return.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -34,13 +35,6 @@ Array<std::int32_t> whole_distances(Group& group) {
 }
 
 }  // namespace
-
-Powers::Powers(double omega, double largest_exponent) : omega_(omega) {
-    constexpr double largest_table = 1024;
-    table_end_ = std::floor(std::clamp(largest_exponent + 1, 0.0, largest_table));
-    table_.reserve(static_cast<std::size_t>(table_end_));
-    for (double e = 0; e < table_end_; ++e) table_.push_back(std::pow(omega, e));
-}
 
 Powers powers_of(const EdgeReturn& block, Group& group) {
     return {block.omega, group.distances().unreachable + 1};

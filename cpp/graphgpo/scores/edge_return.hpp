@@ -1,35 +1,15 @@
 // GraphGPO's edge return (arXiv 2605.26684, Eq. 4), as it is and as its peers see it.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 
 #include "graphgpo/group.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/powers.hpp"
 #include "graphgpo/scores/score.hpp"
 
 namespace graphgpo {
-
-// omega ** e. Unit costs make every exponent a small integer, and a group has far fewer distances
-// than steps: those come from a table, filled by the same `std::pow` the others go through.
-class Powers {
-  public:
-    Powers(double omega, double largest_exponent);
-
-    [[nodiscard]] double operator()(double exponent) const {
-        if (exponent >= 0 && exponent < table_end_) {
-            const auto whole = static_cast<std::int32_t>(exponent);
-            if (static_cast<double>(whole) == exponent) return table_[index(whole)];
-        }
-        return std::pow(omega_, exponent);
-    }
-
-  private:
-    double omega_;
-    Array<double> table_;
-    double table_end_;
-};
 
 // Large enough for every exponent of the group.
 [[nodiscard]] Powers powers_of(const EdgeReturn& block, Group& group);

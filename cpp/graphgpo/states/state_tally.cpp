@@ -2,11 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
-#include <vector>
+#include <variant>
 
 #include "graphgpo/interner.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/pairs.hpp"
 #include "graphgpo/stop.hpp"
 
 namespace graphgpo {
@@ -52,50 +54,57 @@ struct Pair {
     bool has_several_given = false;
 };
 
-// Numbers equal keys alike; null is `none`.
-class Numbers {
-  public:
-    explicit Numbers(const KeyColumn& column) : column_(&column) {}
-    [[nodiscard]] std::int32_t operator()(RowId row) {
-        const Key key = key_at(*column_, row);
-        return key.is_null() ? none : known_.intern(key);
-    }
-
-  private:
-    const KeyColumn* column_;
-    Interner known_{0};
-};
-
 bool is_end_unknown(const Batch& batch, const Rollouts& rollouts, std::size_t step) {
     if (!rollouts.is_last(id_of(step)) || rollouts.is_winning(id_of(step))) return false;
     return !batch.next_states || key_at(*batch.next_states, rollouts.row[step]).is_null();
 }
 
-std::vector<Pair> pairs_of(Group& group) {
-    const Batch& batch = group.batch();
+// By step, equal keys alike; `none` where a key is null, or it is unknown where the step led.
+Numbers numbers_of_keys(const KeyColumn& column, Group& group) {
     const Rollouts& rollouts = group.rollouts();
-    const TransitionGraph& graph = group.graph();
-    Numbers actions(*batch.actions);
-    Numbers given(batch.given_states ? *batch.given_states : batch.states);
-    Interner known(group.num_steps() / 2);
-    std::vector<Pair> pairs;
+    Numbers numbers{.of = Array<std::int32_t>(group.num_steps(), none)};
+    Interner known(0);
+    const auto number = [&](const auto& keys) {
+        for_each_stoppable(group.num_steps(), [&](std::size_t step) {
+            const Key key = key_at(keys, rollouts.row[step]);
+            if (key.is_null() || is_end_unknown(group.batch(), rollouts, step)) return;
+            numbers.of[step] = known.intern(key);
+        });
+    };
+    std::visit(number, column);
+    numbers.size = known.size();
+    return numbers;
+}
+
+// Those of states that steps left more than once: no other pair can recur.
+Array<Pair> pairs_of_recurring_states(Group& group) {
+    const Batch& batch = group.batch();
+    const Numbers actions = numbers_of_keys(*batch.actions, group);
+    std::optional<Numbers> given;
+    if (batch.given_states) given = numbers_of_keys(*batch.given_states, group);
+    PairNumbers numbers(actions.size);
+    Array<Pair> pairs;
     StopMeter meter;
-    for (std::size_t step = 0; step < group.num_steps(); ++step) {
-        meter();
-        const RowId row = rollouts.row[step];
-        const std::int64_t action = actions(row);
-        if (action == none || is_end_unknown(batch, rollouts, step)) continue;
-        const std::int64_t source = graph.source[step];
-        const StateId target = graph.target[step];
-        const std::int32_t state = batch.given_states ? given(row) : none;
-        const std::size_t at = index(known.intern(Key::integer(source << 32 | action)));
-        if (at == pairs.size()) {
-            pairs.push_back({.target = target, .given = state});
-            continue;
+    const Csr& by_source = group.steps_by_source();
+    for (std::size_t source = 0; source < by_source.num_rows(); ++source) {
+        const auto steps = by_source.row(id_of(source));
+        if (steps.size() < 2) continue;
+        meter(steps.size());
+        numbers.begin_first();
+        for (const StepId step : steps) {
+            const std::int32_t action = actions.of[index(step)];
+            if (action == none) continue;
+            const StateId target = group.graph().target[index(step)];
+            const std::int32_t state = given ? given->of[index(step)] : none;
+            const std::size_t at = index(numbers.with(action));
+            if (at == pairs.size()) {
+                pairs.push_back({.target = target, .given = state});
+                continue;
+            }
+            pairs[at].recurs = true;
+            pairs[at].has_several_targets |= pairs[at].target != target;
+            pairs[at].has_several_given |= pairs[at].given != state;
         }
-        pairs[at].recurs = true;
-        pairs[at].has_several_targets |= pairs[at].target != target;
-        pairs[at].has_several_given |= pairs[at].given != state;
     }
     return pairs;
 }
@@ -114,7 +123,7 @@ StateTally tally_states(Group& group) {
     StateTally tally{.revisited =
                          revisited_states(group.rollouts(), group.graph(), are_rows_in_order)};
     if (!group.batch().actions) return tally;
-    for (const Pair& pair : pairs_of(group)) {
+    for (const Pair& pair : pairs_of_recurring_states(group)) {
         tally.recurring_pairs += pair.recurs ? 1 : 0;
         tally.ambiguous_pairs += pair.has_several_targets ? 1 : 0;
         tally.merge_conflicts += pair.has_several_targets && pair.has_several_given ? 1 : 0;
