@@ -12,6 +12,7 @@
 #include "encoder.hpp"
 #include "errors.hpp"
 #include "gil.hpp"
+#include "graphgpo/interner.hpp"
 #include "graphgpo/prefetch.hpp"
 #include "key_column.hpp"
 
@@ -186,6 +187,43 @@ OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<C
     return {std::move(keys), std::move(arena), objects, states};
 }
 
+// Ids to numbers, equal ones alike: 4 bytes a row, where keys and references to objects are 32. Only
+// objects whose id is new are held; the keys that the table compares with may view them.
+OwnedKeyColumn number_ids(const py::object& values, const std::optional<Column<bool>>& mask,
+                          const std::string& name) {
+    const Mask masked(mask);
+    const Elements elements(values, name);
+    Arena arena;
+    Encoder encoder(arena, Role::id, TextForm::utf8);
+    Interner known(0);
+    std::vector<py::object> held;
+    Array<std::int32_t> numbers(elements.size(), none);
+    KindOfIds kind_of_ids(name);
+    py::object before;  // the row before's
+    for (std::size_t row = 0; row < numbers.size(); ++row) {
+        hear_signals(row);
+        elements.prefetch(row);
+        if (masked.hides(row)) {
+            before = {};
+            continue;
+        }
+        if (elements[row].is(before)) {  // ids come in runs of one object
+            numbers[row] = numbers[row - 1];
+            continue;
+        }
+        before = py::reinterpret_borrow<py::object>(elements[row]);
+        try {
+            const Key key = encoder.encode(before);
+            kind_of_ids.check(key, row, before);
+            if (!key.is_null()) numbers[row] = known.intern(key);
+        } catch (const Misfit& misfit) {
+            raise(name + "[" + std::to_string(row) + "]", misfit);
+        }
+        if (known.size() > held.size()) held.push_back(before);
+    }
+    return OwnedKeyColumn(std::move(numbers));
+}
+
 std::int64_t stable_key_of_object(py::handle state) {
     Arena arena;
     try {
@@ -210,6 +248,7 @@ py::array named_array_of_tensor(const py::object& tensor, const std::string& nam
 void bind_objects(py::module_& module) {
     module.def("keys_from_objects", &keys_from_objects, py::kw_only(), "values"_a, "mask"_a,
                "name"_a, "is_id"_a, "in_place"_a, "nullable"_a, "states"_a);
+    module.def("number_ids", &number_ids, py::kw_only(), "values"_a, "mask"_a, "name"_a);
     module.def("stable_key_of_object", &stable_key_of_object, py::kw_only(), "state"_a);
     module.def("array_of_tensor", &named_array_of_tensor, py::kw_only(), "tensor"_a, "name"_a);
 }

@@ -66,6 +66,12 @@ def keys_from_objects(
     nullable: bool,
     states: KeyColumn | None,
 ) -> KeyColumn: ...
+def number_ids(
+    *,
+    values: list[Any] | tuple[Any, ...] | NDArray[np.object_],
+    mask: NDArray[np.bool_] | None,
+    name: str,
+) -> KeyColumn: ...
 def number_objects(
     *,
     states: list[Any] | tuple[Any, ...] | NDArray[np.object_],

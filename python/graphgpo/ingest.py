@@ -23,6 +23,7 @@ IN_HOST_MEMORY = (np.ndarray, list, tuple, type(None))
 """Types of what most columns are, of which nothing needs to be asked where they are."""
 
 STATES = of_kind("state")
+IDS = of_kind("id")
 _KINDS: dict[str, str] = {name: column.kind for name, column in COLUMNS.items()}
 REQUIRED = tuple(name for name, column in COLUMNS.items() if column.is_required)
 
@@ -57,8 +58,9 @@ def read_columns(
 ) -> dict[str, Any]:
     """Keys, numbers and flags of `plain_columns`; None for each that is not there.
 
-    `stable`: every state is a key that has a stable one, for other processes. Otherwise it may be
-    text viewed where it lies or, with `num_threads` to compare them on, a number.
+    `stable`: every state and id is a key that has a stable one, for other processes. Otherwise an
+    id may be a number, and a state text viewed where it lies or, with `num_threads` to compare them
+    on, a number too.
     """
     columns = _core.plain_arrays(given=plain, kinds=_KINDS)
     if columns["mask"] is None and "mask" in plain:
@@ -71,6 +73,8 @@ def read_columns(
             continue
         if name in STATES:
             columns[name] = _keyed(name, plain, columns, in_place=not stable)
+        elif not stable and name in IDS:
+            columns[name] = _id_numbers(name, values, rows)
         else:
             columns[name] = _READERS[COLUMNS[name].kind](name, values, rows)
     return columns
@@ -99,7 +103,7 @@ def _numbered(
     group_ids, mask = read["group_ids"], read["mask"]
     if group_ids is None:
         try:
-            group_ids = key_column("group_ids", plain["group_ids"], mask, is_id=True)
+            group_ids = _id_numbers("group_ids", plain["group_ids"], mask)
         except (TypeError, ValueError):
             return {}
     columns = _core.number_objects(
@@ -432,6 +436,13 @@ def _check_one_axis(name: str, values: NDArray[Any]) -> None:
 
 def _id_column(name: str, values: Any, mask: Mask) -> _core.KeyColumn:
     return key_column(name, values, mask, is_id=True)
+
+
+def _id_numbers(name: str, values: Any, mask: Mask) -> _core.KeyColumn:
+    """Ids that need equal each other in this process only: of objects, numbers instead of keys."""
+    if _holds_objects(values):
+        return _core.number_ids(values=_objects(values), mask=mask, name=name)
+    return _id_column(name, values, mask)
 
 
 _READERS: dict[Kind, Callable[[str, Any, Mask], Any]] = {
