@@ -173,11 +173,15 @@ def write_study(finished: Sequence[report.Finished]) -> None:
     experiments = [n for n, of in EXPERIMENTS.items() if of.first_seed == STUDY.first_seed]
     if finished:
         known = report.read_results(results) if results.exists() else []
+        where = origin(" ".join(experiments))
+        if known:
+            before = json.loads((results / "origin.json").read_text())["machine"].split(", ")
+            where["machine"] = ", ".join(dict.fromkeys([*before, where["machine"]]))
         by_job = {(run.setting, run.arm, run.seed): run for run in (*known, *finished)}
         report.write_results(
             [by_job[job] for job in sorted(by_job)],
             results,
-            origin(" ".join(experiments)),
+            where,
             arms=report.NAMES,
             curves=("success", "dead_groups"),
         )

@@ -187,8 +187,8 @@ OwnedKeyColumn keys_from_objects(const py::object& values, const std::optional<C
     return {std::move(keys), std::move(arena), objects, states};
 }
 
-// Ids to numbers, equal ones alike: 4 bytes a row, where keys and references to objects are 32. Only
-// objects whose id is new are held; the keys that the table compares with may view them.
+// Ids to numbers, equal ones alike: 4 bytes a row, where keys and references to objects are 32.
+// Only objects whose id is new are held; the keys that the table compares with may view them.
 OwnedKeyColumn number_ids(const py::object& values, const std::optional<Column<bool>>& mask,
                           const std::string& name) {
     const Mask masked(mask);
