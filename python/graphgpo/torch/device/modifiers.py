@@ -20,7 +20,7 @@ factors = PerBlock[Tensor]("modifier")
 @factors.register
 def _failure_rate(block: blocks.FailureRate, rollouts: Rollouts) -> Tensor:
     rate = 1 - _share(rollouts, outcomes(rollouts) > 0)
-    return (block.beta * arithmetic.powers(rate, block.alpha))[rollouts.group.ids]
+    return (block.beta * arithmetic.power(rate, block.alpha))[rollouts.group.ids]
 
 
 @factors.register
@@ -28,7 +28,7 @@ def _polarised(block: blocks.Polarised, rollouts: Rollouts) -> Tensor:
     b = block.span / (1 / (1 + math.exp(-1.0)) - 0.5)
     won = _won(rollouts)
     p = _share(rollouts, won)[rollouts.trajectory_group.ids]
-    x = torch.where(won, arithmetic.powers(1 - p, block.alpha), -arithmetic.powers(p, block.alpha))
+    x = torch.where(won, arithmetic.power(1 - p, block.alpha), -arithmetic.power(p, block.alpha))
     found = 1 + b * (arithmetic.logistic(x) - 0.5)
     return torch.where(rollouts.judged, found, 1.0)[rollouts.trajectory.ids]
 
@@ -62,7 +62,8 @@ def _action_evidence(block: blocks.ActionEvidence, rollouts: Rollouts) -> Tensor
     between = states.mean((q - m) * (q - m), known)
     within = states.mean((scores - q) * (scores - q), known)
     n = states.sizes.to(torch.float64)
-    found = arithmetic.tanh(n / block.tau) * between / (between + within + block.epsilon)
+    tanh = 2 * arithmetic.logistic(2 * n / block.tau) - 1
+    found = tanh * between / (between + within + block.epsilon)
     return torch.where(between.isnan(), 0.0, found)[states.ids]
 
 

@@ -52,9 +52,9 @@ class Segments:
         """(num + 1,) maxima."""
         return self._filled(empty, values).scatter_reduce_(0, self.ids, values, "amax")
 
-    def smallest(self, values: Tensor) -> Tensor:
+    def smallest(self, values: Tensor, empty: float = math.inf) -> Tensor:
         """(num + 1,) minima."""
-        return self._filled(math.inf, values).scatter_reduce_(0, self.ids, values, "amin")
+        return self._filled(empty, values).scatter_reduce_(0, self.ids, values, "amin")
 
     def bounds(self, values: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """(num + 1,) minima and maxima of known values: inf and -inf where there are none."""
@@ -75,9 +75,8 @@ class Segments:
         limbs = []
         for _ in range(3):
             rest = rest * 2.0**_LIMB
-            whole = rest.trunc()
-            rest = rest - whole
-            limbs.append(self.total(whole.to(torch.int64)))
+            limbs.append(self.total(rest.to(torch.int64)))
+            rest = rest.frac()
         high, middle, low = limbs
         for upper, lower in ((middle, low), (high, middle)):  # of what is small, nothing stays high
             carry = (lower + (1 << (_LIMB - 1))) >> _LIMB
@@ -119,16 +118,13 @@ def numbered(*columns: Tensor, by_appearance: bool = False) -> Numbering:
 
     In ascending order, or `by_appearance`, which takes another sort.
     """
-    in_order, order = torch.sort(functools.reduce(_paired, columns), stable=True)
-    starts = torch.ones_like(in_order, dtype=torch.bool)
-    torch.ne(in_order[1:], in_order[:-1], out=starts[1:])
-    first = order[starts]  # stable: the first of equals comes first
-    run = starts.cumsum(0) - 1
+    values, ids = torch.unique(functools.reduce(_paired, columns), return_inverse=True)
+    places = torch.arange(len(ids), device=ids.device)
+    first = Segments(ids, len(values)).smallest(places, len(ids))[:-1]
     if by_appearance:
-        appearance = torch.argsort(first)
-        first = first[appearance]
-        run = inverse_of(appearance)[run]
-    return Numbering(run[inverse_of(order)], len(first), first)
+        order = torch.argsort(first)
+        first, ids = first[order], inverse_of(order)[ids]
+    return Numbering(ids, len(first), first)
 
 
 def _paired(one: Tensor, other: Tensor) -> Tensor:
