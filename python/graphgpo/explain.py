@@ -228,9 +228,9 @@ def _explained(
         next_state=target(step),
         distance=read.distance(step.group, step.source),
         next_distance=read.distance(step.group, step.target),
-        advantage=credit.advantages[step.index],
-        step_advantage=credit.step_advantages[step.index],
-        episode_advantage=credit.episode_advantages[step.index],
+        advantage=float(credit.advantages[step.index]),
+        step_advantage=float(credit.step_advantages[step.index]),
+        episode_advantage=float(credit.episode_advantages[step.index]),
         terms=tuple(terms),
     )
 

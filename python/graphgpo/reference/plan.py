@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from graphgpo.blocks import EdgeReturn, Raw, Surprisal, Term
 from graphgpo.estimators import Estimator
@@ -20,41 +22,51 @@ SAME = 1e-9
 """Values of a Bellman mean that differ by less, relative to the largest, are the same."""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Credit:
-    """What an estimator makes of a batch, by step."""
+    """What an estimator makes of a batch, by step: arrays here, tensors on a device."""
 
-    advantages: list[float]
-    step_advantages: list[float]
-    episode_advantages: list[float]
-    scores: list[float]
-    num_peers: list[int]
+    advantages: Any
+    step_advantages: Any
+    episode_advantages: Any
+    first: Any
+    """`Compared` at the first term's own level, or the first of them."""
     has_step_term: bool
     surprisal: Surprisal | None
     """What the first term that credits where steps go is made of."""
 
 
 def interpret(estimator: Estimator, rollouts: Rollouts) -> Credit:
+    """What an estimator makes of the rollouts."""
+    return summed(
+        estimator,
+        lambda level: compare(level, rollouts),
+        lambda term, levels: np.array(standings(term, levels, rollouts)),
+        np.zeros(len(rollouts.steps)),
+    )
+
+
+def summed(
+    estimator: Estimator,
+    compared: Callable[[Level], Any],
+    standings: Callable[[Term, Sequence[Any]], Any],
+    zeros: Any,
+) -> Credit:
     """A = step_weight * S + episode_weight * E, the sums of the terms that differ along a
     trajectory and of those that do not.
+
+    Of whatever compares a level, and makes a term's standings of its levels.
     """
     terms = estimator.terms()
-    compared = [[compare(level, rollouts) for level in levels_of(term)] for term in terms]
-    sums = {False: [0.0] * len(rollouts.steps), True: [0.0] * len(rollouts.steps)}
-    for term, levels in zip(terms, compared, strict=True):
-        found = standings(term, levels, rollouts)
-        totals = zip(sums[term.is_episodic], found, strict=True)
-        sums[term.is_episodic] = [total + term.weight * x for total, x in totals]
-    first = compared[0][1 if terms[0].base else 0]
+    found = [[compared(level) for level in levels_of(term)] for term in terms]
+    sums = {False: zeros, True: zeros}
+    for term, levels in zip(terms, found, strict=True):
+        sums[term.is_episodic] = sums[term.is_episodic] + term.weight * standings(term, levels)
     return Credit(
-        advantages=[
-            estimator.step_weight * s + estimator.episode_weight * e
-            for s, e in zip(sums[False], sums[True], strict=True)
-        ],
+        advantages=estimator.step_weight * sums[False] + estimator.episode_weight * sums[True],
         step_advantages=sums[False],
         episode_advantages=sums[True],
-        scores=first.scores,
-        num_peers=first.num_peers,
+        first=found[0][1 if terms[0].base else 0],
         has_step_term=not all(term.is_episodic for term in terms),
         surprisal=next((t.score for t in terms if isinstance(t.score, Surprisal)), None),
     )

@@ -41,12 +41,12 @@ def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
             result.advantages[row] = credit.advantages[step.index]
             result.step_advantages[row] = credit.step_advantages[step.index]
             result.episode_advantages[row] = credit.episode_advantages[step.index]
-            result.scores[row] = credit.scores[step.index]
+            result.scores[row] = credit.first.scores[step.index]
             result.distances[row] = rollouts.distance(step.group, step.source)
             result.next_distances[row] = rollouts.distance(step.group, step.target)
             result.state_ids[row] = step.source
             result.next_state_ids[row] = step.target
-            result.num_peers[row] = credit.num_peers[step.index]
+            result.num_peers[row] = credit.first.num_peers[step.index]
     return result
 
 

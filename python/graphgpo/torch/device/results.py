@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from graphgpo.blocks import Surprisal
+from graphgpo.reference.plan import Credit
 from graphgpo.reference.results import INERT
 from graphgpo.result import StepAdvantages
 from graphgpo.torch.device.modifiers import nobody_won
-from graphgpo.torch.device.plan import Credit
 from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import score, surprisals
