@@ -45,14 +45,9 @@ class Sample:
         return self.segments.count(self.counted)[self.segments.ids]
 
     @functools.cached_property
-    def mean(self) -> Tensor:
-        """Of the step's segment."""
-        return self.segments.mean(self.values, self.counted)[self.segments.ids]
-
-    @property
     def apart(self) -> Tensor:
-        """Each value from the mean."""
-        return self.values - self.mean
+        """Each value from the mean of its segment."""
+        return self.values - self.segments.mean(self.values, self.counted)[self.segments.ids]
 
     def variance(self, ddof: int) -> Tensor:
         """In two passes, the mean first."""
@@ -67,8 +62,7 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
     """
     scores = score(level.score, rollouts)
     if isinstance(level.normaliser, blocks.Raw):
-        raw = (scores - _penalty(level, rollouts)).nan_to_num(nan=0.0, posinf=None, neginf=None)
-        raw = torch.where(scores.isnan(), 0.0, raw)
+        raw = torch.where(scores.isnan(), 0.0, scores - _penalty(level, rollouts))
         none = torch.zeros_like(rollouts.turn)
         return Compared(scores, raw, none.to(torch.bool), none)
     segments = peers_of(level.peers, rollouts)
@@ -80,8 +74,8 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
     low, high = segments.bounds(values, counted)
     is_compared = (sample.number >= 2) & (low < high)[segments.ids]
     standings, is_off = _standings(level.normaliser, sample)
-    is_void = ~is_compared | ~segments.is_in_one | values.isnan() | is_off
-    is_void |= _teaches_nothing(level, rollouts)
+    is_off |= values.isnan() | _teaches_nothing(level, rollouts)
+    is_void = ~is_compared | ~segments.is_in_one | is_off
     num_peers = torch.where(segments.is_in_one, sample.number, 0)
     return Compared(scores, torch.where(is_void, 0.0, standings), is_void, num_peers)
 
@@ -96,8 +90,7 @@ def _values(
         # by a constant per source state, which cancels.
         exponent = rollouts.distances[1] + rollouts.cost
         least = segments.smallest(torch.where(counted, exponent, math.inf))[segments.ids]
-        above = torch.where(least.isinf(), 0.0, exponent - least)
-        values = arithmetic.power(level.score.omega, above)
+        values = arithmetic.power(level.score.omega, exponent - least)
     elif level.is_relative:
         largest = segments.largest(torch.where(counted, values.abs(), 0.0), 0.0)[segments.ids]
         values = torch.where(largest > 0, values / largest, values)
@@ -117,13 +110,11 @@ def _penalty(level: Level, rollouts: Rollouts) -> Tensor:
     return level.penalty * takes.to(torch.float64)
 
 
-def _teaches_nothing(level: Level, rollouts: Rollouts) -> Tensor:
+def _teaches_nothing(level: Level, rollouts: Rollouts) -> Tensor | bool:
     """An edge return in a group that nobody won, but for penalties at absolute scale."""
-    is_lost = ~rollouts.has_goal[rollouts.group.ids]
     is_punished = level.penalty != 0 and rollouts.has("action_valid") and not level.is_relative
-    if not isinstance(level.score, blocks.EdgeReturn) or is_punished:
-        return torch.zeros_like(is_lost)
-    return is_lost
+    is_taught = is_punished or not isinstance(level.score, blocks.EdgeReturn)
+    return False if is_taught else ~rollouts.has_goal[rollouts.group.ids]
 
 
 # --- normalisers ----------------------------------------------------------------------------------
@@ -131,15 +122,7 @@ def _teaches_nothing(level: Level, rollouts: Rollouts) -> Tensor:
 Standings: TypeAlias = "tuple[Tensor, Tensor | bool]"
 """How values stand among those that differ, and where that is void all the same."""
 
-_standings = PerBlock[Standings]("normaliser")
 
-
-@_standings.register
-def _mean(block: blocks.Mean, sample: Sample) -> Standings:
-    return sample.apart, False
-
-
-@_standings.register
 def _mean_std(block: blocks.MeanStd, sample: Sample) -> Standings:
     variance = sample.variance(block.ddof)
     if block.inside:
@@ -148,11 +131,20 @@ def _mean_std(block: blocks.MeanStd, sample: Sample) -> Standings:
     return sample.apart / (std + block.epsilon), std < block.off_below
 
 
-@_standings.register
 def _leave_one_out(block: blocks.LeaveOneOut, sample: Sample) -> Standings:
     return sample.apart * sample.number / (sample.number - 1).clamp(min=1), False
 
 
-@_standings.register
 def _floored_std(block: blocks.FlooredStd, sample: Sample) -> Standings:
     return sample.apart / sample.variance(block.ddof).sqrt().clamp(min=block.floor), False
+
+
+_standings = PerBlock[Standings](
+    "normaliser",
+    {
+        blocks.Mean: lambda _, sample: (sample.apart, False),
+        blocks.MeanStd: _mean_std,
+        blocks.LeaveOneOut: _leave_one_out,
+        blocks.FlooredStd: _floored_std,
+    },
+)

@@ -1,8 +1,8 @@
-"""What a device does for a block: a function for every class of blocks."""
+"""What a device does for a block: a table of functions by the class of the block."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from graphgpo.torch.device.rollouts import Rollouts
@@ -11,21 +11,16 @@ Found = TypeVar("Found")
 
 
 class PerBlock(Generic[Found]):
-    """Functions of a block and what it is applied to, registered by the class of the block.
+    """Functions of a block and what it is applied to. Any other block is refused by name."""
 
-    Any other block is refused by name.
-    """
-
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, functions: Mapping[type, Callable[[Any, Any], Found]]) -> None:
         self._kind = kind
-        self._functions = functools.singledispatch(self._refuse)
-        self.register = self._functions.register
+        self._functions = functions
 
     def __call__(self, block: Any, applied_to: Any) -> Found:
-        found: Found = self._functions(block, applied_to)
-        return found
-
-    def _refuse(self, block: object, applied_to: Any) -> Any:
+        for known in type(block).__mro__:
+            if known in self._functions:
+                return self._functions[known](block, applied_to)
         raise TypeError(
             f"the device knows no {self._kind} {type(block).__name__}; expected one of "
             "graphgpo.blocks (a score or potential of your own: graphgpo.blocks.Given)"

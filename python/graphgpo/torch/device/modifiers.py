@@ -12,18 +12,14 @@ from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.dispatch import PerBlock
 from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
-from graphgpo.torch.device.scores import score
-
-factors = PerBlock[Tensor]("modifier")
+from graphgpo.torch.device.scores import with_means
 
 
-@factors.register
 def _failure_rate(block: blocks.FailureRate, rollouts: Rollouts) -> Tensor:
     rate = 1 - _share(rollouts, outcomes(rollouts) > 0)
     return (block.beta * arithmetic.power(rate, block.alpha))[rollouts.group.ids]
 
 
-@factors.register
 def _polarised(block: blocks.Polarised, rollouts: Rollouts) -> Tensor:
     b = block.span / (1 / (1 + math.exp(-1.0)) - 0.5)
     won = _won(rollouts)
@@ -40,29 +36,21 @@ def _won(rollouts: Rollouts) -> Tensor:
 
 def _share(rollouts: Rollouts, holds: Tensor) -> Tensor:
     """(groups,) of the trajectories with a verdict those of which it holds; 0 without any."""
-    judged = rollouts.trajectory_group.count(rollouts.judged)[:-1]
-    number = rollouts.trajectory_group.count(holds & rollouts.judged)[:-1]
-    return number / judged.clamp(min=1).to(torch.float64)
+    share = rollouts.trajectory_group.mean(holds.to(torch.float64), rollouts.judged)
+    return share[:-1].nan_to_num(nan=0.0)
 
 
-@factors.register
 def _seen(block: blocks.Seen, rollouts: Rollouts) -> Tensor:
     pairs = rollouts.same_action if block.what == "actions" else rollouts.edge
     number = rollouts.state.only(pairs.first).sizes
     return (number >= block.at_least)[rollouts.source].to(torch.float64)
 
 
-@factors.register
 def _action_evidence(block: blocks.ActionEvidence, rollouts: Rollouts) -> Tensor:
-    scores = score(block.score, rollouts)
-    known = ~scores.isnan()
-    actions, states = rollouts.same_action, rollouts.state
-    q = actions.mean(scores, known)[actions.ids]
-    m = states.mean(scores, known)[states.ids]
-    between = states.mean((q - m) * (q - m), known)
-    within = states.mean((scores - q) * (scores - q), known)
-    n = states.sizes.to(torch.float64)
-    tanh = 2 * arithmetic.logistic(2 * n / block.tau) - 1
+    scores, q, m = with_means(block.score, rollouts)
+    states, known = rollouts.state, ~scores.isnan()
+    between, within = (states.mean(apart * apart, known) for apart in (q - m, scores - q))
+    tanh = 2 * arithmetic.logistic(2 * states.sizes.to(torch.float64) / block.tau) - 1
     found = tanh * between / (between + within + block.epsilon)
     return torch.where(between.isnan(), 0.0, found)[states.ids]
 
@@ -72,15 +60,26 @@ def nobody_won(rollouts: Rollouts) -> Tensor:
     return rollouts.trajectory_group.count(_won(rollouts))[:-1] == 0
 
 
-@factors.register
 def _live(block: blocks.Live, rollouts: Rollouts) -> Tensor:
     live = (~nobody_won(rollouts)).sum().to(torch.float64)
     return ((live + 1) / (rollouts.group.num + 1)).expand(rollouts.num_steps)
 
 
-@factors.register
 def _nobody_won(block: blocks.NobodyWon, rollouts: Rollouts) -> Tensor:
     lost = nobody_won(rollouts).to(torch.float64)
     if block.times_share:
         lost = lost * (lost.sum() / max(rollouts.group.num, 1))
     return lost[rollouts.group.ids]
+
+
+factors = PerBlock[Tensor](
+    "modifier",
+    {
+        blocks.FailureRate: _failure_rate,
+        blocks.Polarised: _polarised,
+        blocks.Seen: _seen,
+        blocks.ActionEvidence: _action_evidence,
+        blocks.Live: _live,
+        blocks.NobodyWon: _nobody_won,
+    },
+)

@@ -12,9 +12,6 @@ from graphgpo.torch.device.dispatch import OncePerBlock
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, numbered, with_last
 
-peers_of = OncePerBlock[Segments]("peers")
-"""Steps with one key."""
-
 
 def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     """Of each trajectory the first step with a key."""
@@ -25,54 +22,37 @@ def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     return is_first
 
 
-@peers_of.register
-def _same_state(block: blocks.SameState, rollouts: Rollouts) -> Segments:
-    return rollouts.state
-
-
-@peers_of.register
 def _last_states(block: blocks.LastStates, rollouts: Rollouts) -> Segments:
     if block.count <= 1:
         return rollouts.state
     shorter = peers_of(blocks.LastStates(block.count - 1), rollouts)
-    before = with_last(shorter.ids, shorter.num)[_previous(rollouts)]
+    before = with_last(shorter.ids, shorter.num)[rollouts.previous]
     pairs = numbered(before, rollouts.source)
     return Segments(torch.where(before == shorter.num, pairs.num, pairs.ids), pairs.num)
 
 
-def _previous(rollouts: Rollouts) -> Tensor:
-    """The step before it; S: it is the first."""
-    previous = torch.full((rollouts.num_steps + 1,), rollouts.num_steps, device=rollouts.row.device)
-    previous[rollouts.following] = torch.arange(rollouts.num_steps, device=rollouts.row.device)
-    return previous[:-1]
-
-
-@peers_of.register
-def _task(block: blocks.Task, rollouts: Rollouts) -> Segments:
-    return rollouts.group
-
-
-@peers_of.register
-def _turn(block: blocks.Turn, rollouts: Rollouts) -> Segments:
-    return numbered(rollouts.group.ids, rollouts.turn)
-
-
-@peers_of.register
-def _batch(block: blocks.Batch, rollouts: Rollouts) -> Segments:
-    return Segments(torch.zeros_like(rollouts.turn), 1)
-
-
-@peers_of.register
-def _peer_keys(block: blocks.PeerKeys, rollouts: Rollouts) -> Segments:
-    return numbered(rollouts.group.ids, rollouts.keys("peer_keys"))
-
-
-@peers_of.register
 def _same_transition(block: blocks.SameTransition, rollouts: Rollouts) -> Segments:
     done = numbered(rollouts.actions, rollouts.target).ids
-    previous = _previous(rollouts)
+    previous = rollouts.previous
     past = torch.zeros_like(done)  # what was done before: 0 is nothing
     for _ in range(block.history):
         told = numbered(with_last(done, -1)[previous], with_last(past, 0)[previous]).ids + 1
         past = torch.where(previous == rollouts.num_steps, 0, told)
     return numbered(rollouts.source, done, past)
+
+
+peers_of = OncePerBlock[Segments](
+    "peers",
+    {
+        blocks.SameState: lambda _, rollouts: rollouts.state,
+        blocks.LastStates: _last_states,
+        blocks.Task: lambda _, rollouts: rollouts.group,
+        blocks.Turn: lambda _, rollouts: numbered(rollouts.group.ids, rollouts.turn),
+        blocks.Batch: lambda _, rollouts: Segments(torch.zeros_like(rollouts.turn), 1),
+        blocks.PeerKeys: lambda _, rollouts: numbered(
+            rollouts.group.ids, rollouts.keys("peer_keys")
+        ),
+        blocks.SameTransition: _same_transition,
+    },
+)
+"""Steps with one key."""

@@ -21,53 +21,43 @@ _GRID = 58
 """A Bellman mean is a multiple of 2**-58."""
 _SWEEPS = 32
 
-potential = OncePerBlock[BeforeAndAfter]("potential")
 
-
-@potential.register
-def _given(block: blocks.Given, rollouts: Rollouts) -> BeforeAndAfter:
-    values = numbers(block, rollouts, rollouts.num_nodes)
-    return values[rollouts.source], values[rollouts.target]
-
-
-@potential.register
 def _log(block: blocks.Log, rollouts: Rollouts) -> BeforeAndAfter:
-    before, after = (
-        torch.where(v.isnan(), v, arithmetic.log(v.nan_to_num(1.0).clamp(min=block.floor)))
-        for v in potential(block.potential, rollouts)
+    before, after = potential(block.potential, rollouts)
+    return arithmetic.log(before.clamp(min=block.floor)), arithmetic.log(
+        after.clamp(min=block.floor)
     )
-    return before, after
 
 
-@potential.register
 def _reach_value(block: blocks.ReachValue, rollouts: Rollouts) -> BeforeAndAfter:
     is_reached = rollouts.distance.isfinite()
     distance = torch.where(is_reached, rollouts.distance, 0.0)
     values = block.success_reward * arithmetic.power(block.gamma, distance)
-    values = torch.where(is_reached, values, 0.0)
+    return _at_nodes(torch.where(is_reached, values, 0.0), rollouts)
+
+
+def _at_nodes(values: Tensor, rollouts: Rollouts) -> BeforeAndAfter:
     return values[rollouts.source], values[rollouts.target]
 
 
 # --- mean return ----------------------------------------------------------------------------------
 
 
-@potential.register
 def _mean_return(block: blocks.MeanReturn, rollouts: Rollouts) -> BeforeAndAfter:
     outcome = outcomes(rollouts)[rollouts.trajectory.ids]
     if block.of == "rewards":
-        returns = returns_to_go(rollouts, block.gamma, block.success_reward)
+        returns = returns_to_go(block, rollouts)
     else:
         left = (rollouts.length - rollouts.turn).to(torch.float64)
         returns = arithmetic.power(block.gamma, left) * outcome
     penalty = block.penalty * rollouts.is_invalid.to(torch.float64)
     returns = returns - penalty
-    before = rollouts.state.mean(returns, ~returns.isnan())[rollouts.source]
+    before = rollouts.state.mean(returns)[rollouts.source]
     end = torch.zeros_like(before)
     if block.end == "outcome":
         end = outcome - penalty
     elif block.end == "success":
-        end = torch.where(rollouts.is_won, block.success_reward, end)
-        end = torch.where(rollouts.is_judged, end, math.nan)
+        end = _verdict(rollouts, rollouts.is_won, block.success_reward)
     after = with_last(before, 0.0)[rollouts.following]
     return before, torch.where(rollouts.is_last, end, after)
 
@@ -79,14 +69,18 @@ def rewards(rollouts: Rollouts, success_reward: float) -> Tensor:
     """
     if rollouts.has("rewards"):
         return rollouts.of("rewards")
-    wins = rollouts.is_last & rollouts.is_won
-    received = torch.where(wins, success_reward, torch.zeros_like(rollouts.cost))
+    return _verdict(rollouts, rollouts.is_last & rollouts.is_won, success_reward)
+
+
+def _verdict(rollouts: Rollouts, wins: Tensor, success_reward: float) -> Tensor:
+    """success_reward or 0; unknown where there is no verdict."""
+    received = success_reward * wins.to(torch.float64)
     return torch.where(rollouts.is_judged, received, math.nan)
 
 
-def returns_to_go(rollouts: Rollouts, gamma: float, success_reward: float) -> Tensor:
+def returns_to_go(block: blocks.ReturnToGo | blocks.MeanReturn, rollouts: Rollouts) -> Tensor:
     """What a step receives, and gamma times the same of the following step."""
-    return rollouts.backwards(rewards(rollouts, success_reward), gamma)
+    return rollouts.backwards(rewards(rollouts, block.success_reward), block.gamma)
 
 
 def outcomes(rollouts: Rollouts) -> Tensor:
@@ -103,7 +97,6 @@ def outcomes(rollouts: Rollouts) -> Tensor:
 # --- Bellman mean ---------------------------------------------------------------------------------
 
 
-@potential.register
 def _bellman_mean(block: blocks.BellmanMean, rollouts: Rollouts) -> BeforeAndAfter:
     ends = _ends(block, rollouts)
     values = _fixed_point(block.gamma, rollouts, ends)
@@ -114,7 +107,7 @@ def _bellman_mean(block: blocks.BellmanMean, rollouts: Rollouts) -> BeforeAndAft
 def _ends(block: blocks.BellmanMean, rollouts: Rollouts) -> Tensor:
     """What a step leads to where that is no node with ways on, else NaN."""
     if block.boundary is not None:
-        by_row = numbers(block.boundary, rollouts, rollouts.columns.num_rows)
+        by_row = _numbers(block.boundary, rollouts, rollouts.columns.num_rows)
         is_masked = rollouts.step_of_row == rollouts.num_steps
         if not bool(((by_row >= 0) & (by_row <= 1) | is_masked).all()):
             raise RefusedError
@@ -122,8 +115,9 @@ def _ends(block: blocks.BellmanMean, rollouts: Rollouts) -> Tensor:
         if not torch.equal(ends[rollouts.end][rollouts.trajectory.ids], ends):
             raise RefusedError  # one value per trajectory
     else:
-        fails = 0.0 if block.failed_end == "leaf" else math.nan
-        ends = torch.where(rollouts.is_won, 1.0, torch.full_like(rollouts.cost, fails))
+        ends = rollouts.is_won.to(torch.float64)
+        if block.failed_end == "state":
+            ends = torch.where(rollouts.is_won, ends, math.nan)
     return torch.where(rollouts.is_last, ends, math.nan)
 
 
@@ -162,10 +156,29 @@ def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
 # --- numbers of the user's own --------------------------------------------------------------------
 
 
-def numbers(given: blocks.Given, rollouts: Rollouts, length: int) -> Tensor:
+def numbers_of_rows(given: blocks.Given, rollouts: Rollouts) -> Tensor:
+    """The values of a `Given` that has one a row, by step."""
+    return _numbers(given, rollouts, rollouts.columns.num_rows)[rollouts.row]
+
+
+def _numbers(given: blocks.Given, rollouts: Rollouts, length: int) -> Tensor:
     """The values of a `Given`; a function makes them of the rollouts in host memory."""
     values = given.resolved(rollouts.host())
     found = torch.as_tensor(values, dtype=torch.float64, device=rollouts.columns.device)
     if found.shape != (length,):
         raise RefusedError
     return found.detach()
+
+
+potential = OncePerBlock[BeforeAndAfter](
+    "potential",
+    {
+        blocks.Given: lambda block, rollouts: _at_nodes(
+            _numbers(block, rollouts, rollouts.num_nodes), rollouts
+        ),
+        blocks.Log: _log,
+        blocks.ReachValue: _reach_value,
+        blocks.MeanReturn: _mean_return,
+        blocks.BellmanMean: _bellman_mean,
+    },
+)

@@ -73,7 +73,8 @@ class Rollouts:
         self.length = length[self.trajectory.ids]  # of its trajectory
         self.turn = ordered.ids - (stop - length)[self.trajectory.ids]
         self.is_last = self.turn == self.length - 1
-        after = with_last(ordered.first, -1)[ordered.ids + 1]
+        before, after = (ordered.first.roll(by)[ordered.ids] for by in (1, -1))
+        self.previous = torch.where(self.turn == 0, self.num_steps, before)
         self.following = torch.where(self.is_last, self.num_steps, after)
         self.start, self.end = ordered.first[stop - length], ordered.first[stop - 1]
         if self.has("next_states"):

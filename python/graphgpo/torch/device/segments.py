@@ -89,11 +89,12 @@ class Segments:
         outgrown = self.largest(values.abs(), 0.0).isinf()
         return torch.where(outgrown, math.inf, total)
 
-    def mean(self, values: Tensor, known: Tensor) -> Tensor:
+    def mean(self, values: Tensor, known: Tensor | None = None) -> Tensor:
         """(num + 1,) means of known values, exactly their value where they are equal; NaN of none.
 
-        What is not known may be anything, NaN too.
+        What is not known may be anything, NaN too; it is what is NaN, if nothing else is said.
         """
+        known = ~values.isnan() if known is None else known
         number = self.count(known)
         low, high = self.bounds(values, known)
         total = self.sum(torch.where(known, values, 0.0))
