@@ -122,7 +122,11 @@ def _teaches_nothing(level: Level, rollouts: Rollouts) -> Tensor | bool:
 Standings: TypeAlias = "tuple[Tensor, Tensor | bool]"
 """How values stand among those that differ, and where that is void all the same."""
 
+_standings = PerBlock[Standings]("normaliser")
+_standings.register(blocks.Mean, lambda _, sample: (sample.apart, False))
 
+
+@_standings.register
 def _mean_std(block: blocks.MeanStd, sample: Sample) -> Standings:
     variance = sample.variance(block.ddof)
     if block.inside:
@@ -131,20 +135,11 @@ def _mean_std(block: blocks.MeanStd, sample: Sample) -> Standings:
     return sample.apart / (std + block.epsilon), std < block.off_below
 
 
+@_standings.register
 def _leave_one_out(block: blocks.LeaveOneOut, sample: Sample) -> Standings:
     return sample.apart * sample.number / (sample.number - 1).clamp(min=1), False
 
 
+@_standings.register
 def _floored_std(block: blocks.FlooredStd, sample: Sample) -> Standings:
     return sample.apart / sample.variance(block.ddof).sqrt().clamp(min=block.floor), False
-
-
-_standings = PerBlock[Standings](
-    "normaliser",
-    {
-        blocks.Mean: lambda _, sample: (sample.apart, False),
-        blocks.MeanStd: _mean_std,
-        blocks.LeaveOneOut: _leave_one_out,
-        blocks.FlooredStd: _floored_std,
-    },
-)

@@ -1,8 +1,8 @@
-"""What a device does for a block: a table of functions by the class of the block."""
+"""What a device does for a block: a function for every class of blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
 from typing import Any, Generic, TypeVar
 
 from graphgpo.torch.device.rollouts import Rollouts
@@ -11,16 +11,20 @@ Found = TypeVar("Found")
 
 
 class PerBlock(Generic[Found]):
-    """Functions of a block and what it is applied to. Any other block is refused by name."""
+    """Functions of a block and what it is applied to, registered by the class of the block.
 
-    def __init__(self, kind: str, functions: Mapping[type, Callable[[Any, Any], Found]]) -> None:
+    Any other block is refused by name.
+    """
+
+    def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._functions = functions
+        self._functions = functools.singledispatch(self._refuse)
+        self.register = self._functions.register
 
     def __call__(self, block: Any, applied_to: Any) -> Found:
-        for known in type(block).__mro__:
-            if known in self._functions:
-                return self._functions[known](block, applied_to)
+        return self._functions(block, applied_to)
+
+    def _refuse(self, block: object, applied_to: Any) -> Found:
         raise TypeError(
             f"the device knows no {self._kind} {type(block).__name__}; expected one of "
             "graphgpo.blocks (a score or potential of your own: graphgpo.blocks.Given)"

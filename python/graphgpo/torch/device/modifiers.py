@@ -10,16 +10,19 @@ from torch import Tensor
 from graphgpo import blocks
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.dispatch import PerBlock
-from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import with_means
 
+factors = PerBlock[Tensor]("modifier")
 
+
+@factors.register
 def _failure_rate(block: blocks.FailureRate, rollouts: Rollouts) -> Tensor:
-    rate = 1 - _share(rollouts, outcomes(rollouts) > 0)
+    rate = 1 - _share(rollouts, rollouts.outcomes > 0)
     return (block.beta * arithmetic.power(rate, block.alpha))[rollouts.group.ids]
 
 
+@factors.register
 def _polarised(block: blocks.Polarised, rollouts: Rollouts) -> Tensor:
     b = block.span / (1 / (1 + math.exp(-1.0)) - 0.5)
     won = _won(rollouts)
@@ -31,7 +34,7 @@ def _polarised(block: blocks.Polarised, rollouts: Rollouts) -> Tensor:
 
 def _won(rollouts: Rollouts) -> Tensor:
     """(trajectories,) success; without a column that says so, an outcome above 0."""
-    return rollouts.won if rollouts.has("success") else outcomes(rollouts) > 0
+    return rollouts.won if rollouts.has("success") else rollouts.outcomes > 0
 
 
 def _share(rollouts: Rollouts, holds: Tensor) -> Tensor:
@@ -40,12 +43,14 @@ def _share(rollouts: Rollouts, holds: Tensor) -> Tensor:
     return share[:-1].nan_to_num(nan=0.0)
 
 
+@factors.register
 def _seen(block: blocks.Seen, rollouts: Rollouts) -> Tensor:
     pairs = rollouts.same_action if block.what == "actions" else rollouts.edge
     number = rollouts.state.only(pairs.first).sizes
     return (number >= block.at_least)[rollouts.source].to(torch.float64)
 
 
+@factors.register
 def _action_evidence(block: blocks.ActionEvidence, rollouts: Rollouts) -> Tensor:
     scores, q, m = with_means(block.score, rollouts)
     states, known = rollouts.state, ~scores.isnan()
@@ -60,26 +65,15 @@ def nobody_won(rollouts: Rollouts) -> Tensor:
     return rollouts.trajectory_group.count(_won(rollouts))[:-1] == 0
 
 
+@factors.register
 def _live(block: blocks.Live, rollouts: Rollouts) -> Tensor:
     live = (~nobody_won(rollouts)).sum().to(torch.float64)
     return ((live + 1) / (rollouts.group.num + 1)).expand(rollouts.num_steps)
 
 
+@factors.register
 def _nobody_won(block: blocks.NobodyWon, rollouts: Rollouts) -> Tensor:
     lost = nobody_won(rollouts).to(torch.float64)
     if block.times_share:
         lost = lost * (lost.sum() / max(rollouts.group.num, 1))
     return lost[rollouts.group.ids]
-
-
-factors = PerBlock[Tensor](
-    "modifier",
-    {
-        blocks.FailureRate: _failure_rate,
-        blocks.Polarised: _polarised,
-        blocks.Seen: _seen,
-        blocks.ActionEvidence: _action_evidence,
-        blocks.Live: _live,
-        blocks.NobodyWon: _nobody_won,
-    },
-)

@@ -12,6 +12,16 @@ from graphgpo.torch.device.dispatch import OncePerBlock
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, numbered, with_last
 
+peers_of = OncePerBlock[Segments]("peers")
+"""Steps with one key."""
+peers_of.register(blocks.SameState, lambda _, rollouts: rollouts.state)
+peers_of.register(blocks.Task, lambda _, rollouts: rollouts.group)
+peers_of.register(blocks.Turn, lambda _, rollouts: numbered(rollouts.group.ids, rollouts.turn))
+peers_of.register(blocks.Batch, lambda _, rollouts: Segments.of_all(rollouts.turn))
+peers_of.register(
+    blocks.PeerKeys, lambda _, rollouts: numbered(rollouts.group.ids, rollouts.keys("peer_keys"))
+)
+
 
 def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     """Of each trajectory the first step with a key."""
@@ -22,6 +32,7 @@ def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     return is_first
 
 
+@peers_of.register
 def _last_states(block: blocks.LastStates, rollouts: Rollouts) -> Segments:
     if block.count <= 1:
         return rollouts.state
@@ -31,6 +42,7 @@ def _last_states(block: blocks.LastStates, rollouts: Rollouts) -> Segments:
     return Segments(torch.where(before == shorter.num, pairs.num, pairs.ids), pairs.num)
 
 
+@peers_of.register
 def _same_transition(block: blocks.SameTransition, rollouts: Rollouts) -> Segments:
     done = numbered(rollouts.actions, rollouts.target).ids
     previous = rollouts.previous
@@ -39,20 +51,3 @@ def _same_transition(block: blocks.SameTransition, rollouts: Rollouts) -> Segmen
         told = numbered(with_last(done, -1)[previous], with_last(past, 0)[previous]).ids + 1
         past = torch.where(previous == rollouts.num_steps, 0, told)
     return numbered(rollouts.source, done, past)
-
-
-peers_of = OncePerBlock[Segments](
-    "peers",
-    {
-        blocks.SameState: lambda _, rollouts: rollouts.state,
-        blocks.LastStates: _last_states,
-        blocks.Task: lambda _, rollouts: rollouts.group,
-        blocks.Turn: lambda _, rollouts: numbered(rollouts.group.ids, rollouts.turn),
-        blocks.Batch: lambda _, rollouts: Segments(torch.zeros_like(rollouts.turn), 1),
-        blocks.PeerKeys: lambda _, rollouts: numbered(
-            rollouts.group.ids, rollouts.keys("peer_keys")
-        ),
-        blocks.SameTransition: _same_transition,
-    },
-)
-"""Steps with one key."""

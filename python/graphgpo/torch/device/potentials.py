@@ -21,19 +21,27 @@ _GRID = 58
 """A Bellman mean is a multiple of 2**-58."""
 _SWEEPS = 32
 
+potential = OncePerBlock[BeforeAndAfter]("potential")
 
+
+@potential.register
 def _log(block: blocks.Log, rollouts: Rollouts) -> BeforeAndAfter:
-    before, after = potential(block.potential, rollouts)
-    return arithmetic.log(before.clamp(min=block.floor)), arithmetic.log(
-        after.clamp(min=block.floor)
-    )
+    floored = (v.clamp(min=block.floor) for v in potential(block.potential, rollouts))
+    before, after = map(arithmetic.log, floored)
+    return before, after
 
 
+@potential.register
 def _reach_value(block: blocks.ReachValue, rollouts: Rollouts) -> BeforeAndAfter:
     is_reached = rollouts.distance.isfinite()
     distance = torch.where(is_reached, rollouts.distance, 0.0)
     values = block.success_reward * arithmetic.power(block.gamma, distance)
     return _at_nodes(torch.where(is_reached, values, 0.0), rollouts)
+
+
+@potential.register
+def _given(block: blocks.Given, rollouts: Rollouts) -> BeforeAndAfter:
+    return _at_nodes(numbers(block, rollouts, rollouts.num_nodes), rollouts)
 
 
 def _at_nodes(values: Tensor, rollouts: Rollouts) -> BeforeAndAfter:
@@ -43,8 +51,9 @@ def _at_nodes(values: Tensor, rollouts: Rollouts) -> BeforeAndAfter:
 # --- mean return ----------------------------------------------------------------------------------
 
 
+@potential.register
 def _mean_return(block: blocks.MeanReturn, rollouts: Rollouts) -> BeforeAndAfter:
-    outcome = outcomes(rollouts)[rollouts.trajectory.ids]
+    outcome = rollouts.outcomes[rollouts.trajectory.ids]
     if block.of == "rewards":
         returns = returns_to_go(block, rollouts)
     else:
@@ -57,46 +66,20 @@ def _mean_return(block: blocks.MeanReturn, rollouts: Rollouts) -> BeforeAndAfter
     if block.end == "outcome":
         end = outcome - penalty
     elif block.end == "success":
-        end = _verdict(rollouts, rollouts.is_won, block.success_reward)
+        end = rollouts.at_success(block.success_reward, rollouts.is_last)
     after = with_last(before, 0.0)[rollouts.following]
     return before, torch.where(rollouts.is_last, end, after)
 
 
-def rewards(rollouts: Rollouts, success_reward: float) -> Tensor:
-    """What every step receives: its reward, else success_reward on the winning last step.
-
-    Unknown without either, where there is no verdict.
-    """
-    if rollouts.has("rewards"):
-        return rollouts.of("rewards")
-    return _verdict(rollouts, rollouts.is_last & rollouts.is_won, success_reward)
-
-
-def _verdict(rollouts: Rollouts, wins: Tensor, success_reward: float) -> Tensor:
-    """success_reward or 0; unknown where there is no verdict."""
-    received = success_reward * wins.to(torch.float64)
-    return torch.where(rollouts.is_judged, received, math.nan)
-
-
 def returns_to_go(block: blocks.ReturnToGo | blocks.MeanReturn, rollouts: Rollouts) -> Tensor:
     """What a step receives, and gamma times the same of the following step."""
-    return rollouts.backwards(rewards(rollouts, block.success_reward), block.gamma)
-
-
-def outcomes(rollouts: Rollouts) -> Tensor:
-    """(trajectories,) episode returns, else summed rewards, else success as 1, 0; NaN: unknown."""
-    if rollouts.has("episode_returns"):
-        found = rollouts.of("episode_returns")[rollouts.start]
-    elif rollouts.has("rewards"):
-        found = rollouts.trajectory.sum(rollouts.of("rewards"))[:-1]
-    else:
-        found = rollouts.won.to(torch.float64)
-    return torch.where(rollouts.judged, found, math.nan)
+    return rollouts.backwards(rollouts.rewards(block.success_reward), block.gamma)
 
 
 # --- Bellman mean ---------------------------------------------------------------------------------
 
 
+@potential.register
 def _bellman_mean(block: blocks.BellmanMean, rollouts: Rollouts) -> BeforeAndAfter:
     ends = _ends(block, rollouts)
     values = _fixed_point(block.gamma, rollouts, ends)
@@ -107,13 +90,12 @@ def _bellman_mean(block: blocks.BellmanMean, rollouts: Rollouts) -> BeforeAndAft
 def _ends(block: blocks.BellmanMean, rollouts: Rollouts) -> Tensor:
     """What a step leads to where that is no node with ways on, else NaN."""
     if block.boundary is not None:
-        by_row = _numbers(block.boundary, rollouts, rollouts.columns.num_rows)
+        by_row = numbers(block.boundary, rollouts, rollouts.columns.num_rows)
         is_masked = rollouts.step_of_row == rollouts.num_steps
-        if not bool(((by_row >= 0) & (by_row <= 1) | is_masked).all()):
-            raise RefusedError
         ends = by_row[rollouts.row]
-        if not torch.equal(ends[rollouts.end][rollouts.trajectory.ids], ends):
-            raise RefusedError  # one value per trajectory
+        agree = ends == ends[rollouts.end][rollouts.trajectory.ids]  # one value per trajectory
+        if not bool(((by_row >= 0) & (by_row <= 1) | is_masked).all() & agree.all()):
+            raise RefusedError
     else:
         ends = rollouts.is_won.to(torch.float64)
         if block.failed_end == "state":
@@ -156,29 +138,10 @@ def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
 # --- numbers of the user's own --------------------------------------------------------------------
 
 
-def numbers_of_rows(given: blocks.Given, rollouts: Rollouts) -> Tensor:
-    """The values of a `Given` that has one a row, by step."""
-    return _numbers(given, rollouts, rollouts.columns.num_rows)[rollouts.row]
-
-
-def _numbers(given: blocks.Given, rollouts: Rollouts, length: int) -> Tensor:
+def numbers(given: blocks.Given, rollouts: Rollouts, length: int) -> Tensor:
     """The values of a `Given`; a function makes them of the rollouts in host memory."""
     values = given.resolved(rollouts.host())
     found = torch.as_tensor(values, dtype=torch.float64, device=rollouts.columns.device)
     if found.shape != (length,):
         raise RefusedError
     return found.detach()
-
-
-potential = OncePerBlock[BeforeAndAfter](
-    "potential",
-    {
-        blocks.Given: lambda block, rollouts: _at_nodes(
-            _numbers(block, rollouts, rollouts.num_nodes), rollouts
-        ),
-        blocks.Log: _log,
-        blocks.ReachValue: _reach_value,
-        blocks.MeanReturn: _mean_return,
-        blocks.BellmanMean: _bellman_mean,
-    },
-)

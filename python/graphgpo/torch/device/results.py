@@ -13,7 +13,6 @@ from graphgpo.reference.plan import Credit
 from graphgpo.reference.results import INERT
 from graphgpo.result import StepAdvantages
 from graphgpo.torch.device.modifiers import nobody_won
-from graphgpo.torch.device.potentials import outcomes
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import score, surprisals
 from graphgpo.torch.device.segments import Segments, exact_sum, numbered, with_last
@@ -44,14 +43,20 @@ def _metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
     """Flat `graphgpo/...` numbers, in one wait for the device."""
     parts = credit.step_advantages if credit.has_step_term else credit.episode_advantages
     seen = _seen(parts).abs()
+    leaving, num_steps = rollouts.state.sizes, rollouts.num_steps
     found: dict[str, Any] = {
-        **_of_sizes(rollouts),
+        "num_groups": rollouts.group.num,
+        "num_trajectories": rollouts.trajectory.num,
+        "num_steps": num_steps,
+        "num_states": rollouts.num_nodes,
+        "num_edges": rollouts.edge.num,
         **_of_outcomes(rollouts),
-        **_of_graph(rollouts),
+        "merge_ratio": 1 - _ratio((leaving > 0).sum(), num_steps) if num_steps else 0.0,
+        "singleton_share": _share(leaving[rollouts.source] == 1),
+        "reachable_share": _share(rollouts.distance[rollouts.target].isfinite()),
         "zero_advantage_share": _share(seen == 0),
         **_of_distances(rollouts),
         **_of_advantages(_seen(credit.advantages)),
-        **_of_progress(rollouts),
         **_of_rows(rollouts),
         "inert": (seen <= INERT).all() if len(seen) else False,
         **_of_states(rollouts),
@@ -70,8 +75,13 @@ def _share(holds: Tensor, of: Tensor | None = None) -> Tensor:
     return _ratio((holds & of).sum(), of.sum())
 
 
-def _ratio(sum_or_number: Tensor, number: Tensor) -> Tensor:
-    return sum_or_number / number.clamp(min=1).to(torch.float64)
+def _ratio(total: Tensor | int, number: Tensor | int) -> Tensor:
+    return total / torch.as_tensor(number, dtype=torch.float64).clamp(min=1)
+
+
+def _extremes(values: Tensor) -> tuple[Any, Any]:
+    """The least and the largest; 0 of none."""
+    return values.aminmax() if len(values) else (0, 0)
 
 
 def _seen(credit: Tensor) -> Tensor:
@@ -79,49 +89,29 @@ def _seen(credit: Tensor) -> Tensor:
     return credit.to(torch.float32).to(credit.dtype)
 
 
-def _of_sizes(rollouts: Rollouts) -> dict[str, Any]:
-    return {
-        "num_groups": rollouts.group.num,
-        "num_trajectories": rollouts.trajectory.num,
-        "num_steps": rollouts.num_steps,
-        "num_states": rollouts.num_nodes,
-        "num_edges": rollouts.edge.num,
-    }
-
-
 def _of_outcomes(rollouts: Rollouts) -> dict[str, Any]:
-    groups, num_groups = rollouts.trajectory_group, max(rollouts.group.num, 1)
-    won, judged, outcome = rollouts.won, rollouts.judged, outcomes(rollouts)
+    groups, num_groups = rollouts.trajectory_group, rollouts.group.num
+    won, judged, outcome = rollouts.won, rollouts.judged, rollouts.outcomes
     sizes = groups.sizes[:-1]
     is_solved = groups.count(won)[:-1] == sizes
+    fewest, most = _extremes(sizes)
     low, high = groups.bounds(outcome, judged)
-    all_of_them = Segments(torch.zeros_like(groups.ids), 1)
     start = rollouts.source[rollouts.start]
     is_start = torch.zeros_like(rollouts.node_group, dtype=torch.bool).index_fill(0, start, True)
     ends_at_a_start = is_start[rollouts.target[rollouts.end]]
     return {
         "success_rate": _share(won, judged),
-        "mean_return": all_of_them.mean(outcome, judged)[0].nan_to_num(nan=0.0),
+        "mean_return": Segments.of_all(outcome).mean(outcome)[0].nan_to_num(nan=0.0),
         "groups_solved": is_solved.sum(),
         "groups_mixed": (rollouts.has_goal & ~is_solved).sum(),
         "groups_without_success": (~rollouts.has_goal).sum(),
         "equal_outcome_groups": ((low == high) & (groups.count(judged) >= 2)).sum(),
         "rollouts_without_verdict": (~judged).sum(),
-        "group_size_min": sizes.min() if len(sizes) else 0,
-        "group_size_mean": rollouts.trajectory.num / num_groups,
-        "group_size_max": sizes.max() if len(sizes) else 0,
-        "distinct_starts": is_start.sum().to(torch.float64) / num_groups,
+        "group_size_min": fewest,
+        "group_size_mean": _ratio(rollouts.trajectory.num, num_groups),
+        "group_size_max": most,
+        "distinct_starts": _ratio(is_start.sum(), num_groups),
         "ends_at_a_start": (ends_at_a_start & judged & ~won).sum(),
-    }
-
-
-def _of_graph(rollouts: Rollouts) -> dict[str, Any]:
-    number = rollouts.state.sizes
-    num_sources = (number > 0).sum().to(torch.float64)
-    return {
-        "merge_ratio": 1 - num_sources / rollouts.num_steps if rollouts.num_steps else 0.0,
-        "singleton_share": _share(number[rollouts.source] == 1),
-        "reachable_share": _share(rollouts.distance[rollouts.target].isfinite()),
     }
 
 
@@ -175,35 +165,30 @@ def _of_distances(rollouts: Rollouts) -> dict[str, Any]:
     is_finite = distance.isfinite()
     distance = torch.where(is_finite, distance, 0.0)
     return {
-        "max_distance": distance.max() if len(distance) else 0.0,
+        "max_distance": _extremes(distance)[1],
         "mean_distance": _ratio(exact_sum(distance), is_finite.sum()),
     }
 
 
 def _of_advantages(advantages: Tensor) -> dict[str, Any]:
-    number = max(len(advantages), 1)
-    average = exact_sum(advantages) / number
+    average = _ratio(exact_sum(advantages), len(advantages))
     apart = advantages - average
+    low, high = _extremes(advantages)
     return {
         "adv_mean": average,
-        "adv_std": (exact_sum(apart * apart) / number).sqrt(),
-        "adv_min": advantages.min() if len(advantages) else 0.0,
-        "adv_max": advantages.max() if len(advantages) else 0.0,
-    }
-
-
-def _of_progress(rollouts: Rollouts) -> dict[str, Any]:
-    before, after = rollouts.distances
-    is_failed = rollouts.has_goal[rollouts.group.ids] & ~rollouts.is_won
-    return {
-        "progress_in_failed": _share(after < before, is_failed),
-        "no_progress_in_succeeded": _share(after >= before, rollouts.is_won),
+        "adv_std": _ratio(exact_sum(apart * apart), len(advantages)).sqrt(),
+        "adv_min": low,
+        "adv_max": high,
     }
 
 
 def _of_rows(rollouts: Rollouts) -> dict[str, Any]:
+    before, after = rollouts.distances
+    is_failed = rollouts.has_goal[rollouts.group.ids] & ~rollouts.is_won
     num_masked = (rollouts.step_of_row == rollouts.num_steps).sum()
     return {
+        "progress_in_failed": _share(after < before, is_failed),
+        "no_progress_in_succeeded": _share(after >= before, rollouts.is_won),
         "masked_rows": num_masked,
         "masked_inside": _masked_inside(rollouts),
         "duplicate_rows": rollouts.columns.num_rows - num_masked - rollouts.num_steps,

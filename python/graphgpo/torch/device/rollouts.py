@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -155,6 +156,33 @@ class Rollouts:
         if self.has("action_valid"):
             return ~self.of("action_valid")
         return torch.zeros_like(self.is_last)
+
+    # --- what was earned --------------------------------------------------------------------------
+
+    def rewards(self, success_reward: float) -> Tensor:
+        """What every step receives: its reward, else success_reward on the winning last step.
+
+        Unknown without either, where there is no verdict.
+        """
+        if self.has("rewards"):
+            return self.of("rewards")
+        return self.at_success(success_reward, self.is_last)
+
+    def at_success(self, reward: float, holds: Tensor) -> Tensor:
+        """The reward where it holds in a success, else 0; unknown where there is no verdict."""
+        received = reward * (holds & self.is_won).to(torch.float64)
+        return torch.where(self.is_judged, received, math.nan)
+
+    @functools.cached_property
+    def outcomes(self) -> Tensor:
+        """(trajectories,) episode returns, else summed rewards, else success; NaN: unknown."""
+        if self.has("episode_returns"):
+            found = self.of("episode_returns")[self.start]
+        elif self.has("rewards"):
+            found = self.trajectory.sum(self.of("rewards"))[:-1]
+        else:
+            found = self.won.to(torch.float64)
+        return torch.where(self.judged, found, math.nan)
 
     # --- what several blocks need, found once a batch ---------------------------------------------
 

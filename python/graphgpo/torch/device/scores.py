@@ -12,17 +12,21 @@ from graphgpo import blocks
 from graphgpo.reference.plan import Level
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.dispatch import OncePerBlock
-from graphgpo.torch.device.potentials import (
-    numbers_of_rows,
-    outcomes,
-    potential,
-    returns_to_go,
-    rewards,
-)
+from graphgpo.torch.device.potentials import numbers, potential, returns_to_go
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, numbered
 
+score = OncePerBlock[Tensor]("score")
+score.register(blocks.ReturnToGo, returns_to_go)
+score.register(blocks.Outcome, lambda _, rollouts: rollouts.outcomes[rollouts.trajectory.ids])
 
+
+@score.register
+def _given(block: blocks.Given, rollouts: Rollouts) -> Tensor:
+    return numbers(block, rollouts, rollouts.columns.num_rows)[rollouts.row]
+
+
+@score.register
 def _edge_return(block: blocks.EdgeReturn, rollouts: Rollouts) -> Tensor:
     before, after = rollouts.distances
     exponent = {
@@ -33,17 +37,25 @@ def _edge_return(block: blocks.EdgeReturn, rollouts: Rollouts) -> Tensor:
     return block.success_reward * arithmetic.power(block.omega, exponent)
 
 
+@score.register
+def _target(block: blocks.Target, rollouts: Rollouts) -> Tensor:
+    return block.gamma * potential(block.potential, rollouts)[1]
+
+
+@score.register
 def _difference(block: blocks.Difference, rollouts: Rollouts) -> Tensor:
     before, after = potential(block.potential, rollouts)
     if not block.rewards:
         return block.gamma * after - before
-    return rewards(rollouts, block.success_reward) + block.gamma * after - before
+    return rollouts.rewards(block.success_reward) + block.gamma * after - before
 
 
+@score.register
 def _trace(block: blocks.Trace, rollouts: Rollouts) -> Tensor:
     return rollouts.backwards(score(block.difference, rollouts), block.difference.gamma * block.lam)
 
 
+@score.register
 def _new_states(block: blocks.NewStates, rollouts: Rollouts) -> Tensor:
     trajectory = rollouts.trajectory
     visitor = torch.cat([trajectory.ids[rollouts.start], trajectory.ids])
@@ -53,6 +65,7 @@ def _new_states(block: blocks.NewStates, rollouts: Rollouts) -> Tensor:
     return number[trajectory.ids].to(torch.float64) / rollouts.length
 
 
+@score.register
 def _surprisal(block: blocks.Surprisal, rollouts: Rollouts) -> Tensor:
     found = surprisals(rollouts.state, rollouts)
     return found - surprisals(rollouts.same_action, rollouts) if block.actions else found
@@ -68,6 +81,7 @@ def surprisals(peers: Segments, rollouts: Rollouts) -> Tensor:
     return arithmetic.log(leaving / pairs.sizes[pairs.ids])
 
 
+@score.register
 def _action_mean(block: blocks.ActionMean, rollouts: Rollouts) -> Tensor:
     scores, q, m = with_means(block.score, rollouts)
     if block.kappa == 0:
@@ -84,28 +98,9 @@ def with_means(block: Any, rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
     return scores, q, m
 
 
+@score.register
 def _standing(block: blocks.Standing, rollouts: Rollouts) -> Tensor:
     from graphgpo.torch.device.comparison import compare
 
     level = compare(Level(block.score, block.peers, block.normaliser, block.unit), rollouts)
     return torch.where(level.scores.isnan(), math.nan, level.standings)
-
-
-score = OncePerBlock[Tensor](
-    "score",
-    {
-        blocks.Given: numbers_of_rows,
-        blocks.EdgeReturn: _edge_return,
-        blocks.Target: lambda block, rollouts: (
-            block.gamma * potential(block.potential, rollouts)[1]
-        ),
-        blocks.Difference: _difference,
-        blocks.Trace: _trace,
-        blocks.ReturnToGo: returns_to_go,
-        blocks.Outcome: lambda _, rollouts: outcomes(rollouts)[rollouts.trajectory.ids],
-        blocks.NewStates: _new_states,
-        blocks.Surprisal: _surprisal,
-        blocks.ActionMean: _action_mean,
-        blocks.Standing: _standing,
-    },
-)

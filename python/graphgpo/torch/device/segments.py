@@ -27,6 +27,11 @@ class Segments:
     """(n,) int64 in 0..num; `num`: in none."""
     num: int
 
+    @staticmethod
+    def of_all(elements: Tensor) -> Segments:
+        """One segment, all elements in it."""
+        return Segments(torch.zeros_like(elements, dtype=torch.int64), 1)
+
     @property
     def is_in_one(self) -> Tensor:
         return self.ids < self.num
@@ -167,7 +172,7 @@ def settled(sweep: Callable[[Tensor], Tensor], found: Tensor, *, every: int) -> 
 
 def exact_sum(values: Tensor) -> Tensor:
     """The sum of all, as `Segments.sum`."""
-    return Segments(torch.zeros_like(values, dtype=torch.int64), 1).sum(values)[0]
+    return Segments.of_all(values).sum(values)[0]
 
 
 def _exponent(values: Tensor) -> Tensor:
