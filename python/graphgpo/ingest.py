@@ -44,13 +44,17 @@ def read_batch(
 
 def plain_columns(given: Mapping[str, Any]) -> dict[str, Any]:
     """The row arguments that are not None, each in one of few containers, of one length."""
-    plain = {
+    columns = each_plain({n: v for n, v in given.items() if v is not None or n in REQUIRED})
+    check_lengths(columns)
+    return columns
+
+
+def each_plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Some columns, each in one of few containers."""
+    return {
         name: values if type(values) is list else plain_column(name, values, exact=name in STATES)
         for name, values in given.items()
-        if values is not None or name in REQUIRED
     }
-    check_lengths(plain)
-    return plain
 
 
 def read_columns(

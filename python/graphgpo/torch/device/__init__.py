@@ -34,6 +34,7 @@ from graphgpo.torch.device.columns import (
     RefusedError,
     add_given_states,
     check_device,
+    has_nan,
     read_columns,
 )
 from graphgpo.torch.device.plan import interpret
@@ -113,9 +114,9 @@ def state_keys(states: torch.Tensor) -> torch.Tensor:
             f"{allowed}"
         )
     states = states.detach()
-    if states.is_floating_point() and bool(states.isnan().any()):
-        row = int(states.reshape(len(states), -1).isnan().any(1).nonzero()[0])
-        raise ValueError(f"states[{row}] holds NaN; expected numbers: NaN equals nothing")
+    rows = has_nan(states).nonzero() if states.is_floating_point() else ()
+    for row in rows[:1]:
+        raise ValueError(f"states[{int(row)}] holds NaN; expected numbers: NaN equals nothing")
     return hashing.stable_keys(states)
 
 

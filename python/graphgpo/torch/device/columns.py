@@ -22,9 +22,10 @@ from graphgpo.torch.device.hashing import canonical, stable_keys, words
 from graphgpo.torch.device.segments import numbered
 
 NO_VERDICT = 2
-_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-COMPARED = (torch.bool, *_WHOLE, torch.float16, torch.float32, torch.float64)
-_REALS = (*COMPARED, torch.bfloat16)
+COMPARED = (
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.float16, torch.float32, torch.float64),
+)
 
 
 class RefusedError(Exception):
@@ -32,22 +33,15 @@ class RefusedError(Exception):
 
 
 @dataclass(eq=False)
-class Columns:
+class Columns(dict[str, Tensor]):
     """(N,) tensors by column name."""
 
     num_rows: int
     device: torch.device
-    given: dict[str, Tensor] = field(default_factory=dict)
     nulls: dict[str, Tensor] = field(default_factory=dict)
     """Of columns that may hold nulls, where."""
     wrong: list[Tensor] = field(default_factory=list)
     """() or (N,) bools: what is true of an unmasked row is refused."""
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.given[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.given
 
     def is_null(self, name: str) -> Tensor:
         """Where there is no value; everywhere without the column."""
@@ -57,13 +51,13 @@ class Columns:
 
     def refuse_rows_that_differ(self, rows: Tensor, others: Tensor) -> None:
         """Copies of a step agree in every column; unknown is unknown."""
-        for values in (*self.given.values(), *self.nulls.values()):
+        for values in (*self.values(), *self.nulls.values()):
             one, other = values[rows], values[others]
             self.wrong.append(((one != other) & ~(one.isnan() & other.isnan())).any())
 
     def refuse_what_is_wrong(self) -> None:
         """Waits for the device, once for all checks."""
-        mask = self.given.get("mask", True)
+        mask = self.get("mask", True)
         flags = [(w if w.dim() == 0 else w & mask).any() for w in self.wrong]
         if bool(torch.stack(flags).any()):
             raise RefusedError
@@ -81,18 +75,24 @@ def check_device(function: str, device: torch.device) -> None:
 
 def read_columns(given: Mapping[str, Any], device: torch.device) -> Columns:
     """Every column that is given. Raises `RefusedError` for those the core refuses."""
+    there = {name: v.detach() for name, v in given.items() if _is_on(device, name, v)}
+    here = {name: v for name, v in given.items() if name not in there}
+    states = [name for name in ingest.STATES if name in there]
+    if len(states) == 1 and any(name in here for name in ingest.STATES):
+        raise TypeError(
+            f"only {states[0]} is on {device}; expected states and next_states on the device, or "
+            "neither"
+        )
     if any(name not in given for name in ingest.REQUIRED):
         raise RefusedError
-    tensors = {name: v.detach() for name, v in given.items() if _is_on(device, name, v)}
-    for name, tensor in tensors.items():
-        _check_form(name, tensor, len(tensors.get("states", tensor)))
+    _check_forms(there)
     columns = Columns(len(given["states"]), device)
-    _add_from_host(columns, {n: v for n, v in given.items() if n not in tensors}, tensors)
-    _add_states(columns, {n: tensors[n] for n in ingest.STATES if n in tensors})
-    for name, tensor in tensors.items():
+    _add_from_host(columns, here, there)
+    _add_states(columns, {name: there[name] for name in states})
+    for name, tensor in there.items():
         if name not in ingest.STATES:
-            columns.given[name] = _read(COLUMNS[name].kind, tensor, columns.wrong)
-    if any(len(values) != columns.num_rows for values in columns.given.values()):
+            columns[name] = _read(COLUMNS[name].kind, tensor, columns.wrong)
+    if any(len(values) != columns.num_rows for values in columns.values()):
         raise RefusedError
     _check_numbers(columns)
     return columns
@@ -110,28 +110,26 @@ def _is_on(device: torch.device, name: str, values: Any) -> bool:
     return values.device == device and is_dense
 
 
-def _check_form(name: str, tensor: Tensor, num_rows: int) -> None:
-    kind = COLUMNS[name].kind
-    is_compared = kind in ("state", "key")
-    allowed = COMPARED if is_compared else _WHOLE if kind in ("id", "integer") else _REALS
-    has_form = tensor.dim() == 1 or (tensor.dim() > 1 and is_compared)
-    if not has_form or len(tensor) != num_rows or tensor.dtype not in allowed:
+def _check_forms(there: Mapping[str, Tensor]) -> None:
+    """Refuse what is refused of columns of such dtypes and shapes in host memory."""
+    if any(v.dtype not in (*COMPARED, torch.bfloat16) for v in there.values()):
         raise RefusedError
+    like = {name: torch.zeros((1, *v.shape[1:]), dtype=v.dtype) for name, v in there.items()}
+    try:
+        ingest.check_lengths(dict(there))
+        ingest.read_batch(ingest.each_plain(like), None)
+    except (TypeError, ValueError):
+        raise RefusedError from None
 
 
 def _check_numbers(columns: Columns) -> None:
     columns.wrong += [columns.nulls[name] for name in ingest.REQUIRED if name in columns.nulls]
-    if "rewards" in columns:
-        columns.wrong.append(~columns["rewards"].isfinite())
-    if "edge_costs" in columns:
-        costs = columns["edge_costs"]
-        columns.wrong.append(~(costs.isfinite() & (costs > 0)))
-    if "episode_returns" in columns:
-        returns = columns["episode_returns"]
-        is_wrong = ~returns.isfinite()
-        if "success" in columns:  # an outcome without a verdict may be unknown
-            is_wrong &= ~(returns.isnan() & (columns["success"] == NO_VERDICT))
-        columns.wrong.append(is_wrong)
+    names = ("rewards", "edge_costs", "episode_returns", "success")
+    one = torch.ones((), device=columns.device)  # stands for a column that is not there
+    rewards, costs, returns, success = (columns.get(name, one) for name in names)
+    is_open = returns.isnan() & (success == NO_VERDICT)  # an outcome without a verdict
+    is_right = rewards.isfinite() & costs.isfinite() & (costs > 0) & (returns.isfinite() | is_open)
+    columns.wrong.append(~is_right)
 
 
 # --- from the host --------------------------------------------------------------------------------
@@ -140,35 +138,22 @@ def _check_numbers(columns: Columns) -> None:
 def _add_from_host(
     columns: Columns, on_host: dict[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    on_device = [name for name in ingest.STATES if name in tensors]
-    if len(on_device) == 1 and any(name in on_host for name in ingest.STATES):
-        raise TypeError(
-            f"only {on_device[0]} is on {columns.device}; expected states and next_states on the "
-            "device, or neither"
-        )
-    if on_host and "mask" in tensors:
-        on_host = {**on_host, "mask": tensors["mask"].cpu()}
-    plain = {
-        name: ingest.plain_column(name, values, exact=name in ingest.STATES)
-        for name, values in on_host.items()
-    }
-    read = ingest.read_batch(plain, None, stable=True)
-    for name in plain:
-        if name in tensors:  # the mask, read for the others
-            continue
+    mask = {"mask": tensors["mask"].cpu()} if on_host and "mask" in tensors else {}
+    read = ingest.read_batch(ingest.each_plain({**on_host, **mask}), None, stable=True)
+    for name in on_host:
         values = read[name]
         if COLUMNS[name].kind in ("state", "id", "key"):
             values, is_null = _core.nullable_stable_keys(column=values)
             columns.nulls[name] = torch.from_numpy(is_null).to(columns.device)
         own = np.array(values)  # never the caller's memory, nor what cannot be written
-        columns.given[name] = torch.from_numpy(own).to(columns.device)
+        columns[name] = torch.from_numpy(own).to(columns.device)
 
 
 def add_given_states(columns: Columns, states: Any) -> None:
     """States as they came, before noise was taken out of them."""
     mask = columns["mask"].cpu().numpy() if "mask" in columns else None
     keys, _ = _core.nullable_stable_keys(column=ingest.key_column("states", states, mask))
-    columns.given["given_states"] = torch.from_numpy(keys).to(columns.device)
+    columns["given_states"] = torch.from_numpy(keys).to(columns.device)
 
 
 # --- on the device --------------------------------------------------------------------------------
@@ -178,21 +163,13 @@ def _add_states(columns: Columns, tensors: Mapping[str, Tensor]) -> None:
     """Both columns numbered together, so that a state of one can be a state of the other."""
     if not tensors:
         return
-    if len({_row_type(tensor) for tensor in tensors.values()}) > 1:
-        raise RefusedError
     for tensor in tensors.values():
-        columns.wrong.append(_has_nan(tensor))
+        columns.wrong.append(has_nan(tensor))
     keys = exact_keys(torch.cat([canonical(tensor) for tensor in tensors.values()]))
-    columns.given.update(zip(tensors, keys.reshape(len(tensors), columns.num_rows), strict=True))
+    columns.update(zip(tensors, keys.reshape(len(tensors), columns.num_rows), strict=True))
 
 
-def _row_type(tensor: Tensor) -> tuple[Any, ...]:
-    if tensor.dim() > 1:
-        return (tensor.dtype, tensor.shape[1:])
-    return (tensor.dtype == torch.bool, tensor.is_floating_point())
-
-
-def _has_nan(tensor: Tensor) -> Tensor:
+def has_nan(tensor: Tensor) -> Tensor:
     """Where a row has one."""
     return tensor.isnan().reshape(len(tensor), math.prod(tensor.shape[1:])).any(1)
 
@@ -212,7 +189,8 @@ def exact_keys(rows: Tensor) -> Tensor:
 def _read(kind: Kind, tensor: Tensor, wrong: list[Tensor]) -> Tensor:
     """The values of a column that holds no states."""
     if kind == "key":
-        wrong.append(_has_nan(tensor))
+        tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+        wrong.append(has_nan(tensor))
         return exact_keys(canonical(tensor))
     if kind in ("id", "integer"):
         return tensor.to(torch.int64)
