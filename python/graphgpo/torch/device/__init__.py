@@ -130,17 +130,15 @@ class HostCopy:
     """The rollouts of columns on a device in host memory, copied when they are first asked for."""
 
     def __init__(self, given: Mapping[str, Any], host: Rollouts | None) -> None:
-        self._given = given
-        self._host = host
+        self._given, self._host = given, host
 
     def in_host_memory(self) -> Rollouts:
         """The same rollouts at every call."""
         if self._host is None:
-            columns: dict[str, Any] = {
-                name: v.detach().cpu() if isinstance(v, torch.Tensor) else v
-                for name, v in self._given.items()
-            }
-            self._host = Rollouts(**{**dict.fromkeys(COLUMNS), **plain_columns(columns)})
+            there = {n: v for n, v in self._given.items() if isinstance(v, torch.Tensor)}
+            copied = {name: tensor.detach().cpu() for name, tensor in there.items()}
+            plain = plain_columns({**self._given, **copied})
+            self._host = Rollouts(**{**dict.fromkeys(COLUMNS), **plain})
         return self._host
 
 

@@ -20,25 +20,19 @@ def distances_to_goals(
     """(nodes,) float64, inf where there is no way.
 
     `goals` are (groups,) nodes, -1 where nobody succeeded. Edges u -> v are (E,); the nodes of a
-    group are neighbours. Sums run from the goal, as in Dijkstra's search: the same bits.
+    group are neighbours. Sums run from the goal, as in Dijkstra's search: the same bits. Without a
+    kernel min(d(v) + cost) over all edges at once, as often as the longest of the best paths has
+    edges: O(edges * depth).
     """
     kernel = cuda_kernel() if goals.device.type == "cuda" else None
     if kernel is not None:
         return _searched(kernel, source, target, cost, goals, node_group)
-    nowhere = torch.full((len(node_group),), math.inf, dtype=torch.float64, device=goals.device)
-    return _swept(source, target, cost, nowhere.index_fill(0, goals[goals >= 0], 0.0))
-
-
-def _swept(source: Tensor, target: Tensor, cost: Tensor, start: Tensor) -> Tensor:
-    """min(d(v) + cost) over all edges at once, as often as the longest of the best paths has edges.
-
-    O(edges * depth).
-    """
-    leaving = Segments(source, len(start))
+    leaving = Segments(source, len(node_group))
 
     def sweep(found: Tensor) -> Tensor:
         return torch.minimum(found, leaving.smallest(found[target] + cost)[:-1])
 
+    start = _nowhere(node_group).index_fill(0, goals[goals >= 0], 0.0)
     return settled(sweep, start, every=_SWEEPS)
 
 
@@ -51,7 +45,7 @@ def _searched(
     num_nodes, num_groups = len(node_group), len(goals)
     order = torch.argsort(target, stable=True)
     ends = goals.to(torch.int32)
-    found = torch.full((num_nodes,), math.inf, dtype=torch.float64, device=goals.device)
+    found = _nowhere(node_group)
     memory = {
         "edge_offsets": _offsets(target, num_nodes),
         "edge_sources": source[order].to(torch.int32),
@@ -71,6 +65,10 @@ def _searched(
             stream=torch.cuda.current_stream(goals.device).cuda_stream,
         )
     return found
+
+
+def _nowhere(node_group: Tensor) -> Tensor:
+    return torch.full_like(node_group, math.inf, dtype=torch.float64)
 
 
 def _offsets(numbers: Tensor, num: int) -> Tensor:

@@ -19,13 +19,12 @@ _INTEGER, _REAL, _BOOLEAN, _ARRAY = 1, 2, 3, 10
 """Kinds of keys, as the core numbers them."""
 
 
-_SECRET = (
-    0x243F6A8885A308D3,
-    0x13198A2E03707344,
-    0xA4093822299F31D0 - (1 << 64),
-    0x082EFA98EC4E6C89,
-    0x452821E638D01377,
-)
+# The words that the hash is mixed with.
+_K0 = 0x243F6A8885A308D3
+_K1 = 0x13198A2E03707344
+_K2 = 0xA4093822299F31D0 - (1 << 64)
+_K3 = 0x082EFA98EC4E6C89
+_K4 = 0x452821E638D01377
 
 
 def stable_keys(states: Tensor) -> Tensor:
@@ -72,16 +71,14 @@ def _fold(a: Tensor, b: Word) -> Tensor:
 
 
 def _hash_word(values: Tensor, kind: int) -> Tensor:
-    k0, k1, k2, k3, k4 = _SECRET
-    seeded = _fold(torch.tensor(kind ^ k0), k1) ^ k4
-    return _fold(_fold(values ^ k2, k3), int(seeded))
+    seeded = _fold(torch.tensor(kind ^ _K0), _K1) ^ _K4
+    return _fold(_fold(values ^ _K2, _K3), int(seeded))
 
 
 def _hash_bytes(data: Tensor, seed: int) -> Tensor:
     """Of every row of (N, size) bytes."""
     size = data.shape[1]
-    k0, k1, k2, k3, k4 = _SECRET
-    start = _fold(torch.tensor(seed ^ k0), size ^ k1)
+    start = _fold(torch.tensor(seed ^ _K0), size ^ _K1)
     state = torch.full((len(data),), int(start), dtype=torch.int64, device=data.device)
     first = last = torch.zeros_like(state)
     if size < 8:  # what is loaded of it is part of eight bytes all the same
@@ -97,13 +94,12 @@ def _hash_bytes(data: Tensor, seed: int) -> Tensor:
 
     at, left = 0, size
     if size > 16:
-        if left > 48:
-            second, third = state ^ k2, state ^ k3
-            while left > 48:
-                state = absorb(at, state)
-                second, third = absorb(at + 16, second), absorb(at + 32, third)
-                at, left = at + 48, left - 48
-            state = state ^ _rotated(second, 21) ^ _rotated(third, 42)
+        lanes = [state, state ^ _K2, state ^ _K3]
+        while left > 48:
+            lanes = [absorb(at + 16 * i, lane) for i, lane in enumerate(lanes)]
+            at, left = at + 48, left - 48
+        if size > 48:
+            state = lanes[0] ^ _rotated(lanes[1], 21) ^ _rotated(lanes[2], 42)
         while left > 16:
             state = absorb(at, state)
             at, left = at + 16, left - 16
@@ -115,4 +111,4 @@ def _hash_bytes(data: Tensor, seed: int) -> Tensor:
     elif size > 0:
         first = load(0, 1) | load(size // 2, 1) << 8 | load(size - 1, 1) << 16
     mixed = _fold(first ^ state, last ^ _rotated(state, 32))
-    return _fold(mixed, k4 ^ size)
+    return _fold(mixed, _K4 ^ size)

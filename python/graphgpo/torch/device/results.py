@@ -186,31 +186,16 @@ def _of_rows(rollouts: Rollouts) -> dict[str, Any]:
     before, after = rollouts.distances
     is_failed = rollouts.has_goal[rollouts.group.ids] & ~rollouts.is_won
     num_masked = (rollouts.step_of_row == rollouts.num_steps).sum()
+    # Masked rows between two steps of a trajectory: the edge over them was never taken. With step
+    # ids or next states nobody goes by the order of rows.
+    is_by_row = not (rollouts.has("step_ids") or rollouts.has("next_states"))
+    is_same = rollouts.trajectory.ids.diff() == 0
+    masked_inside = torch.where(is_same, rollouts.row.diff() - 1, 0).sum()
     return {
         "progress_in_failed": _share(after < before, is_failed),
         "no_progress_in_succeeded": _share(after >= before, rollouts.is_won),
         "masked_rows": num_masked,
-        "masked_inside": _masked_inside(rollouts),
+        "masked_inside": masked_inside if is_by_row else 0,
         "duplicate_rows": rollouts.columns.num_rows - num_masked - rollouts.num_steps,
-        "broken_links": _broken_links(rollouts),
+        "broken_links": rollouts.is_broken.sum(),
     }
-
-
-def _masked_inside(rollouts: Rollouts) -> Any:
-    """Masked rows between two steps of a trajectory: the edge over them was never taken.
-
-    With step ids or next states nobody goes by the order of rows.
-    """
-    if rollouts.has("step_ids") or rollouts.has("next_states"):
-        return 0
-    of_trajectory = rollouts.trajectory.ids
-    is_same = of_trajectory[1:] == of_trajectory[:-1]
-    return torch.where(is_same, rollouts.row[1:] - rollouts.row[:-1] - 1, 0).sum()
-
-
-def _broken_links(rollouts: Rollouts) -> Any:
-    """Steps whose next state is not the one their trajectory goes on from."""
-    if not rollouts.has("next_states"):
-        return 0
-    goes_on_from = with_last(rollouts.of("states"), 0)[rollouts.following]
-    return ((rollouts.of("next_states") != goes_on_from) & ~rollouts.is_last).sum()

@@ -99,13 +99,13 @@ class Rollouts:
     def _connect(self) -> None:
         """Nodes a step leaves and leads to, which are a group's states, its goal, and leaves."""
         own = self.of("states")
+        after = goes_on_from = with_last(own, 0)[self.following]
         if self.has("next_states"):
-            after, is_leaf = self.of("next_states"), self.is_null("next_states")
-        else:
-            after, is_leaf = with_last(own, 0)[self.following], self.is_last
+            after = self.of("next_states")
+        self.is_broken = (after != goes_on_from) & ~self.is_last
         states = numbered(torch.cat([own, after]))
         sources, targets = states.ids.reshape(2, -1)
-        wins = self.is_last & self.is_won
+        wins, is_leaf = self.is_last & self.is_won, self.is_null("next_states") & self.is_last
         leaves = torch.arange(self.num_steps, device=own.device) + states.num + 1
         targets = torch.where(wins, states.num, torch.where(is_leaf, leaves, targets))
         kinds = torch.stack([sources, targets], 1).reshape(-1)  # as they appear
@@ -115,9 +115,8 @@ class Rollouts:
         self.source, self.target = inverse_of(by_group)[nodes.ids].reshape(-1, 2).unbind(1)
         self.node_group, self.num_nodes = group[nodes.first][by_group], nodes.num
         self.state = Segments(self.source, self.num_nodes)
-        self.cost = torch.ones_like(own, dtype=torch.float64)
-        if self.has("edge_costs"):
-            self.cost = self.of("edge_costs")
+        ones = torch.ones_like(own, dtype=torch.float64)
+        self.cost = self.of("edge_costs") if self.has("edge_costs") else ones
         goals = own.new_full((self.group.num,), -1)
         goals[self.group.ids[wins]] = self.target[wins]  # of a group always the same node
         self.has_goal = goals >= 0  # (groups,)
@@ -153,9 +152,8 @@ class Rollouts:
 
     @property
     def is_invalid(self) -> Tensor:
-        if self.has("action_valid"):
-            return ~self.of("action_valid")
-        return torch.zeros_like(self.is_last)
+        none = torch.zeros_like(self.is_last)
+        return ~self.of("action_valid") if self.has("action_valid") else none
 
     # --- what was earned --------------------------------------------------------------------------
 
