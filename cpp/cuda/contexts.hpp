@@ -46,15 +46,6 @@ struct GridContext {
 
 #else
 
-// One thread does it all. It shows whether an algorithm is right, and misses every barrier that is.
-struct SequentialContext {
-    void each(std::int64_t begin, std::int64_t end, const auto& body) const {
-        for (std::int64_t i = begin; i < end; ++i) body(i);
-    }
-    void sync(Barrier) const {}
-    [[nodiscard]] bool is_first() const { return true; }
-};
-
 // Real threads and a real barrier. `dropped` is a barrier that the mutants of the tests leave out.
 class ThreadedContext {
   public:

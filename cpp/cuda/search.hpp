@@ -63,31 +63,34 @@ GRAPHGPO_HD void search_from_goals(const Context& context, const SearchGraph& gr
     context.each(groups.begin, groups.end, [&](std::int64_t group) {
         const StateId goal = graph.goal[group];
         if (goal == none || graph.num_edges(group) < groups.fewest_edges) return;
-        atomic_store(&memory.distance[goal], 0.0);
-        memory.frontier[0][first_place + atomic_add(&queue_sizes[0], 1)] = goal;
+        Atomic<double>(memory.distance[goal]).store(0.0, relaxed);
+        const auto place = Atomic<std::int32_t>(queue_sizes[0]).fetch_add(1, relaxed);
+        memory.frontier[0][first_place + place] = goal;
     });
     context.sync(Barrier::seeds);
 
     for (std::int32_t round = 0;; ++round) {
-        const std::int32_t size = atomic_load(&queue_sizes[round % 3]);
+        const auto size = Atomic<std::int32_t>(queue_sizes[round % 3]).load(relaxed);
         if (size == 0) return;
         const StateId* const frontier = memory.frontier[round % 2] + first_place;
         StateId* const next_frontier = memory.frontier[(round + 1) % 2] + first_place;
-        std::int32_t* const next_size = &queue_sizes[(round + 1) % 3];
+        const Atomic<std::int32_t> next_size(queue_sizes[(round + 1) % 3]);
         context.each(0, size, [&](std::int64_t i) {
             const StateId node = frontier[i];
-            const double distance = atomic_load(&memory.distance[node]);
+            const double distance = Atomic<double>(memory.distance[node]).load(relaxed);
             for (std::int32_t edge = graph.edge_offsets[node]; edge < graph.edge_offsets[node + 1];
                  ++edge) {
                 const StateId source = graph.edge_source[edge];
                 const double offer =
                     distance + (graph.edge_cost == nullptr ? 1 : graph.edge_cost[edge]);
-                if (!(offer < atomic_min(&memory.distance[source], offer))) continue;
-                if (atomic_exchange(&memory.queued_in[source], round + 1) == round + 1) continue;
-                next_frontier[atomic_add(next_size, 1)] = source;
+                if (!(offer < atomic_min(memory.distance[source], offer))) continue;
+                const Atomic<std::int32_t> queued_in(memory.queued_in[source]);
+                if (queued_in.exchange(round + 1, relaxed) == round + 1) continue;
+                next_frontier[next_size.fetch_add(1, relaxed)] = source;
             }
         });
-        if (context.is_first()) atomic_store(&queue_sizes[(round + 2) % 3], 0);
+        const Atomic<std::int32_t> size_before(queue_sizes[(round + 2) % 3]);
+        if (context.is_first()) size_before.store(0, relaxed);
         context.sync(Barrier::round);
     }
 }

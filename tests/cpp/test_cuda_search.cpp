@@ -144,9 +144,8 @@ TEST(CudaSearch, OneThreadFindsTheCoresDistances) {
         const Maze maze =
             random_maze(seed, 5, 2 + static_cast<std::int32_t>(seed) * 3, seed % 2 == 1);
         for (const bool as_one : {false, true}) {
-            const auto found =
-                search(maze, as_one, [](const auto& body) { body(cuda::SequentialContext()); });
-            EXPECT_EQ(found, expected_distances(maze)) << seed;
+            EXPECT_EQ(search_with_threads(maze, as_one, 1, Barrier::none), expected_distances(maze))
+                << seed;
         }
     }
 }
