@@ -16,11 +16,11 @@ namespace graphgpo::cuda {
 #ifdef __CUDACC__
 template <typename T>
 using Atomic = ::cuda::atomic_ref<T, ::cuda::thread_scope_device>;
-inline constexpr auto relaxed = ::cuda::memory_order_relaxed;
+constexpr auto relaxed = ::cuda::memory_order_relaxed;
 #else
 template <typename T>
 using Atomic = std::atomic_ref<T>;
-inline constexpr auto relaxed = std::memory_order_relaxed;
+constexpr auto relaxed = std::memory_order_relaxed;
 #endif
 
 // Of doubles that are not negative, which are ordered as their bits are: the value before. A read

@@ -5,8 +5,8 @@ not in host memory. Mostly there is no need to: `docs/cuda.md` says when. Intege
 floats are within 1e-6, and runs repeat bit for bit: whole numbers are added by atomics, floats as
 whole numbers (`segments`), and powers are made of rounded operations (`arithmetic`).
 
-    columns -> rollouts (steps, graph, distances) -> potentials -> scores -> peers -> comparison ->
-    modifiers -> plan -> results
+    columns -> rollouts (steps, graph, distances) -> potentials -> scores -> peers -> modifiers ->
+    plan (levels, terms) -> results
 
 One file each, with a function for every block of `graphgpo.blocks`, found by the block's class.
 """

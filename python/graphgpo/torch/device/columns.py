@@ -163,8 +163,7 @@ def _add_states(columns: Columns, tensors: Mapping[str, Tensor]) -> None:
     """Both columns numbered together, so that a state of one can be a state of the other."""
     if not tensors:
         return
-    for tensor in tensors.values():
-        columns.wrong.append(has_nan(tensor))
+    columns.wrong += [has_nan(tensor) for tensor in tensors.values()]
     keys = exact_keys(torch.cat([canonical(tensor) for tensor in tensors.values()]))
     columns.update(zip(tensors, keys.reshape(len(tensors), columns.num_rows), strict=True))
 

@@ -184,7 +184,7 @@ def _of_advantages(advantages: Tensor) -> dict[str, Any]:
 
 def _of_rows(rollouts: Rollouts) -> dict[str, Any]:
     before, after = rollouts.distances
-    is_failed = rollouts.has_goal[rollouts.group.ids] & ~rollouts.is_won
+    is_failed = rollouts.is_of_winners & ~rollouts.is_won
     num_masked = (rollouts.step_of_row == rollouts.num_steps).sum()
     # Masked rows between two steps of a trajectory: the edge over them was never taken. With step
     # ids or next states nobody goes by the order of rows.

@@ -7,7 +7,6 @@ trajectories and nodes are numbered by first appearance, the nodes of a group on
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -120,6 +119,7 @@ class Rollouts:
         goals = own.new_full((self.group.num,), -1)
         goals[self.group.ids[wins]] = self.target[wins]  # of a group always the same node
         self.has_goal = goals >= 0  # (groups,)
+        self.is_of_winners = self.has_goal[self.group.ids]  # somebody in its group won
         source, target = self.source[self.edge.first], self.target[self.edge.first]
         cost = self.edge.smallest(self.cost)[:-1]
         self.distance = distances_to_goals(source, target, cost, goals, self.node_group)  # (nodes,)
@@ -214,11 +214,9 @@ class Rollouts:
 
     def backwards(self, received: Tensor, decay: float) -> Tensor:
         """x_t + decay * (the same of the following step): turn by turn, from the last."""
-        order = torch.argsort(self.turn, stable=True)
-        place = with_last(inverse_of(order), self.num_steps)
-        following = place[self.following[order]]
-        ends = [0, *torch.bincount(self.turn).cumsum(0).tolist()]
-        total = with_last(received[order], 0.0)
-        for begin, end in reversed([*itertools.pairwise(ends)]):
-            total[begin:end] += decay * total[following[begin:end]]
-        return total[place[:-1]]
+        total = with_last(received, 0.0)
+        sizes = torch.bincount(self.turn).tolist()
+        turns = torch.argsort(self.turn, stable=True).split_with_sizes(sizes)
+        for steps in reversed(turns):
+            total[steps] += decay * total[self.following[steps]]
+        return total[:-1]

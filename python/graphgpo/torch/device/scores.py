@@ -100,7 +100,7 @@ def with_means(block: Any, rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
 
 @score.register
 def _standing(block: blocks.Standing, rollouts: Rollouts) -> Tensor:
-    from graphgpo.torch.device.comparison import compare
+    from graphgpo.torch.device.plan import compare
 
     level = compare(Level(block.score, block.peers, block.normaliser, block.unit), rollouts)
     return torch.where(level.scores.isnan(), math.nan, level.standings)

@@ -135,17 +135,13 @@ def numbered(*columns: Tensor, by_appearance: bool = False) -> Numbering:
 
 def _paired(one: Tensor, other: Tensor) -> Tensor:
     """Pairs as whole numbers in their order: of numbers, where those of values do not fit."""
-    (low, high), (least, most) = _range(one), _range(other)
-    if (high - low + 1) * (most - least + 1) >= 1 << 62:
+    if len(one) == 0:
+        return one
+    low, high, least, most = torch.stack([*one.aminmax(), *other.aminmax()]).tolist()
+    width = most - least + 1
+    if (high - low + 1) * width >= 1 << 62:
         return _paired(numbered(one).ids, numbered(other).ids)
-    return (one - low) * (most - least + 1) + (other - least)
-
-
-def _range(column: Tensor) -> tuple[int, int]:
-    if len(column) == 0:
-        return 0, 0
-    low, high = torch.stack(column.aminmax()).tolist()
-    return low, high
+    return (one - low) * width + (other - least)
 
 
 def inverse_of(permutation: Tensor) -> Tensor:
