@@ -43,12 +43,6 @@ class Columns(dict[str, Tensor]):
     wrong: list[Tensor] = field(default_factory=list)
     """() or (N,) bools: what is true of an unmasked row is refused."""
 
-    def is_null(self, name: str) -> Tensor:
-        """Where there is no value; everywhere without the column."""
-        if name in self.nulls:
-            return self.nulls[name]
-        return torch.full((self.num_rows,), name not in self, device=self.device)
-
     def refuse_rows_that_differ(self, rows: Tensor, others: Tensor) -> None:
         """Copies of a step agree in every column; unknown is unknown."""
         for values in (*self.values(), *self.nulls.values()):

@@ -25,11 +25,8 @@ peers_of.register(
 
 def counted_once(block: Any, rollouts: Rollouts) -> Tensor:
     """Of each trajectory the first step with a key."""
-    order = torch.argsort(rollouts.turn, stable=True)
-    peers, trajectory = peers_of(block, rollouts).only(order), rollouts.trajectory.only(order)
-    is_first = torch.zeros_like(rollouts.is_last)
-    is_first[order[numbered(peers.ids, trajectory.ids).first]] = True
-    return is_first
+    pairs = numbered(peers_of(block, rollouts).ids, rollouts.trajectory.ids)
+    return rollouts.turn == pairs.smallest(rollouts.turn, rollouts.num_steps)[pairs.ids]
 
 
 @peers_of.register

@@ -55,8 +55,7 @@ def _metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
         "singleton_share": _share(leaving[rollouts.source] == 1),
         "reachable_share": _share(rollouts.distance[rollouts.target].isfinite()),
         "zero_advantage_share": _share(seen == 0),
-        **_of_distances(rollouts),
-        **_of_advantages(_seen(credit.advantages)),
+        **_of_steps(rollouts, _seen(credit.advantages)),
         **_of_rows(rollouts),
         "inert": (seen <= INERT).all() if len(seen) else False,
         **_of_states(rollouts),
@@ -119,27 +118,18 @@ def _of_states(rollouts: Rollouts) -> dict[str, Any]:
     number = rollouts.state.sizes
     meetings = numbered(rollouts.source, rollouts.turn)
     num_positions = rollouts.state.only(meetings.first).sizes
+    # Actions taken more than once in a state, of steps whose end is known.
+    has_end = ~rollouts.is_last | rollouts.is_won | ~rollouts.is_null("next_states")
+    steps = (has_end & ~rollouts.is_null("actions")).nonzero()[:, 0]
+    done = rollouts.of("actions" if rollouts.has("actions") else "states")[steps]
+    given = rollouts.of("given_states" if rollouts.has("given_states") else "states")[steps]
+    actions = numbered(rollouts.source[steps], done)
+    is_ambiguous = actions.is_mixed(rollouts.target[steps])
     return {
         "revisited_positions": _share(num_positions > 1, number > 1),
         "lone_state_share": _share(number == 1, number > 0),
-        **_of_actions(rollouts),
-    }
-
-
-def _of_actions(rollouts: Rollouts) -> dict[str, Any]:
-    """Actions taken more than once in a state, of steps whose end is known."""
-    if not rollouts.has("actions"):
-        return {"ambiguous_actions": 0.0, "merge_conflicts": 0.0}
-    has_end = ~rollouts.is_last | rollouts.is_won | ~rollouts.is_null("next_states")
-    steps = (has_end & ~rollouts.is_null("actions")).nonzero()[:, 0]
-    actions = numbered(rollouts.source[steps], rollouts.of("actions")[steps])
-    is_ambiguous = actions.is_mixed(rollouts.target[steps])
-    conflicts = torch.zeros_like(is_ambiguous)
-    if rollouts.has("given_states"):  # some that differ are one now
-        conflicts = is_ambiguous & actions.is_mixed(rollouts.of("given_states")[steps])
-    return {
         "ambiguous_actions": _share(is_ambiguous, actions.sizes > 1),
-        "merge_conflicts": conflicts.sum(),
+        "merge_conflicts": (is_ambiguous & actions.is_mixed(given)).sum(),
     }
 
 
@@ -147,11 +137,10 @@ def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, Any]:
     """Where the steps of groups that nobody won go."""
     is_lost = nobody_won(rollouts)[rollouts.group.ids]
     low, high = rollouts.state.bounds(score(block, rollouts), is_lost)
-    entropy = exact_sum(torch.where(is_lost, surprisals(rollouts.state, rollouts), 0.0))
-    noise = torch.zeros_like(entropy)
-    if rollouts.has("actions"):
-        left = surprisals(rollouts.same_action, rollouts)
-        noise = exact_sum(torch.where(is_lost, left, 0.0))
+    entropy, noise = (
+        exact_sum(torch.where(is_lost, surprisals(peers, rollouts), 0.0))
+        for peers in (rollouts.state, rollouts.same_action)
+    )
     return {
         "spread_share": _share((low < high)[rollouts.source] & is_lost),
         "successor_entropy": _ratio(entropy, is_lost.sum()),
@@ -160,21 +149,16 @@ def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, Any]:
     }
 
 
-def _of_distances(rollouts: Rollouts) -> dict[str, Any]:
+def _of_steps(rollouts: Rollouts, advantages: Tensor) -> dict[str, Any]:
     distance = rollouts.distance[rollouts.source]
     is_finite = distance.isfinite()
     distance = torch.where(is_finite, distance, 0.0)
-    return {
-        "max_distance": _extremes(distance)[1],
-        "mean_distance": _ratio(exact_sum(distance), is_finite.sum()),
-    }
-
-
-def _of_advantages(advantages: Tensor) -> dict[str, Any]:
     average = _ratio(exact_sum(advantages), len(advantages))
     apart = advantages - average
     low, high = _extremes(advantages)
     return {
+        "max_distance": _extremes(distance)[1],
+        "mean_distance": _ratio(exact_sum(distance), is_finite.sum()),
         "adv_mean": average,
         "adv_std": _ratio(exact_sum(apart * apart), len(advantages)).sqrt(),
         "adv_min": low,

@@ -137,7 +137,8 @@ class Rollouts:
 
     def is_null(self, name: str) -> Tensor:
         """Where there is no value; everywhere without the column."""
-        return self.columns.is_null(name)[self.row]
+        none = torch.full_like(self.row, not self.has(name), dtype=torch.bool)
+        return self.columns.nulls[name][self.row] if name in self.columns.nulls else none
 
     def keys(self, name: str) -> Tensor:
         """A column every step must have a value in."""
