@@ -325,6 +325,9 @@ WRONG: dict[str, Columns] = {
     "a required column": {"group_ids": None},
     "a length": {"success": torch.tensor([True])},
     "a shape": {"success": torch.ones(4, 1)},
+    "a number": {"success": torch.tensor(True)},
+    "a dtype": {"states": torch.zeros(4, dtype=torch.complex64)},
+    "half a state": {"states": torch.zeros(4, dtype=torch.bfloat16)},
     "a flag": {"success": torch.tensor([0, 1, 2, 0])},
     "an id": {"group_ids": torch.tensor([0.0, 1, 2, 3])},
     "a return": {"episode_returns": torch.tensor([0.0, 0, 1, math.inf])},
@@ -354,6 +357,15 @@ def test_errors_have_the_words_of_the_core(wrong: Columns) -> None:
         device.compute_advantages(**columns, device="cpu")
     assert str(caught.value) == str(expected.value)
     assert caught.value.__context__ is None
+
+
+def test_keys_of_any_real_dtype_are_read() -> None:
+    columns = {**ONE_GROUP, "states": torch.tensor([1, 2, 1, 2])}
+    columns["success"] = columns["success"].to(torch.bfloat16)
+    for actions in (torch.tensor([1, 2, 3, 2]), torch.tensor([[1], [2], [3], [2]])):
+        columns["actions"] = actions.to(torch.bfloat16)
+        core = graphgpo.compute_advantages(**columns, estimator=an_estimator("salt"))
+        assert_agree(on("cpu", columns, estimator=an_estimator("salt")), core)
 
 
 def test_what_masked_rows_hold_is_not_looked_at() -> None:

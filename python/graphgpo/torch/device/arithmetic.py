@@ -20,8 +20,7 @@ _LN2 = math.log(2)
 def power(base: Tensor | float, exponent: Tensor | float) -> Tensor:
     """Base ** exponent for 0 <= base, elementwise."""
     base, exponent = (torch.as_tensor(x, dtype=torch.float64) for x in (base, exponent))
-    found = exp(log(base) * exponent)
-    return torch.where(base == 0, (exponent == 0).to(torch.float64), found)
+    return torch.where((base == 0) & (exponent != 0), 0.0, exp(log(base) * exponent))
 
 
 def exp(values: Tensor) -> Tensor:

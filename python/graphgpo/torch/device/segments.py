@@ -141,7 +141,8 @@ def _paired(one: Tensor, other: Tensor) -> Tensor:
     width = most - least + 1
     if (high - low + 1) * width >= 1 << 62:
         return _paired(numbered(one).ids, numbered(other).ids)
-    return (one - low) * width + (other - least)
+    pairs: Tensor = (one - low) * width + (other - least)
+    return pairs
 
 
 def inverse_of(permutation: Tensor) -> Tensor:
