@@ -35,7 +35,12 @@ def assert_is_as_with_keys(columns: dict[str, Any]) -> None:
 def is_numbered(**columns: Any) -> bool:
     rows = len(columns["states"])
     group_ids = columns.pop("group_ids", np.zeros(rows, np.int64))
-    given_columns: dict[str, Any] = {"next_states": None, "mask": None, "num_threads": 1}
+    given_columns: dict[str, Any] = {
+        "next_states": None,
+        "mask": None,
+        "stable": False,
+        "num_threads": 1,
+    }
     column = ingest.key_column("group_ids", group_ids, None, is_id=True)
     numbered = _core.number_objects(group_ids=column, **{**given_columns, **columns})
     return numbered is not None

@@ -39,7 +39,9 @@ OwnedKeyColumn::OwnedKeyColumn(Array<Key> keys, Arena arena, py::tuple objects, 
       objects_(std::move(objects)),
       owner_(std::move(owner)) {}
 
-OwnedKeyColumn::OwnedKeyColumn(Array<std::int32_t> numbers) : data_(std::move(numbers)) {}
+OwnedKeyColumn::OwnedKeyColumn(Array<std::int32_t> numbers,
+                               std::optional<Column<std::int64_t>> stable_keys)
+    : data_(std::move(numbers)), stable_keys_(std::move(stable_keys)) {}
 
 OwnedKeyColumn::OwnedKeyColumn(Column<std::int64_t> integers) : data_(std::move(integers)) {}
 
@@ -79,6 +81,18 @@ void visit_kinds(const KeyColumn& column, Visitor&& visit) {
     }
 }
 
+// By row, as bools.
+py::array nulls(const KeyColumn& column) {
+    std::vector<std::uint8_t> is_null(num_rows(column));
+    const auto write = [&](const auto& keys) {
+        for (std::size_t row = 0; row < is_null.size(); ++row) {
+            is_null[row] = is_null_at(keys, id_of(row)) ? 1 : 0;
+        }
+    };
+    std::visit(write, column);
+    return as_bools(to_numpy(std::move(is_null)));
+}
+
 }  // namespace
 
 bool OwnedKeyColumn::holds_only(std::initializer_list<KeyKind> kinds) const {
@@ -101,6 +115,20 @@ bool OwnedKeyColumn::lacks(KeyKind kind) const {
         return !has_kind;
     });
     return has_values && !has_kind;
+}
+
+py::array_t<std::int64_t> OwnedKeyColumn::stable_keys() const {
+    if (stable_keys_) return *stable_keys_;
+    if (is_numbered()) throw std::logic_error("a column was numbered without its stable keys");
+    const KeyColumn column = view();
+    std::vector<std::int64_t> stable(num_rows(column));
+    const auto write = [&](const auto& keys) {
+        for_each_stoppable(stable.size(), [&](std::size_t row) {
+            if (!is_null_at(keys, id_of(row))) stable[row] = stable_key(keys, id_of(row));
+        });
+    };
+    without_gil([&] { std::visit(write, column); });
+    return to_numpy(std::move(stable));
 }
 
 OwnedKeyColumn OwnedKeyColumn::with_arrays_apart() const {
@@ -160,16 +188,7 @@ void bind_key_column(py::module_& module) {
     module.def(
         "nullable_stable_keys",
         [](const OwnedKeyColumn& column) {
-            const KeyColumn keys = column.view();
-            std::vector<std::int64_t> stable(num_rows(keys));
-            std::vector<std::uint8_t> is_null(stable.size());
-            without_gil([&] {
-                for_each_stoppable(stable.size(), [&](std::size_t row) {
-                    is_null[row] = key_at(keys, id_of(row)).is_null() ? 1 : 0;
-                    if (is_null[row] == 0) stable[row] = stable_key(keys, id_of(row));
-                });
-            });
-            return std::pair(to_numpy(std::move(stable)), as_bools(to_numpy(std::move(is_null))));
+            return std::pair(column.stable_keys(), nulls(column.view()));
         },
         py::kw_only(), "column"_a);
 }

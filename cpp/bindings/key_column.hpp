@@ -52,7 +52,9 @@ class Arena {
 
 class OwnedKeyColumn {
   public:
-    explicit OwnedKeyColumn(Array<std::int32_t> numbers);  // as NumberedKeys has them
+    // `numbers` as NumberedKeys has them; `stable_keys` by row, if somebody asks for them: 0 where
+    // there is no number.
+    OwnedKeyColumn(Array<std::int32_t> numbers, std::optional<Column<std::int64_t>> stable_keys);
     // `owner` keeps alive what keys view outside the arena: Arrow buffers, another column.
     OwnedKeyColumn(Array<Key> keys, Arena arena, py::object owner);
     // `objects` are those the keys were read from, and may view.
@@ -73,6 +75,9 @@ class OwnedKeyColumn {
         return data_.index() == other.data_.index() &&
                (is_numbered() || std::holds_alternative<Column<std::int64_t>>(data_));
     }
+    // By row, of any column that is not numbered or was numbered together with them; 0 where it is
+    // null. The GIL is let go meanwhile.
+    [[nodiscard]] py::array_t<std::int64_t> stable_keys() const;
     // Whether there is a value, nulls aside, and every value is of one of `kinds`. Of a column that
     // is not numbered: numbers do not know what they stand for.
     [[nodiscard]] bool holds_only(std::initializer_list<KeyKind> kinds) const;
@@ -87,6 +92,7 @@ class OwnedKeyColumn {
         std::string header;
     };
     std::variant<Array<Key>, Column<std::int64_t>, Rows, Array<std::int32_t>> data_;
+    std::optional<Column<std::int64_t>> stable_keys_;  // where `data_` does not know them
     Arena arena_;
     py::tuple objects_{py::reinterpret_steal<py::tuple>(py::handle())};
     py::object owner_;

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "graphgpo/parallel.hpp"
 #include "graphgpo/prefetch.hpp"
 #include "graphgpo/stop.hpp"
+#include "graphgpo/text.hpp"
 #include "key_column.hpp"
 
 namespace graphgpo::bindings {
@@ -95,6 +97,39 @@ struct Numbers {
     Array<std::int32_t> next_states;
 };
 
+// By row, 0 where there is no number; empty: nobody asks for them.
+struct StableKeys {
+    std::vector<std::int64_t> states;
+    std::vector<std::int64_t> next_states;
+};
+
+// Of plain keys, wherever their texts lie.
+class StableKeyOf {
+  public:
+    [[nodiscard]] std::int64_t operator()(const Key& key) {
+        switch (key.kind()) {
+            case KeyKind::ucs1_text:
+                return of_units<Py_UCS1>(key.bytes());
+            case KeyKind::ucs2_text:
+                return of_units<Py_UCS2>(key.bytes());
+            case KeyKind::ucs4_text:
+                return of_units<Py_UCS4>(key.bytes());
+            default:
+                return stable_key(key);
+        }
+    }
+
+  private:
+    template <typename Unit>
+    std::int64_t of_units(std::string_view bytes) {
+        const auto* const units = reinterpret_cast<const Unit*>(bytes.data());  // of a str: aligned
+        const std::span text(units, bytes.size() / sizeof(Unit));
+        return stable_key(Key::view(KeyKind::text, encoder_.encode(text)));
+    }
+
+    TextEncoder encoder_;
+};
+
 // Numbers the rows of one group, from 0 on.
 class GroupNumbering {
   public:
@@ -119,6 +154,19 @@ class GroupNumbering {
         }
         if (objects_->next_states) number_next_state(end_ - 1, nullptr);
         return true;
+    }
+
+    // Of the rows that were numbered. Every state is read once more, while it is not yet cold.
+    void write(StableKeys& stable) const {
+        Array<std::int64_t> by_number(known_.size());
+        std::ranges::transform(known_.keys(), by_number.begin(), StableKeyOf());
+        const auto write_rows = [&](std::span<const std::int32_t> numbers, auto& keys) {
+            for (std::size_t row = begin_; row < end_; ++row) {
+                if (numbers[row] != none) keys[row] = by_number[index(numbers[row])];
+            }
+        };
+        write_rows(numbers_->states, stable.states);
+        if (objects_->next_states) write_rows(numbers_->next_states, stable.next_states);
     }
 
     [[nodiscard]] Kinds kinds() const noexcept { return kinds_; }
@@ -235,7 +283,7 @@ std::optional<std::vector<std::pair<std::size_t, std::size_t>>> runs_of_groups(
 // checked.
 std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_objects(
     const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
-    const std::optional<Column<bool>>& mask, std::size_t num_threads) {
+    const std::optional<Column<bool>>& mask, bool stable, std::size_t num_threads) {
     Objects objects{.states = elements(states), .next_states = std::nullopt, .mask = Mask(mask)};
     if (!next_states.is_none()) objects.next_states = elements(next_states);
     const std::size_t rows = objects.states.size();
@@ -247,6 +295,11 @@ std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_o
     if (!runs) return std::nullopt;
 
     Numbers numbers(objects);
+    StableKeys stable_keys;
+    if (stable) {
+        stable_keys.states.resize(numbers.states.size());
+        stable_keys.next_states.resize(numbers.next_states.size());
+    }
     std::atomic<bool> is_plain = true;
     std::atomic<Kinds> kinds = 0;
     std::atomic<Kinds> next_kinds = 0;
@@ -255,13 +308,19 @@ std::optional<std::pair<OwnedKeyColumn, std::optional<OwnedKeyColumn>>> number_o
         const Workspace workspace;
         GroupNumbering numbering(objects, begin, end, numbers);
         if (is_plain && !numbering.run()) is_plain = false;
+        if (is_plain && stable) numbering.write(stable_keys);
         kinds |= numbering.kinds();
         next_kinds |= numbering.next_kinds();
     });
     if (!is_plain || are_of_two_worlds(kinds, next_kinds)) return std::nullopt;
-    OwnedKeyColumn numbered(std::move(numbers.states));
+    const auto column = [&](Array<std::int32_t>& of_rows, std::vector<std::int64_t>& keys) {
+        std::optional<Column<std::int64_t>> kept;
+        if (stable) kept = to_numpy(std::move(keys));
+        return OwnedKeyColumn(std::move(of_rows), std::move(kept));
+    };
+    OwnedKeyColumn numbered = column(numbers.states, stable_keys.states);
     if (!objects.next_states) return {{std::move(numbered), std::nullopt}};
-    return {{std::move(numbered), OwnedKeyColumn(std::move(numbers.next_states))}};
+    return {{std::move(numbered), column(numbers.next_states, stable_keys.next_states)}};
 }
 
 }  // namespace
@@ -270,11 +329,13 @@ void bind_numbering(py::module_& module) {
     module.def(
         "number_objects",
         [](const py::object& states, const py::object& next_states, const OwnedKeyColumn& group_ids,
-           const std::optional<Column<bool>>& mask, std::size_t num_threads) {
-            return without_handlers(
-                [&] { return number_objects(states, next_states, group_ids, mask, num_threads); });
+           const std::optional<Column<bool>>& mask, bool stable, std::size_t num_threads) {
+            return without_handlers([&] {
+                return number_objects(states, next_states, group_ids, mask, stable, num_threads);
+            });
         },
-        py::kw_only(), "states"_a, "next_states"_a, "group_ids"_a, "mask"_a, "num_threads"_a);
+        py::kw_only(), "states"_a, "next_states"_a, "group_ids"_a, "mask"_a, "stable"_a,
+        "num_threads"_a);
 }
 
 }  // namespace graphgpo::bindings

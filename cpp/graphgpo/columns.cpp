@@ -42,11 +42,8 @@ std::int64_t stable_key(const Key& key) noexcept {
         hash_array(encoded.substr(1, header_size), encoded.substr(1 + header_size)));
 }
 
-std::int64_t stable_key(const KeyColumn& column, RowId row) noexcept {
-    if (const auto* rows = std::get_if<NumericRows>(&column)) {
-        return static_cast<std::int64_t>(hash_array(rows->header, key_at(*rows, row).bytes()));
-    }
-    return stable_key(key_at(column, row));
+std::int64_t stable_key(const NumericRows& column, RowId row) noexcept {
+    return static_cast<std::int64_t>(hash_array(column.header, key_at(column, row).bytes()));
 }
 
 }  // namespace graphgpo

@@ -75,7 +75,13 @@ using KeyColumn =
 // The stable 64-bit key of a state: the same on every machine, in every process and version.
 // An integer inside int64 is hashed like any other state, so keys may be mixed with text.
 [[nodiscard]] std::int64_t stable_key(const Key& key) noexcept;
-[[nodiscard]] std::int64_t stable_key(const KeyColumn& column, RowId row) noexcept;
+[[nodiscard]] std::int64_t stable_key(const NumericRows& column, RowId row) noexcept;
+[[nodiscard]] inline std::int64_t stable_key(const auto& column, RowId row) noexcept {
+    return stable_key(key_at(column, row));
+}
+[[nodiscard]] inline std::int64_t stable_key(const KeyColumn& column, RowId row) noexcept {
+    return std::visit([row](const auto& typed) { return stable_key(typed, row); }, column);
+}
 
 // In a column of successes: nobody knows whether the rollout reached the goal.
 inline constexpr std::uint8_t no_verdict = 2;

@@ -63,6 +63,8 @@ class Interner {
     [[nodiscard]] std::int32_t add_keyless();
 
     [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
+    // By id; null for the keyless.
+    [[nodiscard]] std::span<const Key> keys() const noexcept { return keys_; }
 
   private:
     struct Slot {

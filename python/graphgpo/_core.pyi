@@ -78,6 +78,7 @@ def number_objects(
     next_states: list[Any] | tuple[Any, ...] | NDArray[np.object_] | None,
     group_ids: KeyColumn,
     mask: NDArray[np.bool_] | None,
+    stable: bool,
     num_threads: int,
 ) -> tuple[KeyColumn, KeyColumn | None] | None: ...
 def reals_from_objects(

@@ -62,22 +62,21 @@ def read_columns(
 ) -> dict[str, Any]:
     """Keys, numbers and flags of `plain_columns`; None for each that is not there.
 
-    `stable`: every state and id is a key that has a stable one, for other processes. Otherwise an
-    id may be a number, and a state text viewed where it lies or, with `num_threads` to compare them
-    on, a number too.
+    `stable`: states have stable keys, for other processes and for a memory. Otherwise text may be
+    viewed where it lies. With `num_threads` to compare them on, states may be numbers, and ids too.
     """
     columns = _core.plain_arrays(given=plain, kinds=_KINDS)
     if columns["mask"] is None and "mask" in plain:
         columns["mask"] = flag_column("mask", plain["mask"], None, own=True)
     if num_threads is not None and columns["states"] is None:
-        columns |= _numbered(plain, columns, num_threads)
+        columns |= _numbered(plain, columns, num_threads, stable)
     rows = columns["mask"]
     for name, values in plain.items():
         if columns[name] is not None:
             continue
         if name in STATES:
             columns[name] = _keyed(name, plain, columns, in_place=not stable)
-        elif not stable and name in IDS:
+        elif num_threads is not None and name in IDS:
             columns[name] = _id_numbers(name, values, rows)
         else:
             columns[name] = _READERS[COLUMNS[name].kind](name, values, rows)
@@ -94,7 +93,7 @@ def _keyed(
 
 
 def _numbered(
-    plain: Mapping[str, Any], read: Mapping[str, Any], num_threads: int
+    plain: Mapping[str, Any], read: Mapping[str, Any], num_threads: int, stable: bool
 ) -> dict[str, _core.KeyColumn | None]:
     """Lists of plain states, numbered while they are read, and the group ids that takes.
 
@@ -115,6 +114,7 @@ def _numbered(
         next_states=None if next_states is None else _objects(next_states),
         group_ids=group_ids,
         mask=mask,
+        stable=stable,
         num_threads=num_threads,
     )
     if columns is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from graphgpo import _core
 from graphgpo.counts import at_least_one
-from graphgpo.ingest import check_lengths, key_column, plain_column, read_columns
+from graphgpo.ingest import check_lengths, key_column, plain_column
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -208,15 +208,13 @@ def check_memory(
         raise ValueError("edge_costs are given, but in a memory every step costs 1; leave one out")
 
 
-def in_words_of(memory: GraphMemory, plain: Mapping[str, Any], task_ids: Any) -> dict[str, Any]:
+def in_words_of(memory: GraphMemory, columns: Mapping[str, Any], task_ids: Any) -> dict[str, Any]:
     """A batch in a memory's words: keys of its tasks, states and next states.
 
-    `plain` are the columns of the batch, which `check_memory` has passed.
+    `columns` are those of the batch as they were read, with stable keys.
     """
-    names = ("states", "next_states", "mask")
-    columns = read_columns({n: plain[n] for n in names if n in plain}, stable=True)
     tasks = plain_column("task_ids", task_ids)
-    check_lengths({"states": plain["states"], "task_ids": tasks})
+    check_lengths({"states": columns["states"], "task_ids": tasks})
     keys: dict[str, Any] = dict.fromkeys(("next_states", "next_is_unknown"))
     keys["states"], _ = _core.nullable_stable_keys(column=columns["states"])
     if columns["next_states"] is not None:

@@ -127,6 +127,7 @@ class Rollouts:
             "mask": mask,
             "peer_keys": peer_keys,
         }
+        self._remembers = memory is not None
         self._remembering: dict[str, Any] | None = None
         self._plain: Mapping[str, Any]
         self._coarse: Mapping[str, Any]
@@ -162,10 +163,10 @@ class Rollouts:
             from graphgpo.memory import check_memory, in_words_of
 
             check_memory(memory, self._plain, task_ids, self._merging)
-            self._remembering = in_words_of(memory, self._merged.columns, task_ids)
+            self._remembering = in_words_of(memory, self._read, task_ids)
 
     def _read_batch(self, num_threads: int | None) -> dict[str, Any]:
-        columns = read_batch(self._merged.columns, num_threads)
+        columns = read_batch(self._merged.columns, num_threads, stable=self._remembers)
         if self._merging.is_coarser and "actions" in self._plain:
             columns["given_states"] = key_column(
                 "states", self._plain["states"], columns["mask"], in_place=True
