@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "graphgpo/errors.hpp"
 #include "graphgpo/graph_memory.hpp"
@@ -43,6 +45,41 @@ double best_exponent(const Distances& distances, StateId node, Exponent exponent
     return exponent == Exponent::recipe ? e - 1 : e;
 }
 
+double stand(double value, const Standing& standing, double when_void) {
+    return standing.is_void() ? when_void : standing(value);
+}
+
+// How a step stands beside the remembered one alone, as most do where a state is seldom seen twice
+// in a batch. That follows from how much further it leads, and is computed once for each distance.
+class LoneStandings {
+  public:
+    LoneStandings(const Powers& powers, const Normaliser& normaliser, double when_void,
+                  const Distances& distances)
+        : powers_(&powers),
+          normaliser_(&normaliser),
+          when_void_(when_void),
+          by_distance_(static_cast<std::size_t>(distances.unreachable) + 1) {}
+
+    [[nodiscard]] double operator()(double further) {
+        std::optional<double>& known = by_distance_[static_cast<std::uint32_t>(further)];
+        if (!known) known = compute((*powers_)(further));
+        return *known;
+    }
+
+  private:
+    [[nodiscard]] double compute(double value) const {
+        FoldedValues compared;
+        compared.add(value);
+        compared.add(1);
+        return stand(value, Standing(compared, *normaliser_), when_void_);
+    }
+
+    const Powers* powers_;
+    const Normaliser* normaliser_;
+    double when_void_;
+    std::vector<std::optional<double>> by_distance_;
+};
+
 }  // namespace
 
 Distances remembered_distances(Group& group) {
@@ -80,30 +117,39 @@ Array<double> compare_with_remembered(const EdgeReturn& block, const Comparison&
     const auto best_of = [&](StateId node) {
         return best_exponent(distances, node, relative ? Exponent::paper : block.exponent);
     };
+    const auto further_than_best = [&](StepId step) {
+        return distances[graph.target[index(step)]] + 1 - best_of(graph.source[index(step)]);
+    };
     Array<double> values(group.num_steps());
     if (relative) {
-        for (std::size_t step = 0; step < values.size(); ++step) {
-            values[step] = powers(distances[graph.target[step]] + 1 - best_of(graph.source[step]));
+        for (StepId step = 0; index(step) < values.size(); ++step) {
+            values[index(step)] = powers(further_than_best(step));
         }
     } else {
         write_edge_returns(block, group, powers, values);
     }
-    if (group.penalises(comparison.penalty)) penalise(values, comparison.penalty, group);
+    const bool is_penalised = group.penalises(comparison.penalty);
+    if (is_penalised) penalise(values, comparison.penalty, group);
 
+    LoneStandings lone(powers, comparison.normaliser, when_void, distances);
     FoldedValues compared;
     const Csr& peers = group.steps_by_source();
     for (std::size_t node = 0; node < peers.num_rows(); ++node) {
         const auto steps = peers.row(id_of(node));
         if (steps.empty()) continue;
+        if (!report.num_peers.empty()) {
+            for (const StepId step : steps) report.num_peers[index(step)] = id_of(steps.size() + 1);
+        }
+        if (steps.size() == 1 && relative && !is_penalised) {
+            values[index(steps.front())] = lone(further_than_best(steps.front()));
+            continue;
+        }
         compared.clear();
         for (const StepId step : steps) compared.add(values[index(step)]);
         compared.add(relative ? 1 : block.success_reward * powers(best_of(id_of(node))));
         const Standing standing(compared, comparison.normaliser);
         for (const StepId step : steps) {
-            double& value = values[index(step)];
-            value = standing.is_void() ? when_void : standing(value);
-            if (report.num_peers.empty()) continue;
-            report.num_peers[index(step)] = static_cast<std::int32_t>(standing.count());
+            values[index(step)] = stand(values[index(step)], standing, when_void);
         }
     }
     return values;
