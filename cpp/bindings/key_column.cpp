@@ -122,9 +122,11 @@ py::array_t<std::int64_t> OwnedKeyColumn::stable_keys() const {
     if (is_numbered()) throw std::logic_error("a column was numbered without its stable keys");
     const KeyColumn column = view();
     std::vector<std::int64_t> stable(num_rows(column));
-    const auto write = [&](const auto& keys) {
+    const auto write = [&](const auto& keys) {  // ids come in runs
         for_each_stoppable(stable.size(), [&](std::size_t row) {
-            if (!is_null_at(keys, id_of(row))) stable[row] = stable_key(keys, id_of(row));
+            if (is_null_at(keys, id_of(row))) return;
+            const bool is_as_before = row > 0 && is_same_key(keys, id_of(row), id_of(row - 1));
+            stable[row] = is_as_before ? stable[row - 1] : stable_key(keys, id_of(row));
         });
     };
     without_gil([&] { std::visit(write, column); });

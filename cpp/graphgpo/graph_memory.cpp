@@ -32,19 +32,14 @@ void TaskMemory::set_distance(NodeId node, std::int32_t distance) {
     while (num_at_distance_.back() == 0) num_at_distance_.pop_back();
 }
 
-void TaskMemory::see(NodeId source, NodeId target, std::int64_t now) {
-    newest_ = std::max(newest_, now);
-    const std::size_t e = index(edges_.intern(edge_key(source, target)));
-    if (e < source_.size()) {
-        last_seen_[e] = std::max(last_seen_[e], now);
-        return;
-    }
+void TaskMemory::add_edge(NodeId source, NodeId target, std::int64_t now) {
+    const std::int32_t e = id_of(source_.size());
     oldest_ = source_.empty() ? now : std::min(oldest_, now);
     source_.push_back(source);
     target_.push_back(target);
-    next_into_.push_back(std::exchange(last_into_[index(target)], id_of(e)));
+    next_into_.push_back(std::exchange(last_into_[index(target)], e));
     last_seen_.push_back(now);
-    unsettled_.push_back(id_of(e));
+    unsettled_.push_back(e);
 }
 
 // Nearest first, so that every node that comes closer is visited once.

@@ -2,6 +2,7 @@
 // from there to GOAL. States have no text here and every step costs 1.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -44,7 +45,15 @@ class TaskMemory {
     // Asks for the memory that `state` will look at.
     void prefetch(std::int64_t key) const noexcept { nodes_.prefetch(key); }
     // That the edge was taken in batch `now`, or in a later one.
-    void see(NodeId source, NodeId target, std::int64_t now);
+    void see(NodeId source, NodeId target, std::int64_t now) {
+        newest_ = std::max(newest_, now);
+        const std::size_t e = index(edges_.intern(edge_key(source, target)));
+        if (e == source_.size()) {
+            add_edge(source, target, now);
+        } else {
+            last_seen_[e] = std::max(last_seen_[e], now);
+        }
+    }
     // Asks for the memory that `see` will look at.
     void prefetch(NodeId source, NodeId target) const noexcept {
         edges_.prefetch(edge_key(source, target));
@@ -79,6 +88,7 @@ class TaskMemory {
         return static_cast<std::int64_t>(source) << 32 | target;
     }
     void add_node(std::int64_t key);
+    void add_edge(NodeId source, NodeId target, std::int64_t now);
     void set_distance(NodeId node, std::int32_t distance);
     [[nodiscard]] RememberedEdge edge(std::size_t e) const;
     [[nodiscard]] bool is_on_a_way(std::size_t e) const noexcept;

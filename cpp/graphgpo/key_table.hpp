@@ -17,10 +17,8 @@ class KeyTable {
 
     // The id of `key`: its own from an earlier call, or the next free one.
     [[nodiscard]] std::int32_t intern(std::int64_t key) {
-        if (2 * (size_ + 1) > slots_.size()) grow();
-        Slot& slot = slot_of(key);
-        if (slot.id == none) slot = {key, id_of(size_++)};
-        return slot.id;
+        const Slot& known = slot_of(key);
+        return known.id != none ? known.id : add(key);
     }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
@@ -43,6 +41,11 @@ class KeyTable {
         std::size_t at = first_slot_of(key);
         while (slots_[at].id != none && slots_[at].key != key) at = (at + 1) & mask;
         return slots_[at];
+    }
+    std::int32_t add(std::int64_t key) {
+        if (2 * (size_ + 1) > slots_.size()) grow();
+        slot_of(key) = {key, id_of(size_)};
+        return id_of(size_++);
     }
     void grow() {
         std::vector<Slot> before(2 * slots_.size());

@@ -14,25 +14,44 @@ namespace graphgpo {
 
 namespace {
 
-// Steps. What a task remembers is more than the caches hold, and is asked for in any order.
+// Nodes, or steps. What a task remembers is more than the caches hold, and is asked for in any order.
 constexpr std::size_t ahead = 16;
 
-// By node of the group, its node in the memory; `none`: a leaf, which nobody can come back to.
-Array<StateId> remembered_nodes(Group& group, TaskMemory& task) {
-    const Remembering& keys = *group.batch().remembering;
+// What a node of the group is called across batches; a leaf, which nobody can come back to, nothing.
+struct NodeKeys {
+    explicit NodeKeys(std::size_t num_nodes) : key(num_nodes, 0), is_known(num_nodes, 0) {}
+
+    void know(StateId node, std::int64_t its_key) {
+        key[index(node)] = its_key;
+        is_known[index(node)] = 1;
+    }
+
+    Array<std::int64_t> key;
+    Array<std::uint8_t> is_known;
+};
+
+NodeKeys keys_of_nodes(Group& group) {
+    const Remembering& batch = *group.batch().remembering;
     const TransitionGraph& graph = group.graph();
-    const Rollouts& rollouts = group.rollouts();
+    NodeKeys keys(graph.num_nodes);
+    for (std::size_t step = 0; step < graph.source.size(); ++step) {
+        const std::size_t row = index(group.rollouts().row[step]);
+        keys.know(graph.source[step], batch.states[row]);
+        if (batch.next_states.empty() || batch.next_is_unknown[row] != 0) continue;
+        if (graph.target[step] != graph.goal) keys.know(graph.target[step], batch.next_states[row]);
+    }
+    return keys;
+}
+
+// By node of the group, its node in the memory; `none`: it has no key.
+Array<StateId> remembered_nodes(Group& group, TaskMemory& task) {
+    const TransitionGraph& graph = group.graph();
+    const NodeKeys keys = keys_of_nodes(group);
     Array<StateId> found(graph.num_nodes, none);
     if (graph.has_goal()) found[index(graph.goal)] = TaskMemory::goal;
-    const auto row_of = [&](std::size_t step) { return index(rollouts.row[step]); };
-    for (std::size_t step = 0; step < rollouts.num_steps(); ++step) {
-        if (step + ahead < rollouts.num_steps()) task.prefetch(keys.states[row_of(step + ahead)]);
-        const std::size_t row = row_of(step);
-        StateId& source = found[index(graph.source[step])];
-        if (source == none) source = task.state(keys.states[row]);
-        StateId& target = found[index(graph.target[step])];
-        if (target != none || keys.next_states.empty() || keys.next_is_unknown[row] != 0) continue;
-        target = task.state(keys.next_states[row]);
+    for (std::size_t node = 0; node < found.size(); ++node) {
+        if (node + ahead < found.size()) task.prefetch(keys.key[node + ahead]);
+        if (keys.is_known[node] != 0) found[node] = task.state(keys.key[node]);
     }
     return found;
 }
@@ -117,13 +136,12 @@ Array<double> compare_with_remembered(const EdgeReturn& block, const Comparison&
     const auto best_of = [&](StateId node) {
         return best_exponent(distances, node, relative ? Exponent::paper : block.exponent);
     };
-    const auto further_than_best = [&](StepId step) {
-        return distances[graph.target[index(step)]] + 1 - best_of(graph.source[index(step)]);
-    };
     Array<double> values(group.num_steps());
+    Array<double> further(relative ? values.size() : 0);  // than the best edge leads
     if (relative) {
-        for (StepId step = 0; index(step) < values.size(); ++step) {
-            values[index(step)] = powers(further_than_best(step));
+        for (std::size_t step = 0; step < values.size(); ++step) {
+            further[step] = distances[graph.target[step]] + 1 - best_of(graph.source[step]);
+            values[step] = powers(further[step]);
         }
     } else {
         write_edge_returns(block, group, powers, values);
@@ -141,7 +159,7 @@ Array<double> compare_with_remembered(const EdgeReturn& block, const Comparison&
             for (const StepId step : steps) report.num_peers[index(step)] = id_of(steps.size() + 1);
         }
         if (steps.size() == 1 && relative && !is_penalised) {
-            values[index(steps.front())] = lone(further_than_best(steps.front()));
+            values[index(steps.front())] = lone(further[index(steps.front())]);
             continue;
         }
         compared.clear();
