@@ -14,45 +14,32 @@ namespace graphgpo {
 
 namespace {
 
-// Nodes, or steps. What a task remembers is more than the caches hold, and is asked for in any order.
+// Nodes, or steps. What a task remembers is more than the caches hold, and is asked for in any
+// order.
 constexpr std::size_t ahead = 16;
 
-// What a node of the group is called across batches; a leaf, which nobody can come back to, nothing.
-struct NodeKeys {
-    explicit NodeKeys(std::size_t num_nodes) : key(num_nodes, 0), is_known(num_nodes, 0) {}
-
-    void know(StateId node, std::int64_t its_key) {
-        key[index(node)] = its_key;
-        is_known[index(node)] = 1;
-    }
-
-    Array<std::int64_t> key;
-    Array<std::uint8_t> is_known;
-};
-
-NodeKeys keys_of_nodes(Group& group) {
+// By node of the group, its node in the memory; `none`: a leaf, which nobody can come back to.
+Array<StateId> remembered_nodes(Group& group, TaskMemory& task) {
+    constexpr StateId to_be_found = 0;
     const Remembering& batch = *group.batch().remembering;
     const TransitionGraph& graph = group.graph();
-    NodeKeys keys(graph.num_nodes);
+    Array<std::int64_t> keys(graph.num_nodes, 0);
+    Array<StateId> found(graph.num_nodes, none);
+    const auto know = [&](StateId node, std::int64_t key) {
+        keys[index(node)] = key;
+        found[index(node)] = to_be_found;
+    };
     for (std::size_t step = 0; step < graph.source.size(); ++step) {
         const std::size_t row = index(group.rollouts().row[step]);
-        keys.know(graph.source[step], batch.states[row]);
+        know(graph.source[step], batch.states[row]);
         if (batch.next_states.empty() || batch.next_is_unknown[row] != 0) continue;
-        if (graph.target[step] != graph.goal) keys.know(graph.target[step], batch.next_states[row]);
+        if (graph.target[step] != graph.goal) know(graph.target[step], batch.next_states[row]);
     }
-    return keys;
-}
-
-// By node of the group, its node in the memory; `none`: it has no key.
-Array<StateId> remembered_nodes(Group& group, TaskMemory& task) {
-    const TransitionGraph& graph = group.graph();
-    const NodeKeys keys = keys_of_nodes(group);
-    Array<StateId> found(graph.num_nodes, none);
-    if (graph.has_goal()) found[index(graph.goal)] = TaskMemory::goal;
     for (std::size_t node = 0; node < found.size(); ++node) {
-        if (node + ahead < found.size()) task.prefetch(keys.key[node + ahead]);
-        if (keys.is_known[node] != 0) found[node] = task.state(keys.key[node]);
+        if (node + ahead < found.size()) task.prefetch(keys[node + ahead]);
+        if (found[node] == to_be_found) found[node] = task.state(keys[node]);
     }
+    if (graph.has_goal()) found[index(graph.goal)] = TaskMemory::goal;
     return found;
 }
 
@@ -66,6 +53,18 @@ double best_exponent(const Distances& distances, StateId node, Exponent exponent
 
 double stand(double value, const Standing& standing, double when_void) {
     return standing.is_void() ? when_void : standing(value);
+}
+
+// The values of some steps among each other and `best`, in place. `compared` is memory for them.
+void stand_beside(double best, std::span<const StepId> steps, const Normaliser& normaliser,
+                  double when_void, FoldedValues& compared, std::span<double> values) {
+    compared.clear();
+    for (const StepId step : steps) compared.add(values[index(step)]);
+    compared.add(best);
+    const Standing standing(compared, normaliser);
+    for (const StepId step : steps) {
+        values[index(step)] = stand(values[index(step)], standing, when_void);
+    }
 }
 
 // How a step stands beside the remembered one alone, as most do where a state is seldom seen twice
@@ -98,6 +97,31 @@ class LoneStandings {
     double when_void_;
     std::vector<std::optional<double>> by_distance_;
 };
+
+// Of returns relative to the best edge from their state, which has 1.
+Array<double> compare_with_best(Group& group, const Powers& powers, const Normaliser& normaliser,
+                                double when_void) {
+    const TransitionGraph& graph = group.graph();
+    const Distances& distances = group.distances();
+    const Csr& peers = group.steps_by_source();
+    LoneStandings lone(powers, normaliser, when_void, distances);
+    FoldedValues compared;
+    Array<double> values(group.num_steps());
+    for (std::size_t node = 0; node < peers.num_rows(); ++node) {
+        const auto steps = peers.row(id_of(node));
+        const double best = best_exponent(distances, id_of(node), Exponent::paper);
+        const auto further = [&](StepId step) {
+            return distances[graph.target[index(step)]] + 1 - best;
+        };
+        if (steps.size() == 1) {
+            values[index(steps.front())] = lone(further(steps.front()));
+            continue;
+        }
+        for (const StepId step : steps) values[index(step)] = powers(further(step));
+        stand_beside(1, steps, normaliser, when_void, compared, values);
+    }
+    return values;
+}
 
 }  // namespace
 
@@ -132,43 +156,34 @@ Array<double> compare_with_remembered(const EdgeReturn& block, const Comparison&
                                       const ScoreReport& report) {
     const TransitionGraph& graph = group.graph();
     const Distances& distances = group.distances();
+    const Csr& peers = group.steps_by_source();
+    if (!report.num_peers.empty()) {
+        for (std::size_t step = 0; step < graph.source.size(); ++step) {
+            report.num_peers[step] = id_of(peers.row(graph.source[step]).size() + 1);
+        }
+    }
     const bool relative = is_relative(comparison.normaliser);
+    const bool is_penalised = group.penalises(comparison.penalty);
+    if (relative && !is_penalised) {
+        return compare_with_best(group, powers, comparison.normaliser, when_void);
+    }
     const auto best_of = [&](StateId node) {
         return best_exponent(distances, node, relative ? Exponent::paper : block.exponent);
     };
     Array<double> values(group.num_steps());
-    Array<double> further(relative ? values.size() : 0);  // than the best edge leads
     if (relative) {
         for (std::size_t step = 0; step < values.size(); ++step) {
-            further[step] = distances[graph.target[step]] + 1 - best_of(graph.source[step]);
-            values[step] = powers(further[step]);
+            values[step] = powers(distances[graph.target[step]] + 1 - best_of(graph.source[step]));
         }
     } else {
         write_edge_returns(block, group, powers, values);
     }
-    const bool is_penalised = group.penalises(comparison.penalty);
     if (is_penalised) penalise(values, comparison.penalty, group);
-
-    LoneStandings lone(powers, comparison.normaliser, when_void, distances);
     FoldedValues compared;
-    const Csr& peers = group.steps_by_source();
     for (std::size_t node = 0; node < peers.num_rows(); ++node) {
-        const auto steps = peers.row(id_of(node));
-        if (steps.empty()) continue;
-        if (!report.num_peers.empty()) {
-            for (const StepId step : steps) report.num_peers[index(step)] = id_of(steps.size() + 1);
-        }
-        if (steps.size() == 1 && relative && !is_penalised) {
-            values[index(steps.front())] = lone(further[index(steps.front())]);
-            continue;
-        }
-        compared.clear();
-        for (const StepId step : steps) compared.add(values[index(step)]);
-        compared.add(relative ? 1 : block.success_reward * powers(best_of(id_of(node))));
-        const Standing standing(compared, comparison.normaliser);
-        for (const StepId step : steps) {
-            values[index(step)] = stand(values[index(step)], standing, when_void);
-        }
+        const double best = relative ? 1 : block.success_reward * powers(best_of(id_of(node)));
+        stand_beside(best, peers.row(id_of(node)), comparison.normaliser, when_void, compared,
+                     values);
     }
     return values;
 }
