@@ -214,6 +214,30 @@ def test_a_first_batch_has_the_distances_of_a_batch_alone(columns: Columns) -> N
     assert found.metrics == alone.metrics
 
 
+@pytest.mark.parametrize("normalization", ["mean_std", "mean"])
+def test_a_lone_step_has_the_credit_of_one_among_equals(normalization: str) -> None:
+    """Whoever stands beside the remembered edge alone has a standing from a table."""
+    memory = GraphMemory()
+    credit(memory, one_group("s a b c !"))
+    options = {"normalization": normalization, "omega": 0.5}
+    steps = [f"{state} {target}" for state in "sab" for target in "sabcx"]
+    for step in steps:
+        before = copy.deepcopy(memory)
+        one = credit(memory, one_group(step), **options)
+        two = credit(before, one_group(step, step), **options)
+        assert one.num_peers.tolist() == [2]
+        assert two.num_peers.tolist() == [3, 3]
+        np.testing.assert_array_equal(
+            np.sign(one.step_advantages), np.sign(two.step_advantages[:1])
+        )
+        value = 0.5 ** (
+            one.next_distances[0] + 1 - min(one.distances[0], one.next_distances[0] + 1)
+        )
+        deviation = (value - 1) / 2
+        scale = abs(deviation) * math.sqrt(2) + 1e-6 if normalization == "mean_std" else 1
+        np.testing.assert_allclose(one.step_advantages, deviation / scale, rtol=1e-5, atol=1e-7)
+
+
 def test_threads_share_a_memory() -> None:
     memory = GraphMemory()
     batches = [{**random_walks(seed), "edge_costs": None} for seed in range(8)]

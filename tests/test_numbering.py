@@ -83,6 +83,42 @@ def test_numbers_are_as_good_as_keys(columns: dict[str, Any]) -> None:
     assert_is_as_with_keys({**columns, "states": tuple(columns["states"])})
 
 
+def keys_and_nulls(columns: dict[str, Any], name: str) -> list[tuple[int, bool]]:
+    """Of rows that exist."""
+    keys, is_null = _core.nullable_stable_keys(column=columns[name])
+    rows = slice(None) if columns["mask"] is None else columns["mask"]
+    return list(zip(keys[rows].tolist(), is_null[rows].tolist(), strict=True))
+
+
+@given(batches())
+def test_numbers_know_the_stable_keys_of_what_they_stand_for(columns: dict[str, Any]) -> None:
+    plain = {name: values for name, values in columns.items() if values is not None}
+    keyed = ingest.read_columns(plain, stable=True)
+    numbered = ingest.read_columns(plain, stable=True, num_threads=2)
+    for name in ("states", "next_states"):
+        assert numbered[name].is_numbered
+        assert keys_and_nulls(numbered, name) == keys_and_nulls(keyed, name)
+    plain_numbers = ingest.read_columns(plain, stable=False, num_threads=2)
+    with pytest.raises(RuntimeError, match="a column was numbered without its stable keys"):
+        _core.nullable_stable_keys(column=plain_numbers["states"])
+
+
+@given(batches())
+def test_a_memory_of_numbered_columns_is_that_of_keys(columns: dict[str, Any]) -> None:
+    def remembered() -> tuple[graphgpo.StepAdvantages, dict[str, Any]]:
+        memory = graphgpo.GraphMemory()
+        result = compute(**columns, task_ids=columns["group_ids"], memory=memory)
+        return result, memory.state_dict()
+
+    result, edges = remembered()
+    with patch.object(ingest, "_numbered", return_value=None):
+        expected, expected_edges = remembered()
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))
+    for name, values in expected_edges.items():
+        np.testing.assert_array_equal(edges[name], values)
+
+
 def test_an_object_may_end_one_group_and_begin_the_next() -> None:
     states = ["a", "b", "c"]
     columns = {
