@@ -111,7 +111,7 @@ def test_a_memory_of_numbered_columns_is_that_of_keys(columns: dict[str, Any]) -
         return result, memory.state_dict()
 
     result, edges = remembered()
-    with patch.object(ingest, "_numbered", return_value=None):
+    with patch.object(ingest, "_numbered", return_value={}):
         expected, expected_edges = remembered()
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(result, field), getattr(expected, field))

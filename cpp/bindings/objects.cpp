@@ -221,7 +221,7 @@ OwnedKeyColumn number_ids(const py::object& values, const std::optional<Column<b
         }
         if (known.size() > held.size()) held.push_back(before);
     }
-    return OwnedKeyColumn(std::move(numbers));
+    return {std::move(numbers), std::nullopt};
 }
 
 std::int64_t stable_key_of_object(py::handle state) {
