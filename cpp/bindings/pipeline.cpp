@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -25,9 +26,14 @@ using py::literals::operator""_a;
 
 namespace {
 
-// A name as Python's own code has it: it is found in a dict, or among arguments, by identity.
-py::str interned(const char* name) {
-    return py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name));
+// A name as Python's own code has it: it is found in a dict, or among arguments, by identity. Made
+// once for every literal, and kept.
+py::handle interned(const char* name) {
+    static auto& known = *new std::unordered_map<const char*, PyObject*>;  // under the GIL
+    PyObject*& made = known[name];
+    if (made == nullptr) made = PyUnicode_InternFromString(name);
+    if (made == nullptr) throw py::error_already_set();
+    return made;
 }
 
 // The columns of a batch by name, as `graphgpo.columns` lists them. Holds references, so that the
