@@ -125,9 +125,11 @@ def finished(row: dict[str, str]) -> report.Finished:
 
 
 def arms_table(runs: report.Runs) -> str:
+    """How the arms that were begun did, over the seeds that every one of them has."""
     rows = []
-    for name in (one.name for one in ARMS):
-        seeds = runs.shared_seeds(SETTING, [one.name for one in ARMS])
+    begun = [one.name for one in ARMS if (SETTING, one.name) in runs.by_arm]
+    seeds = runs.shared_seeds(SETTING, begun)
+    for name in begun:
         of = {m: report.estimate(runs.values(SETTING, name, m, seeds)) for m in METRICS}
         reached_90 = report.estimate(runs.values(SETTING, name, "updates_to_90", seeds)).values
         to_90 = f"{np.median(reached_90):.0f}" if len(reached_90) else "-"
@@ -142,6 +144,8 @@ def paired_table(runs: report.Runs) -> str:
     rows = []
     for one, other in CONTRASTS:
         seeds = runs.shared_seeds(SETTING, [one, other])
+        if not seeds:
+            continue
         of = {m: runs.difference(SETTING, one, other, m, seeds) for m in METRICS}
         numbers = [report.signed(of[m], digits) for m, digits in METRICS.items()]
         rows.append([f"{report.label(one)} *minus* {report.label(other)}", *numbers])
@@ -165,7 +169,7 @@ def write_report(folder: Path, results: Path = RESULTS, page: Path = PAGE) -> No
         f"{len(known)} of the {len(ARMS) * len(SEEDS)} runs of `python examples/trl_study.py`, "
         f"seeds {seeds[0]} to {seeds[-1]}: {commits(known)}; TRL {rows[0]['trl']}, transformers "
         f"{rows[0]['transformers']}, torch {rows[0]['torch']}; {rows[0]['machine']}. Before "
-        f"training {dead:.0%} of the groups are dead.",
+        f"training {100 * dead:.0f} % of the groups are dead.",
     )
     report.fill(page, "trl", arms_table(runs))
     report.fill(page, "trl paired", paired_table(runs))
