@@ -202,16 +202,16 @@ OwnedKeyColumn number_ids(const py::object& values, const std::optional<Column<b
     py::object before;  // the row before's
     for (std::size_t row = 0; row < numbers.size(); ++row) {
         hear_signals(row);
-        elements.prefetch(row);
         if (masked.hides(row)) {
             before = {};
             continue;
         }
-        if (elements[row].is(before)) {  // ids come in runs of one object
+        const py::handle id = elements[row];
+        if (id.is(before)) {  // ids come in runs of one object
             numbers[row] = numbers[row - 1];
             continue;
         }
-        before = py::reinterpret_borrow<py::object>(elements[row]);
+        before = py::reinterpret_borrow<py::object>(id);
         try {
             const Key key = encoder.encode(before);
             kind_of_ids.check(key, row, before);

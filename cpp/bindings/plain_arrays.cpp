@@ -33,13 +33,13 @@ Column<T> copy_of(const Column<T>& values) {
 }
 
 // The column of a kind as `graphgpo.columns` names them, if it is such an array; else None. What
-// is read more than once, or indexes memory, is a copy: the caller may change its own meanwhile.
+// is read more than once and indexes memory is a copy: the caller may change its own meanwhile.
 py::object plain_array(std::string_view name, std::string_view kind, py::handle values) {
     const auto is_any_of = [kind](auto... kinds) { return ((kind == kinds) || ...); };
     if (is_any_of("state", "key", "id", "integer") && is_plain<std::int64_t>(values)) {
         auto integers = py::reinterpret_borrow<Column<std::int64_t>>(values);
-        if (is_any_of("id", "integer")) integers = copy_of(integers);
         if (kind == "integer") return integers;
+        if (kind == "id") integers = copy_of(integers);
         return py::cast(OwnedKeyColumn(std::move(integers)));
     }
     if (is_any_of("flag", "verdict") && is_plain<bool>(values)) {

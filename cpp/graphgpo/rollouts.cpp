@@ -102,11 +102,14 @@ void take_as_ordered(Numbering&& trajectories, std::span<const RowId> rows, Roll
     rollouts.trajectory = std::move(trajectories.id);
 }
 
-// Sorts, and folds the copies of a step into its first row.
+// Sorts, and folds the copies of a step into its first row. Step ids are the caller's memory, which
+// may change meanwhile: what is sorted by is a copy.
 void sort_and_fold(const Numbering& trajectories, std::span<const RowId> rows,
                    std::span<const std::int64_t> step_ids, Rollouts& rollouts) {
+    Array<std::int64_t> id_at(rows.size());
+    for (std::size_t p = 0; p < rows.size(); ++p) id_at[p] = step_ids[index(rows[p])];
     const auto place = [&](Position p) {
-        return std::tuple(trajectories.id[index(p)], step_ids[index(rows[index(p)])]);
+        return std::tuple(trajectories.id[index(p)], id_at[index(p)]);
     };
     Array<Position> sorted(rows.size());
     std::iota(sorted.begin(), sorted.end(), 0);
@@ -227,8 +230,9 @@ void check_gaps(const Batch& batch, const Rollouts& rollouts, FirstError& errors
         if (rollouts.following[step] == none) continue;
         const RowId row = rollouts.row[step];
         const RowId next_row = rollouts.row[index(rollouts.following[step])];
-        // Sorted, so the next id is larger and the addition cannot overflow.
-        if (step_ids[index(row)] + 1 == step_ids[index(next_row)]) continue;
+        // Sorted, so the next id is larger; as unsigned numbers, because the caller may change them.
+        const auto id_of_row = static_cast<std::uint64_t>(step_ids[index(row)]);
+        if (static_cast<std::uint64_t>(step_ids[index(next_row)]) - id_of_row == 1) continue;
         errors.add(next_row, [&] {
             return cell("step_ids", next_row) + " is " + std::to_string(step_ids[index(next_row)]) +
                    " but the step before it in its trajectory (row " + std::to_string(row) +

@@ -316,7 +316,7 @@ def integer_column(name: str, values: Any, mask: Mask) -> NDArray[np.int64]:
     if values.dtype.kind in "iu" and not (
         values.dtype == np.uint64 and len(values) > 0 and values.max() > np.iinfo(np.int64).max
     ):
-        return np.array(values, np.int64, order="C")  # our own: sorted by, so read more than once
+        return _plain_array(values, np.int64)
     return _core.integers_from_objects(values=_elements(name, values, "ints"), mask=mask, name=name)
 
 
