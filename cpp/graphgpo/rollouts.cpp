@@ -230,7 +230,8 @@ void check_gaps(const Batch& batch, const Rollouts& rollouts, FirstError& errors
         if (rollouts.following[step] == none) continue;
         const RowId row = rollouts.row[step];
         const RowId next_row = rollouts.row[index(rollouts.following[step])];
-        // Sorted, so the next id is larger; as unsigned numbers, because the caller may change them.
+        // Sorted, so the next id is larger; as unsigned numbers, because the caller may change
+        // them.
         const auto id_of_row = static_cast<std::uint64_t>(step_ids[index(row)]);
         if (static_cast<std::uint64_t>(step_ids[index(next_row)]) - id_of_row == 1) continue;
         errors.add(next_row, [&] {
