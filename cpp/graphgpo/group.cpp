@@ -70,21 +70,7 @@ const Numbers& Group::actions() {
     if (!batch_->actions) {
         return actions_.emplace(Numbers{graph().target, graph().num_nodes});
     }
-    Numbers numbers{.of = Array<std::int32_t>(num_steps())};
-    Interner known(0);
-    const auto number = [&](const auto& column) {
-        for_each_stoppable(numbers.of.size(), [&](std::size_t step) {
-            const RowId row = rollouts_.row[step];
-            const Key key = key_at(column, row);
-            if (key.is_null()) {
-                throw RowError(row, cell("actions", row) + " is null; expected a value");
-            }
-            numbers.of[step] = known.intern(key);
-        });
-    };
-    std::visit(number, *batch_->actions);
-    numbers.size = known.size();
-    return actions_.emplace(std::move(numbers));
+    return actions_.emplace(numbers_of_keys(*batch_->actions, rollouts_, "actions"));
 }
 
 const StateActions& Group::state_actions() {
@@ -132,6 +118,28 @@ bool Group::somebody_won() {
         if (won(id_of(t))) return true;
     }
     return false;
+}
+
+Numbers numbers_of_keys(const KeyColumn& column, const Rollouts& rollouts) {
+    Numbers numbers{.of = Array<std::int32_t>(rollouts.num_steps(), none)};
+    Interner known(0);
+    const auto number = [&](const auto& keys) {
+        for_each_stoppable(rollouts.num_steps(), [&](std::size_t step) {
+            const Key key = key_at(keys, rollouts.row[step]);
+            if (!key.is_null()) numbers.of[step] = known.intern(key);
+        });
+    };
+    std::visit(number, column);
+    numbers.size = known.size();
+    return numbers;
+}
+
+Numbers numbers_of_keys(const KeyColumn& column, const Rollouts& rollouts, std::string_view name) {
+    Numbers numbers = numbers_of_keys(column, rollouts);
+    const auto missing = std::ranges::find(numbers.of, none);
+    if (missing == numbers.of.end()) return numbers;
+    const RowId row = rollouts.row[static_cast<std::size_t>(missing - numbers.of.begin())];
+    throw RowError(row, cell(name, row) + " is null; expected a value");
 }
 
 }  // namespace graphgpo

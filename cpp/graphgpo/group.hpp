@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -108,5 +109,11 @@ class Group {
     std::vector<std::pair<Peers, std::unique_ptr<const Csr>>> peers_;
     std::vector<std::pair<Potential, std::unique_ptr<const PotentialOfSteps>>> potentials_;
 };
+
+// By step, equal keys of a column alike, from 0 on; `none` where there is no key.
+[[nodiscard]] Numbers numbers_of_keys(const KeyColumn& column, const Rollouts& rollouts);
+// The same where every step has one. Throws `RowError`, which names the column, if one has not.
+[[nodiscard]] Numbers numbers_of_keys(const KeyColumn& column, const Rollouts& rollouts,
+                                      std::string_view name);
 
 }  // namespace graphgpo

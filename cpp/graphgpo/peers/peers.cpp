@@ -3,11 +3,9 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <string>
+#include <variant>
 
-#include "graphgpo/errors.hpp"
 #include "graphgpo/group.hpp"
-#include "graphgpo/interner.hpp"
 #include "graphgpo/pairs.hpp"
 #include "graphgpo/stop.hpp"
 #include "graphgpo/validate.hpp"
@@ -72,20 +70,8 @@ Csr keyed(const WholeBatch&, Group&) {
 }
 
 Csr keyed(const PeerKeys&, Group& group) {
-    Array<std::int32_t> keys(group.num_steps());
-    Interner known(0);
-    const auto number = [&](const auto& column) {
-        for_each_stoppable(keys.size(), [&](std::size_t step) {
-            const RowId row = group.rollouts().row[step];
-            const Key key = key_at(column, row);
-            if (key.is_null()) {
-                throw RowError(row, cell("peer_keys", row) + " is null; expected a value");
-            }
-            keys[step] = known.intern(key);
-        });
-    };
-    std::visit(number, *group.batch().peer_keys);
-    return group_by_row(keys, known.size());
+    const Numbers keys = numbers_of_keys(*group.batch().peer_keys, group.rollouts(), "peer_keys");
+    return group_by_row(keys.of, keys.size);
 }
 
 // The key of a chain of (action, target): that of the chain before it, and the pair. 0: there is no

@@ -4,9 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <variant>
 
-#include "graphgpo/interner.hpp"
 #include "graphgpo/memory.hpp"
 #include "graphgpo/pairs.hpp"
 #include "graphgpo/stop.hpp"
@@ -59,29 +57,13 @@ bool is_end_unknown(const Batch& batch, const Rollouts& rollouts, std::size_t st
     return !batch.next_states || key_at(*batch.next_states, rollouts.row[step]).is_null();
 }
 
-// By step, equal keys alike; `none` where a key is null, or it is unknown where the step led.
-Numbers numbers_of_keys(const KeyColumn& column, Group& group) {
-    const Rollouts& rollouts = group.rollouts();
-    Numbers numbers{.of = Array<std::int32_t>(group.num_steps(), none)};
-    Interner known(0);
-    const auto number = [&](const auto& keys) {
-        for_each_stoppable(group.num_steps(), [&](std::size_t step) {
-            const Key key = key_at(keys, rollouts.row[step]);
-            if (key.is_null() || is_end_unknown(group.batch(), rollouts, step)) return;
-            numbers.of[step] = known.intern(key);
-        });
-    };
-    std::visit(number, column);
-    numbers.size = known.size();
-    return numbers;
-}
-
 // Those of states that steps left more than once: no other pair can recur.
 Array<Pair> pairs_of_recurring_states(Group& group) {
     const Batch& batch = group.batch();
-    const Numbers actions = numbers_of_keys(*batch.actions, group);
+    const Rollouts& rollouts = group.rollouts();
+    const Numbers actions = numbers_of_keys(*batch.actions, rollouts);
     std::optional<Numbers> given;
-    if (batch.given_states) given = numbers_of_keys(*batch.given_states, group);
+    if (batch.given_states) given = numbers_of_keys(*batch.given_states, rollouts);
     PairNumbers numbers(actions.size);
     Array<Pair> pairs;
     StopMeter meter;
@@ -93,7 +75,7 @@ Array<Pair> pairs_of_recurring_states(Group& group) {
         numbers.begin_first();
         for (const StepId step : steps) {
             const std::int32_t action = actions.of[index(step)];
-            if (action == none) continue;
+            if (action == none || is_end_unknown(batch, rollouts, index(step))) continue;
             const StateId target = group.graph().target[index(step)];
             const std::int32_t state = given ? given->of[index(step)] : none;
             const std::size_t at = index(numbers.with(action));
