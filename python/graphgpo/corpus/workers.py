@@ -170,7 +170,10 @@ class RayTasks(Workers):
         self.num_workers = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def start(self) -> None:
-        """Ray runs already, and starts its workers by itself."""
+        """Ray's workers import Arrow meanwhile, which takes a second."""
+        remote = self._ray.remote(num_cpus=1)(_nothing)
+        for _ in range(self.num_workers):
+            remote.remote()
 
     def run(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]

@@ -21,7 +21,7 @@ from .formats.columns import converted, raw_columns, stored_columns
 from .formats.steps import plan_of
 from .mapping import Path, Place, Plan
 from .paths import Source
-from .rows import run_starts
+from .rows import has_repeats, run_starts
 
 _ROWS_OF_IDS = 1 << 18
 _MOST_READ_AGAIN = 4.0
@@ -103,7 +103,7 @@ def look_ahead(sources: Sequence[Source], plan: Plan | None) -> Ahead | None:
                 if own.depth or own.has_messages or not file.has_outcomes():
                     return None
                 found, first_rows = file.groups()
-                if len(np.unique(found)) < len(found):
+                if has_repeats(found):
                     return None  # before the other files are looked at
                 keys.append(found)
                 starts.append(first_rows + ends[-1])
@@ -113,7 +113,7 @@ def look_ahead(sources: Sequence[Source], plan: Plan | None) -> Ahead | None:
         ends.append(ends[-1] + metadata.num_rows)
     every = np.concatenate(keys)
     begins = run_starts(every)  # a group may go on in the next file
-    if len(np.unique(every)) < len(begins):
+    if has_repeats(every[begins]):
         return None
     return Ahead(
         np.concatenate(starts)[begins],

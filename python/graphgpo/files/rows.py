@@ -113,6 +113,16 @@ def run_starts(values: NDArray[Any]) -> NDArray[np.int64]:
     return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
 
 
+def has_repeats(keys: NDArray[np.int64]) -> bool:
+    """Whether a key is there twice. Sorting them is quicker than to hash them.
+
+    >>> has_repeats(np.array([3, 1, 3]))
+    True
+    """
+    ordered = np.sort(keys)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
 def keys_of_runs(column: Any) -> NDArray[np.int64]:
     """`graphgpo.state_keys` of an Arrow column of texts, quick where equal ones come in runs."""
     if len(column) == 0:
