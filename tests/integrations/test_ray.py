@@ -57,7 +57,7 @@ class _Killing:
 
     def __init__(self, workers: RayTasks, folder: Path) -> None:
         self._workers, self._folder = workers, folder
-        self.num_workers = workers.num_workers
+        self.num_workers, self.num_threads = workers.num_workers, workers.num_threads
 
     def start(self) -> None:
         """They are up."""
@@ -97,6 +97,16 @@ def test_ray_gives_the_same_bits_though_a_worker_is_killed(
     assert sorted(flag.name for flag in flags.iterdir()) == passes
     assert summary.num_partitions == 7
     assert pq.read_table(out).equals(expected)
+
+
+def test_a_task_computes_on_the_cores_it_reserves(two_workers: RayTasks) -> None:
+    def reserved(_: int) -> float:
+        import ray
+
+        cores: float = ray.get_runtime_context().get_assigned_resources()["CPU"]
+        return cores
+
+    assert list(two_workers.run(reserved, [0])) == [(0, two_workers.num_threads)]
 
 
 def test_what_a_task_finds_wrong_is_said_as_ever(two_workers: RayTasks) -> None:

@@ -302,7 +302,7 @@ def _making(
         job.merging,
         without,
         {**job.fingerprint, "partitions": count},
-        None if workers.num_workers == 1 else 1,
+        workers.num_threads,
         made,
     )
 

@@ -28,6 +28,8 @@ class Workers(Protocol):
 
     num_workers: int
     """Tasks that run at a time, as far as known."""
+    num_threads: int | None
+    """Of a task; None: as many as this machine has cores."""
 
     def start(self) -> None:
         """Begin to start what `run` needs, and do not wait for it."""
@@ -54,6 +56,7 @@ class Serial(Workers):
     """One task after another, in this process."""
 
     num_workers = 1
+    num_threads = None
 
     def start(self) -> None:
         """Nothing to start."""
@@ -69,6 +72,8 @@ class Serial(Workers):
 
 class Processes(Workers):
     """`count` processes of this machine, started once for all passes."""
+
+    num_threads = 1
 
     def __init__(self, count: int) -> None:
         self.num_workers = count
@@ -151,6 +156,8 @@ class RayTasks(Workers):
     count
         How many cores a local start may use; None: all.
     """
+
+    num_threads = 1  # a task reserves one core
 
     def __init__(self, address: str = "local", count: int | None = None) -> None:
         try:
