@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ class _Killing:
 
     def __init__(self, workers: RayTasks, folder: Path) -> None:
         self._workers, self._folder = workers, folder
-        self.num_workers, self.num_threads = workers.num_workers, workers.num_threads
+        self.num_workers = workers.num_workers
+        self.num_threads: int | None = workers.num_threads
 
     def start(self) -> None:
         """They are up."""
@@ -101,10 +103,8 @@ def test_ray_gives_the_same_bits_though_a_worker_is_killed(
 
 def test_a_task_computes_on_the_cores_it_reserves(two_workers: RayTasks) -> None:
     def reserved(_: int) -> float:
-        import ray
-
-        cores: float = ray.get_runtime_context().get_assigned_resources()["CPU"]
-        return cores
+        context: Any = importlib.import_module("ray").get_runtime_context()
+        return float(context.get_assigned_resources()["CPU"])
 
     assert list(two_workers.run(reserved, [0])) == [(0, two_workers.num_threads)]
 
