@@ -10,8 +10,8 @@
 
 namespace graphgpo {
 
-// Calls `work` for every group, on up to `num_threads` threads where that pays; of all errors the
-// one of the earliest row is thrown.
+// Calls `work` for every group, on up to `num_threads` threads where that pays, in order on one; of
+// all errors the one of the earliest row is thrown.
 void for_each_group(const Groups& groups, std::size_t num_threads,
                     const std::function<void(GroupId, std::span<const RowId>)>& work);
 

@@ -6,11 +6,11 @@
 
 namespace graphgpo {
 
-// Calls `work(0) ... work(count - 1)`, each once, in any order, on up to `num_threads` threads, the
-// calling one among them. Threads live for this call only: there is no pool that a fork could
-// break. When calls throw, the exception of the smallest index is rethrown after all threads have
-// ended. All of them share the calling thread's `Stoppable`; `Stopped` comes before other
-// exceptions.
+// Calls `work(0) ... work(count - 1)`, each once, on up to `num_threads` threads, the calling one
+// among them: in this order on one, in any on several. Threads live for this call only: there is no
+// pool that a fork could break. When calls throw, the exception of the smallest index is rethrown
+// after all threads have ended. All of them share the calling thread's `Stoppable`; `Stopped` comes
+// before other exceptions.
 void parallel_for(std::size_t count, std::size_t num_threads,
                   const std::function<void(std::size_t)>& work);
 

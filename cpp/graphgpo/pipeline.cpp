@@ -14,6 +14,7 @@
 #include "graphgpo/group.hpp"
 #include "graphgpo/groups.hpp"
 #include "graphgpo/memory.hpp"
+#include "graphgpo/parallel.hpp"
 #include "graphgpo/remembered.hpp"
 #include "graphgpo/term.hpp"
 #include "graphgpo/validate.hpp"
@@ -162,13 +163,13 @@ struct GroupTally {
 
 bool has_step_terms(const Plan& plan) { return !std::ranges::all_of(plan.terms, is_episodic); }
 
-// Node ids are those of the group.
-void describe_steps(Group& group, const GraphColumns& steps) {
+// The group's node ids are counted from `first_node` on.
+void describe_steps(Group& group, std::int64_t first_node, const GraphColumns& steps) {
     const TransitionGraph& graph = group.graph();
     const Distances& distances = group.distances();
     for (std::size_t step = 0; step < group.num_steps(); ++step) {
-        steps.state_ids[step] = graph.source[step];
-        steps.next_state_ids[step] = graph.target[step];
+        steps.state_ids[step] = first_node + graph.source[step];
+        steps.next_state_ids[step] = first_node + graph.target[step];
         steps.distances[step] = distances[graph.source[step]];
         steps.next_distances[step] = distances[graph.target[step]];
     }
@@ -189,12 +190,13 @@ void with_step_columns(const Group& group, std::span<const RowId> rows, const Co
 }
 
 GroupTally credit_group(const Batch& batch, const BatchFacts& facts, std::span<const RowId> rows,
-                        std::span<const PlanColumns> plans, const GraphColumns& graph) {
+                        std::int64_t first_node, std::span<const PlanColumns> plans,
+                        const GraphColumns& graph) {
     const Workspace workspace;
     Group group(batch, rows, facts);
     GroupTally tally;
     with_step_columns(group, rows, graph, [&](const GraphColumns& steps) {
-        describe_steps(group, steps);
+        describe_steps(group, first_node, steps);
         tally.graph = tally_graph(group, steps);
     });
     std::span<const Standing> in_batch = facts.standings;
@@ -213,7 +215,7 @@ GroupTally credit_group(const Batch& batch, const BatchFacts& facts, std::span<c
     return tally;
 }
 
-// Node ids of groups one after the other, so that no two groups share one.
+// Node ids that count from 0 in every group, to ids that no two groups share.
 void number_nodes_over_batch(const Groups& groups, std::span<const GroupTally> tallies,
                              const GraphColumns& columns) {
     std::int64_t first_node = 0;
@@ -268,13 +270,18 @@ std::vector<Metrics> compute_advantages(const Batch& batch, std::span<const Plan
     }
     const BatchFacts facts = facts_of(batch, groups, plans, num_threads);
     std::vector<GroupTally> tallies(groups.size());
+    // One thread knows how many nodes came before; of several each group counts from 0 at first.
+    const bool is_in_order = useful_threads(num_threads, groups.num_rows()) == 1;
+    std::int64_t num_nodes = 0;
     for_each_group(groups, num_threads, [&](GroupId g, std::span<const RowId> of_group) {
-        tallies[index(g)] = credit_group(batch, facts, of_group, plans, graph);
+        GroupTally& tally = tallies[index(g)];
+        tally = credit_group(batch, facts, of_group, is_in_order ? num_nodes : 0, plans, graph);
+        if (is_in_order) num_nodes += tally.graph.nodes;
         if (const auto& all = batch.remembering) {
             all->memory->end_batch(all->tasks[index(of_group.front())]);
         }
     });
-    number_nodes_over_batch(groups, tallies, graph);
+    if (!is_in_order) number_nodes_over_batch(groups, tallies, graph);
     const auto masked_rows = std::ssize(graph.distances) - std::ssize(groups.rows.items);
     return metrics_of_plans(tallies, plans.size(), masked_rows);
 }
