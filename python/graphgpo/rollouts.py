@@ -347,12 +347,14 @@ class Rollouts:
             check_needs(estimator, self._plain)
         limit = self._num_threads if num_threads is None else thread_limit(num_threads)
         plans = [plan_of(estimator, self) for estimator in chosen]
-        asks_for_the_graph = any(isinstance(one, _GraphAlone) for one in chosen)
+        remembering = self._remembering
+        if remembering is not None and any(isinstance(one, _GraphAlone) for one in chosen):
+            remembering = None  # the graph of these rollouts alone
         answers = self.ask_core(
             _core.compute_advantages,
             plans=plans,
             num_threads=limit,
-            remembering=None if asks_for_the_graph else self._remembering,
+            remembering=remembering,
         )
         of_merging = self._merged.metrics
         results = []

@@ -77,10 +77,6 @@ def make(estimator: Any, options: Mapping[str, Any] | None = None) -> Estimator:
         raise TypeError(
             f"options is a {type(options).__name__}; expected a mapping of names to values"
         )
-    if isinstance(estimator, Estimator):
-        return estimator.replaced(**options)
-    if isinstance(estimator, type) and issubclass(estimator, Estimator):
-        return _made(estimator, options)
     if isinstance(estimator, str):
         flat = [each for item in options.items() for each in item]
         try:
@@ -88,6 +84,10 @@ def make(estimator: Any, options: Mapping[str, Any] | None = None) -> Estimator:
         except TypeError:
             return _made(load(estimator), options)
         return _made_once(estimator, *flat)
+    if isinstance(estimator, Estimator):
+        return estimator.replaced(**options)
+    if isinstance(estimator, type) and issubclass(estimator, Estimator):
+        return _made(estimator, options)
     given = _as_mapping(estimator)
     name = given.pop("estimator", "graphgpo")
     return make(name, {**given, **options})
