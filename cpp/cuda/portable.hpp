@@ -23,21 +23,13 @@ using Atomic = std::atomic_ref<T>;
 constexpr auto relaxed = std::memory_order_relaxed;
 #endif
 
-// Of doubles that are not negative, which are ordered as their bits are: the value before. A read
-// first: an offer that is no better, as most are, does not queue.
+// Of doubles: the value before. An offer that is no better, as most are, only reads.
 GRAPHGPO_HD inline double atomic_min(double& held, double value) {
     const Atomic<double> at(held);
     double seen = at.load(relaxed);
-    if (!(value < seen)) return seen;
-#ifdef __CUDA_ARCH__
-    return __longlong_as_double(static_cast<long long>(
-        atomicMin(reinterpret_cast<unsigned long long*>(&held),
-                  static_cast<unsigned long long>(__double_as_longlong(value)))));
-#else
     while (value < seen && !at.compare_exchange_weak(seen, value, relaxed)) {
     }
     return seen;
-#endif
 }
 
 }  // namespace graphgpo::cuda
