@@ -37,7 +37,7 @@ from graphgpo import Rollouts, StepAdvantages, estimators
 from graphgpo.blocks import BellmanMean, Difference, Given, Mean, Task, Term
 from graphgpo.torch import device
 from graphgpo.torch.device import columns as device_columns
-from graphgpo.torch.device.segments import Segments, exact_sum
+from graphgpo.torch.device.segments import Segments
 
 HOST = torch.device("cpu")
 DEVICES = ["cpu", *(["cuda"] if device.is_available() else [])]
@@ -152,7 +152,8 @@ def test_sums_are_rounded_once_whatever_their_order(
 
 @pytest.mark.parametrize("values", [[1e308, 1e308], [math.inf, 1.0]])
 def test_sums_that_do_not_fit_are_infinite(values: list[float]) -> None:
-    assert exact_sum(torch.tensor(values, dtype=torch.float64)) == math.inf
+    column = torch.tensor(values, dtype=torch.float64)
+    assert Segments.of_all(column).sum(column)[0] == math.inf
 
 
 # --- tensors --------------------------------------------------------------------------------------

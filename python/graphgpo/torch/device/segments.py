@@ -154,11 +154,6 @@ def settled(sweep: Callable[[Tensor], Tensor], found: Tensor, *, every: int) -> 
             return found
 
 
-def exact_sum(values: Tensor) -> Tensor:
-    """The sum of all, as `Segments.sum`."""
-    return Segments.of_all(values).sum(values)[0]
-
-
 def _exponent(values: Tensor) -> Tensor:
     """The least e with abs(value) < 2**e, of normal numbers."""
     bits: Tensor = values.view(torch.int64)
