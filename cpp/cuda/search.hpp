@@ -3,10 +3,39 @@
 
 #include <cstdint>
 
-#include "cuda/portable.hpp"
 #include "graphgpo/types.hpp"
 
+// What nvcc compiles for a GPU, the C++ compiler does for the tests.
+#ifdef __CUDACC__
+#include <cuda/atomic>
+#define GRAPHGPO_HD __host__ __device__
+#else
+#include <atomic>
+#define GRAPHGPO_HD
+#endif
+
 namespace graphgpo::cuda {
+
+// Atomics of memory that both sides see as plain arrays. Relaxed: order between threads comes from
+// barriers.
+#ifdef __CUDACC__
+template <typename T>
+using Atomic = ::cuda::atomic_ref<T, ::cuda::thread_scope_device>;
+constexpr auto relaxed = ::cuda::memory_order_relaxed;
+#else
+template <typename T>
+using Atomic = std::atomic_ref<T>;
+constexpr auto relaxed = std::memory_order_relaxed;
+#endif
+
+// Of doubles: the value before. An offer that is no better, as most are, only reads.
+GRAPHGPO_HD inline double atomic_min(double& held, double value) {
+    const Atomic<double> at(held);
+    double seen = at.load(relaxed);
+    while (value < seen && !at.compare_exchange_weak(seen, value, relaxed)) {
+    }
+    return seen;
+}
 
 // What a search is made of, in memory of the caller's. Edges by target. Nodes of a group are
 // neighbours: those of g are [node_offsets[g], node_offsets[g + 1]).

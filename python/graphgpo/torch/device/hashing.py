@@ -81,32 +81,24 @@ def _hash_bytes(data: Tensor, seed: int) -> Tensor:
     start = _fold(torch.tensor(seed ^ _K0), size ^ _K1)
     state = torch.full((len(data),), int(start), dtype=torch.int64, device=data.device)
 
-    def load(places: slice | list[int]) -> Tensor:
-        """At most eight bytes as a word."""
-        taken = data[:, places]
-        eight = data.new_zeros((len(data), 8))  # aligned, as the row need not be
-        eight[:, : taken.shape[1]] = taken
-        return eight.view(torch.int64)[:, 0]
+    def absorb(chain: Tensor, pair: Tensor) -> Tensor:
+        return _fold(pair[:, 0] ^ chain, pair[:, 1] ^ _rotated(chain, 32))
 
-    def absorb(chain: Tensor, one: slice | list[int], other: slice) -> Tensor:
-        return _fold(load(one) ^ chain, load(other) ^ _rotated(chain, 32))
-
-    def absorb_16(chain: Tensor, at: int) -> Tensor:
-        return absorb(chain, slice(at, at + 8), slice(at + 8, at + 16))
-
-    in_lanes = max(size - 1, 0) // 48 * 48
+    whole = data[:, : size // 16 * 16].clone(memory_format=torch.contiguous_format)  # aligned
+    pairs = whole.reshape(-1).view(torch.int64).reshape(len(data), size // 16, 2)
+    in_lanes = max(size - 1, 0) // 48 * 3
     lanes = [state, state ^ _K2, state ^ _K3]
-    for at in range(0, in_lanes, 48):
-        lanes = [absorb_16(lane, at + 16 * i) for i, lane in enumerate(lanes)]
+    for at in range(0, in_lanes, 3):
+        lanes = [absorb(lane, pairs[:, at + i]) for i, lane in enumerate(lanes)]
     if in_lanes:
         state = lanes[0] ^ _rotated(lanes[1], 21) ^ _rotated(lanes[2], 42)
-    for at in range(in_lanes, size - 16, 16):
-        state = absorb_16(state, at)
-    if size < 4:
-        state = absorb(state, [0, size // 2, size - 1] if size else [], slice(0))
-    elif size < 16:
-        width = 8 if size >= 8 else 4
-        state = absorb(state, slice(width), slice(size - width, size))
-    else:  # some of them may have been read before
-        state = absorb_16(state, size - 16)
-    return _fold(state, _K4 ^ size)
+    for at in range(in_lanes, (size - 1) // 16):
+        state = absorb(state, pairs[:, at])
+    last = data.new_zeros((len(data), 16))  # bytes, some of which may have been read before
+    if size >= 4:
+        begin, width = max(size - 16, 0), 8 if size >= 8 else 4
+        last[:, :width] = data[:, begin : begin + width]
+        last[:, 8 : 8 + width] = data[:, size - width :]
+    elif size > 0:
+        last[:, :3] = data[:, [0, size // 2, size - 1]]
+    return _fold(absorb(state, last.view(torch.int64)), _K4 ^ size)

@@ -26,9 +26,8 @@ potential = PerBlock[BeforeAndAfter]("potential")
 
 @potential.register
 def _log(block: blocks.Log, rollouts: Rollouts) -> BeforeAndAfter:
-    floored = (v.clamp(min=block.floor) for v in potential(block.potential, rollouts))
-    before, after = map(arithmetic.log, floored)
-    return before, after
+    before, after = (v.clamp(min=block.floor) for v in potential(block.potential, rollouts))
+    return arithmetic.log(before), arithmetic.log(after)
 
 
 @potential.register
