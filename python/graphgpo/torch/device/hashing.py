@@ -96,7 +96,8 @@ def _hash_bytes(data: Tensor, seed: int) -> Tensor:
         state = absorb(state, pairs[:, at])
     last = data.new_zeros((len(data), 16))  # bytes, some of which may have been read before
     if size >= 4:
-        begin, width = max(size - 16, 0), 8 if size >= 8 else 4
+        begin = max(size - 16, 0)
+        width = 8 if size >= 8 else 4
         last[:, :width] = data[:, begin : begin + width]
         last[:, 8 : 8 + width] = data[:, size - width :]
     elif size > 0:

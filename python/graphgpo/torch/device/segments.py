@@ -47,7 +47,7 @@ class Segments:
         return self.total(holds.to(torch.int64))
 
     def total(self, values: Tensor) -> Tensor:
-        """(num + 1,) sums of whole numbers."""
+        """(num + 1,) sums of whole numbers: int64, or float64 that stay below 2**53."""
         return self._filled(0, values).index_add_(0, self.ids, values)
 
     def largest(self, values: Tensor, empty: float = -math.inf) -> Tensor:
