@@ -15,8 +15,10 @@ namespace graphgpo::cuda {
 
 namespace {
 
+// The array at one of the addresses.
 template <typename T>
-T* at(std::uintptr_t address, const char* name) {
+T* at(const py::kwargs& addresses, const char* name) {
+    const auto address = addresses[name].cast<std::uintptr_t>();
     // A misaligned access ends the process's CUDA context.
     if (address % alignof(T) != 0) {
         throw std::invalid_argument(std::string(name) + " is at address " +
@@ -32,26 +34,22 @@ PYBIND11_MODULE(_cuda, module) {
     module.doc() = "The search of graphgpo.torch.device on NVIDIA GPUs.";
     module.def(
         "search_from_goals",
-        [](std::uintptr_t edge_offsets, std::uintptr_t edge_sources, std::uintptr_t edge_costs,
-           std::uintptr_t goals, std::uintptr_t node_offsets, std::int32_t num_groups,
-           std::uintptr_t distances, std::uintptr_t queued_in, std::uintptr_t frontier,
-           std::uintptr_t next_frontier, std::uintptr_t queue_sizes, std::uintptr_t stream) {
+        [](std::int32_t num_groups, std::uintptr_t stream, const py::kwargs& addresses) {
             const Search search{
-                {at<const std::int32_t>(edge_offsets, "edge_offsets"),
-                 at<const StateId>(edge_sources, "edge_sources"),
-                 at<const double>(edge_costs, "edge_costs"), at<const StateId>(goals, "goals"),
-                 at<const std::int32_t>(node_offsets, "node_offsets")},
-                {at<double>(distances, "distances"),
-                 at<std::int32_t>(queued_in, "queued_in"),
-                 {at<StateId>(frontier, "frontier"), at<StateId>(next_frontier, "next_frontier")},
-                 at<std::int32_t>(queue_sizes, "queue_sizes")},
-                num_groups};
+                num_groups,
+                at<const std::int32_t>(addresses, "node_offsets"),
+                at<const std::int32_t>(addresses, "edge_offsets"),
+                at<const StateId>(addresses, "edge_sources"),
+                at<const double>(addresses, "edge_costs"),
+                at<const StateId>(addresses, "goals"),
+                at<double>(addresses, "distances"),
+                at<std::int32_t>(addresses, "queued_in"),
+                {at<StateId>(addresses, "frontier"), at<StateId>(addresses, "next_frontier")},
+                at<std::int32_t>(addresses, "queue_sizes")};
             const py::gil_scoped_release released;
             search_on_device(search, reinterpret_cast<void*>(stream));
         },
-        py::kw_only(), "edge_offsets"_a, "edge_sources"_a, "edge_costs"_a, "goals"_a,
-        "node_offsets"_a, "num_groups"_a, "distances"_a, "queued_in"_a, "frontier"_a,
-        "next_frontier"_a, "queue_sizes"_a, "stream"_a);
+        py::kw_only(), "num_groups"_a, "stream"_a);
 }
 
 }  // namespace graphgpo::cuda

@@ -1,4 +1,5 @@
 // The search on a GPU: a block for each small group, then the whole grid for the large ones.
+#include <cooperative_groups.h>
 #include <cuda_runtime.h>
 
 #include <stdexcept>
@@ -13,7 +14,6 @@ namespace {
 constexpr int kBlockSize = 256;
 constexpr int kGridBlockSize = 1024;           // fewer blocks meet faster at a barrier
 constexpr std::int32_t kLargeGroup = 1 << 15;  // edges: beyond, a block would hold up the others
-constexpr std::int32_t kMostBlocks = 1 << 16;
 
 void check(cudaError_t error) {
     if (error == cudaSuccess) return;
@@ -23,36 +23,33 @@ void check(cudaError_t error) {
 }
 
 __global__ void __launch_bounds__(kBlockSize) small_groups(Search search) {
-    const auto& [graph, memory, num_groups] = search;
-    for (std::int64_t g = blockIdx.x; g < num_groups; g += gridDim.x) {
-        if (graph.num_edges(g) >= kLargeGroup) continue;
-        const auto group = static_cast<GroupId>(g);
-        search_from_goals(BlockContext(), graph, memory, {group, group + 1, 0},
-                          graph.node_offsets[g], memory.queue_sizes + 3 * g);
-    }
+    const auto group = static_cast<GroupId>(blockIdx.x);
+    if (search.num_edges(group) >= kLargeGroup) return;
+    const auto sync = [](Barrier) { __syncthreads(); };
+    search_from_goals(threadIdx.x, blockDim.x, sync, search, {group, group + 1, 0, group});
 }
 
 __global__ void __launch_bounds__(kGridBlockSize) large_groups(Search search) {
-    search_from_goals(GridContext(), search.graph, search.memory,
-                      {0, static_cast<GroupId>(search.num_groups), kLargeGroup}, 0,
-                      search.memory.queue_sizes + 3 * std::int64_t{search.num_groups});
+    const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+    const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
+    const auto sync = [](Barrier) { cooperative_groups::this_grid().sync(); };
+    search_from_goals(thread, threads, sync, search,
+                      {0, search.num_groups, kLargeGroup, search.num_groups});
 }
 
 }  // namespace
 
-void search_on_device(const Search& search, void* stream) {
+void search_on_device(Search search, void* stream) {
     if (search.num_groups == 0) return;
     const auto queue = static_cast<cudaStream_t>(stream);
-    const int blocks = search.num_groups < kMostBlocks ? search.num_groups : kMostBlocks;
-    small_groups<<<blocks, kBlockSize, 0, queue>>>(search);
+    small_groups<<<search.num_groups, kBlockSize, 0, queue>>>(search);
     check(cudaGetLastError());
 
     int device = 0;
     int processors = 0;
     check(cudaGetDevice(&device));
     check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-    Search copy = search;
-    void* arguments[] = {&copy};
+    void* arguments[] = {&search};
     // One block a processor; where others hold processors (MPS, MIG), as many as come in at once.
     for (int grid = processors; grid > 0; grid /= 2) {
         const cudaError_t error = cudaLaunchCooperativeKernel(

@@ -1,4 +1,4 @@
-// The search kernel under every context: what it must find, and that its barriers are needed.
+// The search kernel in threads of the host: what it must find, and that its barriers are needed.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "cuda/contexts.hpp"
 #include "cuda/search.hpp"
 #include "graphgpo/csr.hpp"
 #include "graphgpo/distances.hpp"
@@ -82,8 +81,10 @@ std::vector<double> expected_distances(const Maze& maze) {
     return expected;
 }
 
-// `run(search)` calls `search(context)` from every thread it has.
-std::vector<double> search(const Maze& maze, bool as_one, auto&& run) {
+// Real threads and a real barrier search all groups as one, or one after another. `dropped` is a
+// barrier that mutants leave out.
+std::vector<double> search_with_threads(const Maze& maze, bool as_one, std::int64_t threads,
+                                        Barrier dropped) {
     const std::size_t nodes = maze.num_nodes();
     std::vector<std::int32_t> targets;
     for (const auto& [source, target] : maze.edges) targets.push_back(target);
@@ -92,7 +93,7 @@ std::vector<double> search(const Maze& maze, bool as_one, auto&& run) {
     std::vector<double> costs;
     for (const std::int32_t edge : by_target.items) {
         sources.push_back(maze.edges[index(edge)].first);
-        if (!maze.costs.empty()) costs.push_back(maze.costs[index(edge)]);
+        costs.push_back(maze.costs.empty() ? 1 : maze.costs[index(edge)]);
     }
     std::vector<double> distance(nodes, std::numeric_limits<double>::infinity());
     std::vector<std::int32_t> queued_in(nodes, -1);
@@ -100,43 +101,37 @@ std::vector<double> search(const Maze& maze, bool as_one, auto&& run) {
     std::vector<StateId> frontiers[2];
     for (auto& frontier : frontiers) frontier.assign(8 * nodes + 1024, 0);
     std::vector<std::int32_t> queue_sizes(3 * (maze.goals.size() + 1), 0);
-    const cuda::SearchGraph graph{.edge_offsets = by_target.offsets.data(),
-                                  .edge_source = sources.data(),
-                                  .edge_cost = costs.empty() ? nullptr : costs.data(),
-                                  .goal = maze.goals.data(),
-                                  .node_offsets = maze.node_offsets.data()};
-    const cuda::SearchMemory memory{.distance = distance.data(),
-                                    .queued_in = queued_in.data(),
-                                    .frontier = {frontiers[0].data(), frontiers[1].data()},
-                                    .queue_sizes = queue_sizes.data()};
     const auto num_groups = static_cast<GroupId>(maze.goals.size());
-    run([&](const auto& context) {
-        if (as_one) {
-            cuda::search_from_goals(context, graph, memory, {0, num_groups, 0}, 0,
-                                    queue_sizes.data() + 3 * num_groups);
-            return;
-        }
-        for (GroupId g = 0; g < num_groups; ++g) {
-            cuda::search_from_goals(context, graph, memory, {g, g + 1, 0},
-                                    maze.node_offsets[index(g)], queue_sizes.data() + 3 * g);
-        }
-    });
+    const cuda::Search search{.num_groups = num_groups,
+                              .node_offsets = maze.node_offsets.data(),
+                              .edge_offsets = by_target.offsets.data(),
+                              .edge_source = sources.data(),
+                              .edge_cost = costs.data(),
+                              .goal = maze.goals.data(),
+                              .distance = distance.data(),
+                              .queued_in = queued_in.data(),
+                              .frontier = {frontiers[0].data(), frontiers[1].data()},
+                              .queue_sizes = queue_sizes.data()};
+    std::barrier<> barrier(threads);
+    const auto sync = [&](Barrier where) {
+        if (where != dropped) barrier.arrive_and_wait();
+    };
+    std::vector<std::jthread> team;
+    for (std::int64_t t = 0; t < threads; ++t) {
+        team.emplace_back([&, t] {
+            // Threads come one by one, as barriers have to expect.
+            std::this_thread::sleep_for(std::chrono::microseconds(100 * (threads - t)));
+            if (as_one) {
+                cuda::search_from_goals(t, threads, sync, search, {0, num_groups, 0, num_groups});
+                return;
+            }
+            for (GroupId g = 0; g < num_groups; ++g) {
+                cuda::search_from_goals(t, threads, sync, search, {g, g + 1, 0, g});
+            }
+        });
+    }
+    team.clear();  // joins them
     return distance;
-}
-
-std::vector<double> search_with_threads(const Maze& maze, bool as_one, std::int64_t threads,
-                                        Barrier dropped) {
-    return search(maze, as_one, [&](const auto& body) {
-        std::barrier<> barrier(threads);
-        std::vector<std::jthread> team;
-        for (std::int64_t t = 0; t < threads; ++t) {
-            team.emplace_back([&barrier, &body, t, threads, dropped] {
-                // Threads come one by one, as barriers have to expect.
-                std::this_thread::sleep_for(std::chrono::microseconds(100 * (threads - t)));
-                body(cuda::ThreadedContext(barrier, t, threads, dropped));
-            });
-        }
-    });
 }
 
 TEST(CudaSearch, OneThreadFindsTheCoresDistances) {

@@ -37,6 +37,7 @@ from graphgpo import Rollouts, StepAdvantages, estimators
 from graphgpo.blocks import BellmanMean, Difference, Given, Mean, Task, Term
 from graphgpo.torch import device
 from graphgpo.torch.device import columns as device_columns
+from graphgpo.torch.device.segments import Segments
 
 HOST = torch.device("cpu")
 DEVICES = ["cpu", *(["cuda"] if device.is_available() else [])]
@@ -127,6 +128,32 @@ def test_equal_scores_among_peers_have_exactly_no_credit(columns: Columns) -> No
             peers = result.state_ids == state
             if len(set(result.scores[peers])) == 1:
                 assert not result.step_advantages[peers].any()
+
+
+@FEW
+@given(
+    values=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40),
+    scale=st.sampled_from([1.0, 2.0**-900, 2.0**900]),
+    data=st.data(),
+)
+def test_sums_are_rounded_once_whatever_their_order(
+    values: list[float], scale: float, data: st.DataObject
+) -> None:
+    values = [round(value, 3) * scale for value in values]
+    ids = [data.draw(st.integers(0, 2)) for _ in values]
+    order = data.draw(st.permutations(range(len(values))))
+    for places in (range(len(values)), order):
+        there = Segments(torch.tensor([ids[i] for i in places]), 2)
+        found = there.sum(torch.tensor([values[i] for i in places], dtype=torch.float64)).tolist()
+        for segment in range(3):
+            own = [value for value, of in zip(values, ids, strict=True) if of == segment]
+            assert found[segment] == math.fsum(own)
+
+
+@pytest.mark.parametrize("values", [[1e308, 1e308], [math.inf, 1.0]])
+def test_sums_that_do_not_fit_are_infinite(values: list[float]) -> None:
+    column = torch.tensor(values, dtype=torch.float64)
+    assert Segments.of_all(column).sum(column)[0] == math.inf
 
 
 # --- tensors --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -113,15 +113,25 @@ class Level:
     def is_relative(self) -> bool:
         return getattr(self.normaliser, "scale", "absolute") == "relative"
 
+    def is_for_winners(self, has_invalid_actions: bool) -> bool:
+        """Whether it is void in a group that nobody won: an edge return is, but for penalties at
+        absolute scale.
+        """
+        is_punished = has_invalid_actions and self.penalty != 0 and not self.is_relative
+        return isinstance(self.score, EdgeReturn) and not is_punished
 
-@dataclass
+
+@dataclass(frozen=True, eq=False)
 class Compared:
-    """By step: its score, its standing, whether that is void, and how many peers it was among."""
+    """By step: its score, its standing, whether that is void, and how many peers it was among.
 
-    scores: list[float]
-    standings: list[float] = field(default_factory=list)
-    is_void: list[bool] = field(default_factory=list)
-    num_peers: list[int] = field(default_factory=list)
+    Lists here, tensors on a device.
+    """
+
+    scores: Any
+    standings: Any
+    is_void: Any
+    num_peers: Any
 
 
 def levels_of(term: Term) -> list[Level]:
@@ -140,13 +150,13 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
     """
     scores = score(level.score, rollouts)
     number = len(scores)
-    result = Compared(scores, [0.0] * number, [True] * number, [0] * number)
     if isinstance(level.normaliser, Raw):
         raw = [scores[step.index] - _penalty(level, step) for step in rollouts.steps]
-        result.standings = [0.0 if math.isnan(x) else x for x in raw]
-        result.is_void = [False] * number
-        return result
+        known = [0.0 if math.isnan(x) else x for x in raw]
+        return Compared(scores, known, [False] * number, [0] * number)
 
+    result = Compared(scores, [0.0] * number, [True] * number, [0] * number)
+    is_for_winners = level.is_for_winners(rollouts.has("action_valid"))
     by_key: dict[Hashable, list[Step]] = defaultdict(list)
     for step, key in zip(rollouts.steps, peer_keys(level.peers, rollouts), strict=True):
         if key is not None:
@@ -157,8 +167,8 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
         stands = normal(level.normaliser, [values[step] for step in counted])
         for step in steps:
             result.num_peers[step.index] = len(counted)
-            is_unknown = math.isnan(values[step])
-            if stands is None or is_unknown or _teaches_nothing(level, step, rollouts):
+            teaches_nothing = is_for_winners and step.group.goal is None
+            if stands is None or math.isnan(values[step]) or teaches_nothing:
                 continue
             result.is_void[step.index] = False
             result.standings[step.index] = stands(values[step])
@@ -216,10 +226,3 @@ def _penalty(level: Level, step: Step) -> float:
     """What is taken from a step's score; at relative scale in groups with a success only."""
     is_spared = level.is_relative and step.group.goal is None
     return level.penalty if step.is_invalid and not is_spared else 0.0
-
-
-def _teaches_nothing(level: Level, step: Step, rollouts: Rollouts) -> bool:
-    """An edge return in a group that nobody won, but for penalties at absolute scale."""
-    if not isinstance(level.score, EdgeReturn) or step.group.goal is not None:
-        return False
-    return level.is_relative or level.penalty == 0 or not rollouts.has("action_valid")

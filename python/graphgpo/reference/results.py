@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,34 +21,53 @@ from graphgpo.result import StepAdvantages
 INERT = 1e-6
 """The largest credit that is none."""
 
+OF_MASKED: Mapping[str, np.generic] = {
+    "advantages": np.float32(0),
+    "step_advantages": np.float32(0),
+    "episode_advantages": np.float32(0),
+    "scores": np.float64(np.nan),
+    "distances": np.float64(np.nan),
+    "next_distances": np.float64(np.nan),
+    "state_ids": np.int64(-1),
+    "next_state_ids": np.int64(-1),
+    "num_peers": np.int32(0),
+}
+"""What a result's arrays hold at masked rows, in the dtype of each."""
+
 
 def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
     """The credit of every row: masked rows have none, copies that of their step."""
-    rows = rollouts.num_rows
-    result = StepAdvantages(
-        advantages=np.zeros(rows, np.float32),
-        step_advantages=np.zeros(rows, np.float32),
-        episode_advantages=np.zeros(rows, np.float32),
-        scores=np.full(rows, np.nan),
-        distances=np.full(rows, np.nan),
-        next_distances=np.full(rows, np.nan),
-        state_ids=np.full(rows, -1, np.int64),
-        next_state_ids=np.full(rows, -1, np.int64),
-        num_peers=np.zeros(rows, np.int32),
-        metrics=metrics(rollouts, credit),
+    steps = rollouts.steps
+    of_step = by_name(
+        credit,
+        [rollouts.distance(step.group, step.source) for step in steps],
+        [rollouts.distance(step.group, step.target) for step in steps],
+        [step.source for step in steps],
+        [step.target for step in steps],
     )
-    for step in rollouts.steps:
+    arrays: dict[str, Any] = {
+        name: np.full(rollouts.num_rows, masked) for name, masked in OF_MASKED.items()
+    }
+    for step in steps:
         for row in [step.row, *step.copies]:
-            result.advantages[row] = credit.advantages[step.index]
-            result.step_advantages[row] = credit.step_advantages[step.index]
-            result.episode_advantages[row] = credit.episode_advantages[step.index]
-            result.scores[row] = credit.first.scores[step.index]
-            result.distances[row] = rollouts.distance(step.group, step.source)
-            result.next_distances[row] = rollouts.distance(step.group, step.target)
-            result.state_ids[row] = step.source
-            result.next_state_ids[row] = step.target
-            result.num_peers[row] = credit.first.num_peers[step.index]
-    return result
+            for name, array in arrays.items():
+                array[row] = of_step[name][step.index]
+    return StepAdvantages(**arrays, metrics=metrics(rollouts, credit))
+
+
+def by_name(credit: Credit, before: Any, after: Any, source: Any, target: Any) -> dict[str, Any]:
+    """The arrays of a result, by step: its credit, and from and to which distance and node."""
+    return {
+        "advantages": credit.advantages,
+        "step_advantages": credit.step_advantages,
+        "episode_advantages": credit.episode_advantages,
+        "scores": credit.first.scores,
+        "distances": before,
+        "next_distances": after,
+        "state_ids": source,
+        "next_state_ids": target,
+        "num_peers": credit.first.num_peers,
+    }
 
 
 def metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:

@@ -6,6 +6,7 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 from graphgpo.blocks import (
     ActionMean,
@@ -44,13 +45,18 @@ def _edge_return(block: EdgeReturn, rollouts: Rollouts) -> list[float]:
     for step in rollouts.steps:
         before = rollouts.distance(step.group, step.source)
         after = rollouts.distance(step.group, step.target)
-        exponent = {
-            "paper": after + step.cost,
-            "recipe": after + step.cost - 1,
-            "progress": (after - before) + step.cost,
-        }[block.exponent]
+        exponent = edge_exponent(block, before, after, step.cost)
         returns.append(block.success_reward * block.omega**exponent)
     return returns
+
+
+def edge_exponent(block: EdgeReturn, before: Any, after: Any, cost: Any) -> Any:
+    """What omega is raised to: of distances before and after a step, numbers or tensors."""
+    return {
+        "paper": after + cost,
+        "recipe": after + cost - 1,
+        "progress": (after - before) + cost,
+    }[block.exponent]
 
 
 @score.register

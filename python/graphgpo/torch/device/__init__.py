@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphgpo import estimators
 from graphgpo.columns import COLUMNS, MERGING
@@ -95,7 +96,7 @@ def is_available() -> bool:
     return is_built and torch.cuda.device_count() > 0
 
 
-def state_keys(states: torch.Tensor) -> torch.Tensor:
+def state_keys(states: Tensor) -> Tensor:
     """(N,) int64 keys of (N, ...) rows, where the tensor is: `graphgpo.state_keys`, bit for bit.
 
     Raises `TypeError` for a tensor that is no batch of bools, ints of at most 64 bits or floats of
@@ -135,8 +136,7 @@ class HostCopy:
     def in_host_memory(self) -> Rollouts:
         """The same rollouts at every call."""
         if self._host is None:
-            there = {n: v for n, v in self._given.items() if isinstance(v, torch.Tensor)}
-            copied = {name: tensor.detach().cpu() for name, tensor in there.items()}
+            copied = {n: v.detach().cpu() for n, v in self._given.items() if isinstance(v, Tensor)}
             plain = plain_columns({**self._given, **copied})
             self._host = Rollouts(**{**dict.fromkeys(COLUMNS), **plain})
         return self._host

@@ -7,6 +7,7 @@ error is below 2e-15 for powers from 1/1000 to 1000 (below 1e-13 for any).
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -50,7 +51,4 @@ def logistic(values: Tensor) -> Tensor:
 
 def _series(coefficients: list[float], x: Tensor) -> Tensor:
     """The polynomial, its highest coefficient first."""
-    total = torch.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        total = total * x + coefficient
-    return total
+    return functools.reduce(lambda total, c: total * x + c, coefficients, torch.zeros_like(x))

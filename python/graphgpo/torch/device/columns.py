@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -138,16 +137,15 @@ def _add_from_host(
         values = read[name]
         if COLUMNS[name].kind in ("state", "id", "key"):
             values, is_null = _core.nullable_stable_keys(column=values)
-            columns.nulls[name] = torch.from_numpy(is_null).to(columns.device)
-        own = np.array(values)  # never the caller's memory, nor what cannot be written
-        columns[name] = torch.from_numpy(own).to(columns.device)
+            columns.nulls[name] = torch.tensor(is_null, device=columns.device)
+        columns[name] = torch.tensor(values, device=columns.device)  # never the caller's memory
 
 
 def add_given_states(columns: Columns, states: Any) -> None:
     """States as they came, before noise was taken out of them."""
     mask = columns["mask"].cpu().numpy() if "mask" in columns else None
     keys, _ = _core.nullable_stable_keys(column=ingest.key_column("states", states, mask))
-    columns["given_states"] = torch.from_numpy(keys).to(columns.device)
+    columns["given_states"] = torch.tensor(keys, device=columns.device)
 
 
 # --- on the device --------------------------------------------------------------------------------

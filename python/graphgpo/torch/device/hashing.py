@@ -80,35 +80,26 @@ def _hash_bytes(data: Tensor, seed: int) -> Tensor:
     size = data.shape[1]
     start = _fold(torch.tensor(seed ^ _K0), size ^ _K1)
     state = torch.full((len(data),), int(start), dtype=torch.int64, device=data.device)
-    first = last = torch.zeros_like(state)
-    if size < 8:  # what is loaded of it is part of eight bytes all the same
-        data = torch.nn.functional.pad(data, (0, 8))
 
-    def load(at: int, num_bytes: int = 8) -> Tensor:
-        eight = data[:, at : at + 8].clone(memory_format=torch.contiguous_format)  # and so aligned
-        word: Tensor = eight.view(torch.int64).reshape(-1)
-        return word if num_bytes == 8 else word & ((1 << (8 * num_bytes)) - 1)
+    def absorb(chain: Tensor, pair: Tensor) -> Tensor:
+        return _fold(pair[:, 0] ^ chain, pair[:, 1] ^ _rotated(chain, 32))
 
-    def absorb(at: int, chain: Tensor) -> Tensor:
-        return _fold(load(at) ^ chain, load(at + 8) ^ _rotated(chain, 32))
-
-    at, left = 0, size
-    if size > 16:
-        lanes = [state, state ^ _K2, state ^ _K3]
-        while left > 48:
-            lanes = [absorb(at + 16 * i, lane) for i, lane in enumerate(lanes)]
-            at, left = at + 48, left - 48
-        if size > 48:
-            state = lanes[0] ^ _rotated(lanes[1], 21) ^ _rotated(lanes[2], 42)
-        while left > 16:
-            state = absorb(at, state)
-            at, left = at + 16, left - 16
-        first, last = load(size - 16), load(size - 8)
-    elif size >= 8:
-        first, last = load(0), load(size - 8)
-    elif size >= 4:
-        first, last = load(0, 4), load(size - 4, 4)
+    whole = data[:, : size // 16 * 16].clone(memory_format=torch.contiguous_format)  # aligned
+    pairs = whole.reshape(-1).view(torch.int64).reshape(len(data), size // 16, 2)
+    in_lanes = max(size - 1, 0) // 48 * 3
+    lanes = [state, state ^ _K2, state ^ _K3]
+    for at in range(0, in_lanes, 3):
+        lanes = [absorb(lane, pairs[:, at + i]) for i, lane in enumerate(lanes)]
+    if in_lanes:
+        state = lanes[0] ^ _rotated(lanes[1], 21) ^ _rotated(lanes[2], 42)
+    for at in range(in_lanes, (size - 1) // 16):
+        state = absorb(state, pairs[:, at])
+    last = data.new_zeros((len(data), 16))  # bytes, some of which may have been read before
+    if size >= 4:
+        begin = max(size - 16, 0)
+        width = 8 if size >= 8 else 4
+        last[:, :width] = data[:, begin : begin + width]
+        last[:, 8 : 8 + width] = data[:, size - width :]
     elif size > 0:
-        first = load(0, 1) | load(size // 2, 1) << 8 | load(size - 1, 1) << 16
-    mixed = _fold(first ^ state, last ^ _rotated(state, 32))
-    return _fold(mixed, _K4 ^ size)
+        last[:, :3] = data[:, [0, size // 2, size - 1]]
+    return _fold(absorb(state, last.view(torch.int64)), _K4 ^ size)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from graphgpo import blocks
-from graphgpo.torch.device.dispatch import OncePerBlock
+from graphgpo.torch.device.dispatch import PerBlock
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, numbered, with_last
 
-peers_of = OncePerBlock[Segments]("peers")
+peers_of = PerBlock[Segments]("peers")
 """Steps with one key."""
 peers_of.register(blocks.SameState, lambda _, rollouts: rollouts.state)
 peers_of.register(blocks.Task, lambda _, rollouts: rollouts.group)

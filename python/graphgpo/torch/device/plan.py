@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from graphgpo import blocks
 from graphgpo.estimators import Estimator
-from graphgpo.reference.plan import SAME, Credit, Level, summed
+from graphgpo.reference.plan import SAME, Compared, Credit, Level, summed
 from graphgpo.reference.scores import is_iterated
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.dispatch import PerBlock
@@ -54,22 +54,13 @@ def _term(term: blocks.Term, levels: Sequence[Compared], rollouts: Rollouts) -> 
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
-    """By step: its score, its standing, whether that is void, and how many peers it was among."""
-
-    scores: Tensor
-    standings: Tensor
-    is_void: Tensor
-    num_peers: Tensor
-
-
-@dataclass(frozen=True, eq=False)
 class Sample:
     """The values that enter the statistics, and which segment each is in. (S,)"""
 
     segments: Segments
     values: Tensor
     counted: Tensor
+    known: dict[Any, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def number(self) -> Tensor:
@@ -100,14 +91,15 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
     segments = peers_of(level.peers, rollouts)
     counted = segments.is_in_one & ~scores.isnan()
     if level.unit == "trajectories":
-        counted = counted & rollouts.once(counted_once, level.peers)
+        counted = counted & counted_once(level.peers, rollouts)
     values = _values(level, rollouts, segments, scores, counted)
     sample = Sample(segments, values, counted)
     low, high = segments.bounds(values, counted)
     is_compared = (sample.number >= 2) & (low < high)[segments.ids]
     standings, is_off = _standings(level.normaliser, sample)
-    is_off |= values.isnan() | _teaches_nothing(level, rollouts)
-    is_void = ~is_compared | ~segments.is_in_one | is_off
+    is_void = ~is_compared | ~segments.is_in_one | is_off | values.isnan()
+    if level.is_for_winners(rollouts.has("action_valid")):
+        is_void |= ~rollouts.is_of_winners
     num_peers = torch.where(segments.is_in_one, sample.number, 0)
     return Compared(scores, torch.where(is_void, 0.0, standings), is_void, num_peers)
 
@@ -138,13 +130,6 @@ def _penalty(level: Level, rollouts: Rollouts) -> Tensor:
     """What is taken from a step's score; at relative scale in groups with a success only."""
     is_taken = rollouts.is_invalid & (rollouts.is_of_winners | (not level.is_relative))
     return level.penalty * is_taken.to(torch.float64)
-
-
-def _teaches_nothing(level: Level, rollouts: Rollouts) -> Tensor | bool:
-    """An edge return in a group that nobody won, but for penalties at absolute scale."""
-    is_punished = level.penalty != 0 and rollouts.has("action_valid") and not level.is_relative
-    is_taught = is_punished or not isinstance(level.score, blocks.EdgeReturn)
-    return False if is_taught else ~rollouts.is_of_winners
 
 
 # --- normalisers ----------------------------------------------------------------------------------

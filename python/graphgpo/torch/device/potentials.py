@@ -11,7 +11,7 @@ from torch import Tensor
 from graphgpo import blocks
 from graphgpo.torch.device import arithmetic
 from graphgpo.torch.device.columns import RefusedError
-from graphgpo.torch.device.dispatch import OncePerBlock
+from graphgpo.torch.device.dispatch import PerBlock
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import numbered, settled, with_last
 
@@ -21,14 +21,13 @@ _GRID = 58
 """A Bellman mean is a multiple of 2**-58."""
 _SWEEPS = 32
 
-potential = OncePerBlock[BeforeAndAfter]("potential")
+potential = PerBlock[BeforeAndAfter]("potential")
 
 
 @potential.register
 def _log(block: blocks.Log, rollouts: Rollouts) -> BeforeAndAfter:
-    floored = (v.clamp(min=block.floor) for v in potential(block.potential, rollouts))
-    before, after = map(arithmetic.log, floored)
-    return before, after
+    before, after = (v.clamp(min=block.floor) for v in potential(block.potential, rollouts))
+    return arithmetic.log(before), arithmetic.log(after)
 
 
 @potential.register

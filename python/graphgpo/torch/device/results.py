@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graphgpo.blocks import Surprisal
 from graphgpo.reference.plan import Credit
-from graphgpo.reference.results import INERT
+from graphgpo.reference.results import INERT, OF_MASKED, by_name
 from graphgpo.result import StepAdvantages
 from graphgpo.torch.device.modifiers import nobody_won
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.scores import score, surprisals
-from graphgpo.torch.device.segments import Segments, exact_sum, numbered, with_last
+from graphgpo.torch.device.segments import Segments, numbered, with_last
 
 
 def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
     """The credit of every row: masked rows have none, copies that of their step."""
+    of_step = by_name(credit, *rollouts.distances, rollouts.source, rollouts.target)
 
-    def rows(of_step: Tensor, masked: float, dtype: torch.dtype) -> Any:
-        return with_last(of_step.to(dtype), masked)[rollouts.step_of_row]
+    def rows(name: str, masked: np.generic) -> Any:
+        values = of_step[name].to(torch.as_tensor(masked).dtype)
+        return with_last(values, masked.item())[rollouts.step_of_row]
 
-    before, after = rollouts.distances
-    return StepAdvantages(
-        advantages=rows(credit.advantages, 0, torch.float32),
-        step_advantages=rows(credit.step_advantages, 0, torch.float32),
-        episode_advantages=rows(credit.episode_advantages, 0, torch.float32),
-        scores=rows(credit.first.scores, math.nan, torch.float64),
-        distances=rows(before, math.nan, torch.float64),
-        next_distances=rows(after, math.nan, torch.float64),
-        state_ids=rows(rollouts.source, -1, torch.int64),
-        next_state_ids=rows(rollouts.target, -1, torch.int64),
-        num_peers=rows(credit.first.num_peers, 0, torch.int32),
-        metrics=_metrics(rollouts, credit),
-    )
+    arrays = {name: rows(name, masked) for name, masked in OF_MASKED.items()}
+    return StepAdvantages(**arrays, metrics=_metrics(rollouts, credit))
 
 
 def _metrics(rollouts: Rollouts, credit: Credit) -> dict[str, float]:
@@ -78,6 +69,11 @@ def _ratio(total: Tensor | int, number: Tensor | int) -> Tensor:
     return total / torch.as_tensor(number, dtype=torch.float64).clamp(min=1)
 
 
+def _mean(values: Tensor, known: Tensor | None = None) -> Tensor:
+    """0 of none."""
+    return Segments.of_all(values).mean(values, known)[0].nan_to_num(nan=0.0)
+
+
 def _extremes(values: Tensor) -> tuple[Any, Any]:
     """The least and the largest; 0 of none."""
     return values.aminmax() if len(values) else (0, 0)
@@ -100,7 +96,7 @@ def _of_outcomes(rollouts: Rollouts) -> dict[str, Any]:
     ends_at_a_start = is_start[rollouts.target[rollouts.end]]
     return {
         "success_rate": _share(won, judged),
-        "mean_return": Segments.of_all(outcome).mean(outcome)[0].nan_to_num(nan=0.0),
+        "mean_return": _mean(outcome),
         "groups_solved": is_solved.sum(),
         "groups_mixed": (rollouts.has_goal & ~is_solved).sum(),
         "groups_without_success": (~rollouts.has_goal).sum(),
@@ -138,12 +134,12 @@ def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, Any]:
     is_lost = nobody_won(rollouts)[rollouts.group.ids]
     low, high = rollouts.state.bounds(score(block, rollouts), is_lost)
     entropy, noise = (
-        exact_sum(torch.where(is_lost, surprisals(peers, rollouts), 0.0))
+        _mean(surprisals(peers, rollouts), is_lost)
         for peers in (rollouts.state, rollouts.same_action)
     )
     return {
         "spread_share": _share((low < high)[rollouts.source] & is_lost),
-        "successor_entropy": _ratio(entropy, is_lost.sum()),
+        "successor_entropy": entropy,
         "successor_noise": torch.where(entropy == 0, 0.0, noise / entropy),
         "no_op_share": _share(rollouts.source == rollouts.target, is_lost),
     }
@@ -151,16 +147,13 @@ def _of_spread(rollouts: Rollouts, block: Surprisal) -> dict[str, Any]:
 
 def _of_steps(rollouts: Rollouts, advantages: Tensor) -> dict[str, Any]:
     distance = rollouts.distance[rollouts.source]
-    is_finite = distance.isfinite()
-    distance = torch.where(is_finite, distance, 0.0)
-    average = _ratio(exact_sum(advantages), len(advantages))
-    apart = advantages - average
+    average = _mean(advantages)
     low, high = _extremes(advantages)
     return {
-        "max_distance": _extremes(distance)[1],
-        "mean_distance": _ratio(exact_sum(distance), is_finite.sum()),
+        "max_distance": _extremes(distance.nan_to_num(posinf=0.0))[1],
+        "mean_distance": _mean(distance, distance.isfinite()),
         "adv_mean": average,
-        "adv_std": _ratio(exact_sum(apart * apart), len(advantages)).sqrt(),
+        "adv_std": _mean((advantages - average).square()).sqrt(),
         "adv_min": low,
         "adv_max": high,
     }

@@ -1,7 +1,7 @@
 """Rows to steps, steps to trajectories and groups, and the merged graph, as tensors over steps.
 
-A step is the first of the rows that repeat it; steps stand in the order of their rows. Groups,
-trajectories and nodes are numbered by first appearance, the nodes of a group one after the other.
+A step is the first of the rows that repeat it; steps stand in the order of their rows. Groups and
+nodes are numbered by first appearance, the nodes of a group one after the other.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +17,6 @@ from torch import Tensor
 from graphgpo.torch.device.columns import NO_VERDICT, Columns, RefusedError
 from graphgpo.torch.device.distances import distances_to_goals
 from graphgpo.torch.device.segments import Numbering, Segments, inverse_of, numbered, with_last
-
-Found = TypeVar("Found")
 
 
 class Rollouts:
@@ -36,7 +34,7 @@ class Rollouts:
         """
         self.columns = columns
         self.host = host
-        self._known: dict[tuple[Any, Any], Any] = {}
+        self.known: dict[Any, Any] = {}  # what blocks made of it
         self._merge_copies()
         self._order_steps()
         self._read_verdicts()
@@ -50,7 +48,7 @@ class Rollouts:
         if "mask" in columns:
             rows = rows[columns["mask"]]
         groups = numbered(columns["group_ids"][rows], by_appearance=True)
-        trajectories = numbered(groups.ids, columns["trajectory_ids"][rows], by_appearance=True)
+        trajectories = numbered(groups.ids, columns["trajectory_ids"][rows])
         first = step = torch.arange(len(rows), device=columns.device)
         if "step_ids" in columns:
             steps = numbered(trajectories.ids, columns["step_ids"][rows], by_appearance=True)
@@ -184,14 +182,6 @@ class Rollouts:
         return torch.where(self.judged, found, math.nan)
 
     # --- what several blocks need, found once a batch ---------------------------------------------
-
-    def once(self, function: Callable[[Any, Rollouts], Found], block: Any) -> Found:
-        """What a function finds of a block, for other estimators on the same batch too."""
-        key = (function, block)
-        if key not in self._known:
-            self._known[key] = function(block, self)
-        found: Found = self._known[key]
-        return found
 
     @functools.cached_property
     def edge(self) -> Numbering:

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from graphgpo import blocks
 from graphgpo.reference.plan import Level
+from graphgpo.reference.scores import edge_exponent
 from graphgpo.torch.device import arithmetic
-from graphgpo.torch.device.dispatch import OncePerBlock
+from graphgpo.torch.device.dispatch import PerBlock
 from graphgpo.torch.device.potentials import numbers, potential, returns_to_go
 from graphgpo.torch.device.rollouts import Rollouts
 from graphgpo.torch.device.segments import Segments, numbered
 
-score = OncePerBlock[Tensor]("score")
+score = PerBlock[Tensor]("score")
 score.register(blocks.ReturnToGo, returns_to_go)
 score.register(blocks.Outcome, lambda _, rollouts: rollouts.outcomes[rollouts.trajectory.ids])
 
@@ -29,11 +30,7 @@ def _given(block: blocks.Given, rollouts: Rollouts) -> Tensor:
 @score.register
 def _edge_return(block: blocks.EdgeReturn, rollouts: Rollouts) -> Tensor:
     before, after = rollouts.distances
-    exponent = {
-        "paper": after + rollouts.cost,
-        "recipe": after + rollouts.cost - 1,
-        "progress": (after - before) + rollouts.cost,
-    }[block.exponent]
+    exponent = edge_exponent(block, before, after, rollouts.cost)
     return block.success_reward * arithmetic.power(block.omega, exponent)
 
 
