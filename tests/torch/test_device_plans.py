@@ -34,7 +34,7 @@ from batches import (
 )
 from examples_of import an_estimator
 from graphgpo import Rollouts, StepAdvantages, estimators
-from graphgpo.blocks import BellmanMean, Difference, Given, Mean, Task, Term
+from graphgpo.blocks import BellmanMean, Difference, Given, Mean, NewStates, Task, Term
 from graphgpo.torch import device
 from graphgpo.torch.device import columns as device_columns
 from graphgpo.torch.device.segments import Segments
@@ -372,6 +372,19 @@ WRONG: dict[str, Columns] = {
     "a verdict": {"success": [True, None, None, None]},
     "a number of rows": {"states": BOARDS[:3]},
     "masks": {"mask": torch.tensor([1, 1, 1, 5])},
+    "costs that add up": {"edge_costs": [1e308] * 4},
+    "rewards that add up": {"rewards": [1e308, 1e308, 0, 0]},
+    "rewards that add up alike": {"rewards": [1e308] * 4},
+    "rewards that nobody asks for": {
+        "rewards": [1e308, 1e308, 0, 0],
+        "estimator": Only(term=Term(NewStates())),
+    },
+    "a variance": {"rewards": [1e308, 0, -1e308, 0]},
+    "a variance that nothing is divided by": {"rewards": [1e200, 0, 0, 0], "estimator": "rloo"},
+    "an advantage": {"states": torch.tensor([1, 2, 1, 3]), "step_weight": 1e300},
+    "an advantage of episodes": {"episode_weight": 1e300},
+    "an edge return": {"omega": 1e-300, "exponent": "recipe", "edge_costs": [0.1] * 4}
+    | {"success_reward": 1e200},
 }
 
 

@@ -114,11 +114,9 @@ def state_keys(states: Tensor) -> Tensor:
             f"states is a {states.dim()}-d tensor of dtype {states.dtype}; expected (N, ...) of "
             f"{allowed}"
         )
-    states = states.detach()
-    rows = has_nan(states).nonzero() if states.is_floating_point() else ()
-    for row in rows[:1]:
+    for row in has_nan(states).nonzero()[:1]:
         raise ValueError(f"states[{int(row)}] holds NaN; expected numbers: NaN equals nothing")
-    return hashing.stable_keys(states)
+    return hashing.stable_keys(states.detach())
 
 
 def to_host(result: StepAdvantages) -> StepAdvantages:

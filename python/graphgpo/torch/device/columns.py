@@ -183,9 +183,7 @@ def _read(kind: Kind, tensor: Tensor, wrong: list[Tensor]) -> Tensor:
         tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
         wrong.append(has_nan(tensor))
         return exact_keys(canonical(tensor))
-    if kind in ("id", "integer"):
-        return tensor.to(torch.int64)
-    if kind == "real":
-        return tensor.to(torch.float64)
+    if kind in ("id", "integer", "real"):
+        return tensor.to(torch.float64 if kind == "real" else torch.int64)
     wrong.append((tensor != 0) & (tensor != 1))
     return tensor != 0  # a mask hides nothing that is wrong with itself

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from graphgpo.torch.device.segments import Segments, settled
 
-_SWEEPS = 8
-
 
 def distances_to_goals(
     source: Tensor, target: Tensor, cost: Tensor, goals: Tensor, node_group: Tensor
@@ -33,7 +31,7 @@ def distances_to_goals(
         return torch.minimum(found, leaving.smallest(found[target] + cost)[:-1])
 
     start = _nowhere(node_group).index_fill(0, goals[goals >= 0], 0.0)
-    return settled(sweep, start, every=_SWEEPS)
+    return settled(sweep, start, every=8)
 
 
 def _searched(

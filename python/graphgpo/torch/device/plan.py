@@ -72,11 +72,15 @@ class Sample:
         """Each value from the mean of its segment."""
         return self.values - self.segments.mean(self.values, self.counted)[self.segments.ids]
 
+    @functools.cached_property
+    def squares(self) -> Tensor:
+        """The sum of those of its segment."""
+        apart = torch.where(self.counted, self.apart, 0.0)
+        return self.segments.sum(apart * apart)[self.segments.ids]
+
     def variance(self, ddof: int) -> Tensor:
         """In two passes, the mean first."""
-        apart = torch.where(self.counted, self.apart, 0.0)
-        squares = self.segments.sum(apart * apart)[self.segments.ids]
-        return squares / (self.number - ddof).clamp(min=1)
+        return self.squares / (self.number - ddof).clamp(min=1)
 
 
 def compare(level: Level, rollouts: Rollouts) -> Compared:
@@ -94,6 +98,7 @@ def compare(level: Level, rollouts: Rollouts) -> Compared:
         counted = counted & counted_once(level.peers, rollouts)
     values = _values(level, rollouts, segments, scores, counted)
     sample = Sample(segments, values, counted)
+    rollouts.refuse(~sample.squares.isfinite())
     low, high = segments.bounds(values, counted)
     is_compared = (sample.number >= 2) & (low < high)[segments.ids]
     standings, is_off = _standings(level.normaliser, sample)

@@ -19,7 +19,6 @@ BeforeAndAfter: TypeAlias = tuple[Tensor, Tensor]
 
 _GRID = 58
 """A Bellman mean is a multiple of 2**-58."""
-_SWEEPS = 32
 
 potential = PerBlock[BeforeAndAfter]("potential")
 
@@ -130,7 +129,7 @@ def _fixed_point(gamma: float, rollouts: Rollouts, ends: Tensor) -> Tensor:
         grown = torch.where(steps > 0, led_to * factor, 0.0)
         return grown.round().to(torch.int64)
 
-    values = settled(sweep, torch.zeros_like(steps), every=_SWEEPS)
+    values = settled(sweep, torch.zeros_like(steps), every=32)
     return values.to(torch.float64) * 2.0**-_GRID
 
 

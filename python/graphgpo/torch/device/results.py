@@ -20,12 +20,16 @@ from graphgpo.torch.device.segments import Segments, numbered, with_last
 
 def by_row(rollouts: Rollouts, credit: Credit) -> StepAdvantages:
     """The credit of every row: masked rows have none, copies that of their step."""
+    for part in (credit.advantages, credit.step_advantages, credit.episode_advantages):
+        rollouts.refuse(~_seen(part).isfinite())
+    rollouts.refuse(rollouts.outcomes.isinf())
     of_step = by_name(credit, *rollouts.distances, rollouts.source, rollouts.target)
 
     def rows(name: str, masked: np.generic) -> Any:
         values = of_step[name].to(torch.as_tensor(masked).dtype)
         return with_last(values, masked.item())[rollouts.step_of_row]
 
+    rollouts.columns.refuse_what_is_wrong()
     arrays = {name: rows(name, masked) for name, masked in OF_MASKED.items()}
     return StepAdvantages(**arrays, metrics=_metrics(rollouts, credit))
 

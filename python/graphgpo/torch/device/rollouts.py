@@ -76,9 +76,9 @@ class Rollouts:
         self.following = torch.where(self.is_last, self.num_steps, after)
         self.start, self.end = ordered.first[stop - length], ordered.first[stop - 1]
         if self.has("next_states"):
-            self._refuse(self.is_null("next_states") & ~self.is_last)
+            self.refuse(self.is_null("next_states") & ~self.is_last)
         elif self.has("step_ids"):  # the state after a step is that of the next id
-            self._refuse((with_last(by, 0)[self.following] != by + 1) & ~self.is_last)
+            self.refuse((with_last(by, 0)[self.following] != by + 1) & ~self.is_last)
 
     def _read_verdicts(self) -> None:
         """`won` and `judged`, whether it succeeded and whether that is known, by trajectory."""
@@ -86,12 +86,12 @@ class Rollouts:
         self.won, self.judged = success[self.end] == 1, success[self.end] != NO_VERDICT
         self.is_won = self.won[self.trajectory.ids]
         self.is_judged = self.judged[self.trajectory.ids]
-        self._refuse((success != NO_VERDICT) != self.is_judged)
-        self._refuse((success == 1) & ~self.is_won)
+        self.refuse((success != NO_VERDICT) != self.is_judged)
+        self.refuse((success == 1) & ~self.is_won)
         if self.has("episode_returns"):
             returns = self.of("episode_returns")
             low, high = self.trajectory.bounds(returns, ~returns.isnan())
-            self._refuse(low < high)
+            self.refuse(low < high)
 
     def _connect(self) -> None:
         """Nodes a step leaves and leads to, which are a group's states, its goal, and leaves."""
@@ -122,7 +122,8 @@ class Rollouts:
         cost = self.edge.smallest(self.cost)[:-1]
         self.distance = distances_to_goals(source, target, cost, goals, self.node_group)  # (nodes,)
 
-    def _refuse(self, is_wrong: Tensor) -> None:
+    def refuse(self, is_wrong: Tensor) -> None:
+        """What the core refuses, when `columns.refuse_what_is_wrong` is called next."""
         self.columns.wrong.append(is_wrong.any())
 
     # --- columns by step --------------------------------------------------------------------------
@@ -199,7 +200,9 @@ class Rollouts:
         is_far = self.distance.isinf()
         within = torch.where(is_far, 0.0, self.distance)
         farthest = Segments(self.node_group, self.group.num).largest(within, 0.0)
-        beyond = farthest + self.group.largest(self.cost, 0.0)
+        most = self.group.largest(self.cost, 0.0)
+        beyond = farthest + most
+        self.refuse((beyond + most).isinf())  # one edge further has to be finite too
         found = torch.where(is_far, beyond[self.node_group], self.distance)
         return found[self.source], found[self.target]
 

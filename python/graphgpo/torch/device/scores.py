@@ -31,7 +31,9 @@ def _given(block: blocks.Given, rollouts: Rollouts) -> Tensor:
 def _edge_return(block: blocks.EdgeReturn, rollouts: Rollouts) -> Tensor:
     before, after = rollouts.distances
     exponent = edge_exponent(block, before, after, rollouts.cost)
-    return block.success_reward * arithmetic.power(block.omega, exponent)
+    found = block.success_reward * arithmetic.power(block.omega, exponent)
+    rollouts.refuse(found.isinf())
+    return found
 
 
 @score.register
@@ -42,9 +44,8 @@ def _target(block: blocks.Target, rollouts: Rollouts) -> Tensor:
 @score.register
 def _difference(block: blocks.Difference, rollouts: Rollouts) -> Tensor:
     before, after = potential(block.potential, rollouts)
-    if not block.rewards:
-        return block.gamma * after - before
-    return rollouts.rewards(block.success_reward) + block.gamma * after - before
+    received = rollouts.rewards(block.success_reward) if block.rewards else 0.0
+    return received + block.gamma * after - before
 
 
 @score.register
