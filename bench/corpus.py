@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,7 @@ def main() -> None:
         counted = [(by_jobs, count) for count in options.jobs]
         counted += [(by_ray, count) for count in options.ray]
         for way, count in counted:
+            shutil.rmtree(out, ignore_errors=True)  # of the way before: not this one's work
             run = way(folder, out, count)
             apart(check, out, folder)
             row = {**asdict(run), **beyond(folder, run)}
