@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphgpo.files import ROW_SCHEMA, Report, fill_next_states
+from graphgpo.files import ROW_SCHEMA, Report, fill_next_states, read_rows
 from graphgpo.files.rows import group_key
 
 steps = st.tuples(
@@ -83,3 +83,22 @@ def test_rollouts_count_once_in_whatever_process_they_are_seen(
     assert reports[0].num_groups == len(set(groups))
     assert reports[0].num_single == sum(groups.count(group) == 1 for group in set(groups))
     assert reports[0].num_solved == sum(rollout == "x" for _, rollout in distinct)
+
+
+@given(
+    runs=st.lists(
+        st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(1, 9)), min_size=1, max_size=20
+    ),
+    skipped=st.integers(0, 12),
+)
+def test_ids_of_integers_are_their_texts_in_runs_or_not(
+    runs: list[tuple[int, int]], skipped: int
+) -> None:
+    ids = [number for number, count in runs for _ in range(count)]
+    skipped %= len(ids)
+    table = pa.table({"group_id": pa.array(ids, pa.int64())}).slice(skipped)
+    table = table.append_column("trajectory_id", table["group_id"])
+    table = table.append_column("state", pa.array(["hall"] * table.num_rows, pa.string()))
+    table = table.append_column("success", pa.array([True] * table.num_rows, pa.bool_()))
+    read = read_rows(table).table()
+    assert read["group_id"].to_pylist() == [str(number) for number in ids[skipped:]]

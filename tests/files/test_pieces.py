@@ -5,7 +5,7 @@ Where a group turns up again, or an outcome is that of other rows, rows go into 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from graphgpo import estimators
 from graphgpo.corpus import Job, Processes, Serial, Summary, Workers, run_job
 from graphgpo.corpus.job import StrictError
 from graphgpo.corpus.pieces import PIECE_BYTES, Pieces, credit_piece
+from graphgpo.corpus.workers import one_ahead
 from graphgpo.files import FileError, RowReader, read_rows
 from graphgpo.files.rows import CODED as CODES
 from graphgpo.states.merging import Merging
@@ -398,3 +399,17 @@ def test_pieces_are_as_many_as_memory_and_workers_want(
     ]
     assert 10 <= len(groups_of) <= 11
     assert max(map(len, groups_of)) <= 6  # as row groups want it
+
+
+def test_what_is_made_one_ahead_is_the_same_and_fails_in_its_place() -> None:
+    def broken() -> Iterator[int]:
+        yield 0
+        yield 1
+        raise ValueError("the third is broken")
+
+    assert list(one_ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
+    assert list(one_ahead(iter(()))) == []
+    made = one_ahead(broken())
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(ValueError, match="the third is broken"):
+        next(made)

@@ -24,7 +24,7 @@ from .making import Making
 from .partitions import MOST_PARTITIONS, Spill, in_input_order, read_partition
 from .pieces import Piece, Pieces, in_order
 from .totals import Totals
-from .workers import Serial, Workers
+from .workers import Serial, Workers, one_ahead
 from .workspace import Workspace, put_folder, workspace
 
 PARTITION_BYTES = 256 * 2**20
@@ -403,5 +403,6 @@ def _in_pieces(
         deque(tables(), 0)
         put_folder(space.parts, job.out, overwrite=job.overwrite)
     else:
-        write_rows(tables(), job.out, metadata=_metadata(job), overwrite=job.overwrite)
+        made = one_ahead(tables()) if isinstance(workers, Serial) else tables()
+        write_rows(made, job.out, metadata=_metadata(job), overwrite=job.overwrite)
     return summary

@@ -6,14 +6,21 @@ import importlib
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import pyarrow as pa
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 ATTEMPTS = 3
 """How often a task is tried whose worker dies: out of memory, mostly, or killed."""
@@ -68,6 +75,16 @@ class Serial(Workers):
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Answer]]:
         return ((place, function(task)) for place, task in enumerate(tasks))
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same; while one is used, a thread makes the next."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield cast(Item, item)
 
 
 class Processes(Workers):

@@ -92,9 +92,10 @@ class Tally:
 
     def _merge(self) -> None:
         every = np.concatenate([self._merged, *self._packed])
-        every = every[np.argsort(every["rollout"])]
+        # By `take`: indexing copies records field by field, six times as slow.
+        every = every.take(np.argsort(every["rollout"]))
         starts = run_starts(every["rollout"])
-        self._merged = every[starts]
+        self._merged = every.take(starts)
         self._merged["verdict"] = np.maximum.reduceat(every["verdict"], starts)
         self._merged["worst"] = np.minimum.reduceat(every["worst"], starts)
         self._packed, self._num_packed, self._group_sizes = [], 0, None

@@ -16,7 +16,7 @@ from ..errors import FileError
 from ..mapping import Origin, Path, Place, Plan
 from ..paths import Source
 from ..report import FAILED, PARTIAL, SOLVED
-from ..rows import CODED, ROW_SCHEMA, TARGET_ROWS, best_of_rollouts, in_slices
+from ..rows import CODED, ROW_SCHEMA, TARGET_ROWS, best_of_rollouts, in_slices, run_starts
 from ..values import as_number, as_outcome, as_step, as_text
 from .context import UNSCORED, Context
 
@@ -176,12 +176,24 @@ def _texts(values: Any, column: str, file: str) -> Any:
         # Rare: by JSON, as it would come from a JSON file.
         texts = [None if value is None else as_text(value) for value in values.to_pylist()]
         return pa.array(texts, pa.string())
+    if pt.is_integer(kind) and not values.null_count:
+        return _texts_of_integers(values)
     try:
         return values.cast(pa.string())
     except pa.ArrowException as error:
         raise FileError(
             f"{column} is of type {kind} and no text: {error}; store it as text, such as hex", file
         ) from None
+
+
+def _texts_of_integers(values: Any) -> Any:
+    """Ids mostly, which come in runs: a run is converted once."""
+    starts = run_starts(values.to_numpy())
+    if 2 * len(starts) >= len(values):
+        return values.cast(pa.string())
+    texts = values.take(pa.array(starts)).cast(pa.string())
+    ends = pa.array(np.append(starts[1:], len(values)).astype(np.int32))
+    return pc.run_end_decode(pa.RunEndEncodedArray.from_arrays(ends, texts))
 
 
 def _numbers(values: Any, column: str, file: str, first: int) -> Any:
