@@ -95,10 +95,13 @@ def test_ids_of_integers_are_their_texts_in_runs_or_not(
     runs: list[tuple[int, int]], skipped: int
 ) -> None:
     ids = [number for number, count in runs for _ in range(count)]
-    skipped %= len(ids)
-    table = pa.table({"group_id": pa.array(ids, pa.int64())}).slice(skipped)
-    table = table.append_column("trajectory_id", table["group_id"])
-    table = table.append_column("state", pa.array(["hall"] * table.num_rows, pa.string()))
-    table = table.append_column("success", pa.array([True] * table.num_rows, pa.bool_()))
-    read = read_rows(table).table()
-    assert read["group_id"].to_pylist() == [str(number) for number in ids[skipped:]]
+    ids = [*ids[skipped:], -1, -2]
+    columns = {
+        "group_id": pa.array([7] * (1 + len(ids)), pa.int8()),
+        "trajectory_id": pa.array([0, *ids], pa.int64()),
+        "state": pa.array(["hall"] * (1 + len(ids)), pa.string()),
+        "success": pa.array([True] * (1 + len(ids)), pa.bool_()),
+    }
+    read = read_rows(pa.table(columns).slice(1)).table()
+    assert read["group_id"].to_pylist() == ["7"] * len(ids)
+    assert read["trajectory_id"].to_pylist() == [str(number) for number in ids]
