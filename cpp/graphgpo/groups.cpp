@@ -1,5 +1,6 @@
 #include "graphgpo/groups.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -8,11 +9,14 @@
 
 namespace graphgpo {
 
+std::size_t threads_for(const Groups& groups, std::size_t num_threads) {
+    return std::min(useful_threads(num_threads, groups.num_rows()), groups.size());
+}
+
 void for_each_group(const Groups& groups, std::size_t num_threads,
                     const std::function<void(GroupId, std::span<const RowId>)>& work) {
     FirstError errors;
-    const std::size_t threads = useful_threads(num_threads, groups.num_rows());
-    parallel_for(groups.size(), threads, [&](std::size_t g) {
+    parallel_for(groups.size(), threads_for(groups, num_threads), [&](std::size_t g) {
         const auto rows = groups.rows.row(id_of(g));
         try {
             work(id_of(g), rows);

@@ -10,8 +10,11 @@
 
 namespace graphgpo {
 
-// Calls `work` for every group, on up to `num_threads` threads where that pays, in order on one; of
-// all errors the one of the earliest row is thrown.
+// How many threads take the groups if there may be `num_threads`: no more than pay, or than groups.
+[[nodiscard]] std::size_t threads_for(const Groups& groups, std::size_t num_threads);
+
+// Calls `work` for every group, on `threads_for` of them, in order on one; of all errors the one of
+// the earliest row is thrown.
 void for_each_group(const Groups& groups, std::size_t num_threads,
                     const std::function<void(GroupId, std::span<const RowId>)>& work);
 

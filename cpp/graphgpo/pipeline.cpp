@@ -14,7 +14,6 @@
 #include "graphgpo/group.hpp"
 #include "graphgpo/groups.hpp"
 #include "graphgpo/memory.hpp"
-#include "graphgpo/parallel.hpp"
 #include "graphgpo/remembered.hpp"
 #include "graphgpo/term.hpp"
 #include "graphgpo/validate.hpp"
@@ -271,7 +270,7 @@ std::vector<Metrics> compute_advantages(const Batch& batch, std::span<const Plan
     const BatchFacts facts = facts_of(batch, groups, plans, num_threads);
     std::vector<GroupTally> tallies(groups.size());
     // One thread knows how many nodes came before; of several each group counts from 0 at first.
-    const bool is_in_order = useful_threads(num_threads, groups.num_rows()) == 1;
+    const bool is_in_order = threads_for(groups, num_threads) <= 1;
     std::int64_t num_nodes = 0;
     for_each_group(groups, num_threads, [&](GroupId g, std::span<const RowId> of_group) {
         GroupTally& tally = tallies[index(g)];
