@@ -5,6 +5,8 @@ Where a group turns up again, or an outcome is that of other rows, rows go into 
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -413,3 +415,20 @@ def test_what_is_made_one_ahead_is_the_same_and_fails_in_its_place() -> None:
     assert [next(made), next(made)] == [0, 1]
     with pytest.raises(ValueError, match="the third is broken"):
         next(made)
+
+
+def test_nothing_is_made_any_more_once_it_is_closed() -> None:
+    begun, finished = threading.Event(), []
+
+    def slow() -> Iterator[int]:
+        yield 0
+        begun.set()
+        time.sleep(0.05)
+        finished.append(1)
+        yield 1
+
+    made = one_ahead(slow())
+    assert next(made) == 0
+    assert begun.wait(10)
+    made.close()
+    assert finished == [1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -388,7 +389,7 @@ def _in_pieces(
     is_kept = job.is_folder or job.resume or not isinstance(workers, Serial)
     tasks = [Piece(number, part, making, is_kept) for number, part in enumerate(pieces.readers)]
 
-    def tables() -> Iterator[pa.Table | None]:
+    def tables() -> Generator[pa.Table | None, None, None]:
         for number, answer in in_order(workers, tasks):
             summary.report.update(answer.report)
             summary.totals.update(answer.totals)
@@ -403,6 +404,7 @@ def _in_pieces(
         deque(tables(), 0)
         put_folder(space.parts, job.out, overwrite=job.overwrite)
     else:
-        made = one_ahead(tables()) if isinstance(workers, Serial) else tables()
-        write_rows(made, job.out, metadata=_metadata(job), overwrite=job.overwrite)
+        # Closed before the workspace is, whatever fails: nothing is made in it any more.
+        with closing(one_ahead(tables()) if isinstance(workers, Serial) else tables()) as made:
+            write_rows(made, job.out, metadata=_metadata(job), overwrite=job.overwrite)
     return summary

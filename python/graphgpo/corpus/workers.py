@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
@@ -77,8 +77,8 @@ class Serial(Workers):
         return ((place, function(task)) for place, task in enumerate(tasks))
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same; while one is used, a thread makes the next."""
+def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """The same; while one is used, a thread makes the next. Closing waits for that."""
     end = object()
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, end)
@@ -174,7 +174,7 @@ class RayTasks(Workers):
         How many cores a local start may use; None: all.
     """
 
-    num_threads = 1  # a task reserves one core
+    num_threads = 1  # which is what it reserves
 
     def __init__(self, address: str = "local", count: int | None = None) -> None:
         try:
@@ -195,7 +195,7 @@ class RayTasks(Workers):
 
     def start(self) -> None:
         """Ray's workers import Arrow meanwhile, which takes a second."""
-        remote = self._ray.remote(num_cpus=1)(_nothing)
+        remote = self._ray.remote(num_cpus=self.num_threads)(_nothing)
         for _ in range(self.num_workers):
             remote.remote()
 
@@ -203,7 +203,8 @@ class RayTasks(Workers):
         self, function: Callable[[Task], Answer], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Answer]]:
         ray = self._ray
-        remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(function)  # if a worker dies
+        # Tried again if a worker dies.
+        remote = ray.remote(num_cpus=self.num_threads, max_retries=ATTEMPTS - 1)(function)
         waiting = {remote.remote(task): place for place, task in enumerate(tasks)}
         try:
             while waiting:
