@@ -114,7 +114,7 @@ def state_keys(states: Tensor) -> Tensor:
             f"states is a {states.dim()}-d tensor of dtype {states.dtype}; expected (N, ...) of "
             f"{allowed}"
         )
-    for row in has_nan(states).nonzero()[:1]:
+    for row in has_nan(states).nonzero()[:1] if states.is_floating_point() else ():
         raise ValueError(f"states[{int(row)}] holds NaN; expected numbers: NaN equals nothing")
     return hashing.stable_keys(states.detach())
 
