@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from device_cases import BOARDS, DTYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +38,6 @@ from graphgpo import Rollouts, StepAdvantages, estimators
 from graphgpo.blocks import BellmanMean, Difference, Given, Mean, NewStates, Task, Term
 from graphgpo.torch import device
 from graphgpo.torch.device import columns as device_columns
-from graphgpo.torch.device.segments import Segments
 
 HOST = torch.device("cpu")
 DEVICES = ["cpu", *(["cuda"] if device.is_available() else [])]
@@ -130,32 +130,6 @@ def test_equal_scores_among_peers_have_exactly_no_credit(columns: Columns) -> No
                 assert not result.step_advantages[peers].any()
 
 
-@FEW
-@given(
-    values=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40),
-    scale=st.sampled_from([1.0, 2.0**-900, 2.0**900]),
-    data=st.data(),
-)
-def test_sums_are_rounded_once_whatever_their_order(
-    values: list[float], scale: float, data: st.DataObject
-) -> None:
-    values = [round(value, 3) * scale for value in values]
-    ids = [data.draw(st.integers(0, 2)) for _ in values]
-    order = data.draw(st.permutations(range(len(values))))
-    for places in (range(len(values)), order):
-        there = Segments(torch.tensor([ids[i] for i in places]), 2)
-        found = there.sum(torch.tensor([values[i] for i in places], dtype=torch.float64)).tolist()
-        for segment in range(3):
-            own = [value for value, of in zip(values, ids, strict=True) if of == segment]
-            assert found[segment] == math.fsum(own)
-
-
-@pytest.mark.parametrize("values", [[1e308, 1e308], [math.inf, 1.0]])
-def test_sums_that_do_not_fit_are_infinite(values: list[float]) -> None:
-    column = torch.tensor(values, dtype=torch.float64)
-    assert Segments.of_all(column).sum(column)[0] == math.inf
-
-
 # --- tensors --------------------------------------------------------------------------------------
 
 
@@ -183,14 +157,11 @@ def test_tensors_of_every_column_need_no_copy_in_host_memory(
         assert_agree(on("cpu", columns, estimator=an_estimator(name)), expected)
 
 
-BOARDS = torch.tensor([[[0, 1], [1, 0]], [[1, 1], [1, 0]], [[0, 1], [1, 0]], [[2, 1], [1, 0]]])
 ONE_GROUP: Columns = {
     "group_ids": torch.tensor([7, 7, 7, 7]),
     "trajectory_ids": torch.tensor([0, 0, 1, 1]),
     "success": torch.tensor([True, True, False, False]),
 }
-DTYPES = [torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
-DTYPES += [torch.float16, torch.float32, torch.float64]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -525,54 +496,6 @@ def test_asking_for_a_device_makes_no_context() -> None:
     assert done.stdout.split() == [str(device.is_available()), "False", "False"]
 
 
-# --- stable keys ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("width", [0, 1, 2, 3, 5, 6, 7, 9, 12, 16, 17, 33, 48, 49, 50, 97, 130])
-def test_keys_of_rows_are_those_of_host_memory(dtype: torch.dtype, width: int) -> None:
-    numbers = torch.randint(-120, 120, (5, width), generator=torch.Generator().manual_seed(width))
-    rows = (numbers / 8 if dtype.is_floating_point else numbers).to(dtype)
-    for states in (rows, rows[:, None], rows.t().contiguous().t()):
-        expected = graphgpo.state_keys(states)
-        np.testing.assert_array_equal(device.state_keys(states).numpy(), expected)
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_keys_of_scalars_are_those_of_host_memory(dtype: torch.dtype) -> None:
-    states = torch.tensor([0, 1, 2, 100, 255, -1, -0.0]).to(dtype)
-    np.testing.assert_array_equal(device.state_keys(states).numpy(), graphgpo.state_keys(states))
-
-
-def test_keys_of_extreme_integers_are_those_of_host_memory() -> None:
-    states = torch.tensor([-(2**63), 2**63 - 1, -1, 2**32, -(2**32), 2**31])
-    for shaped in (states, states[:, None]):
-        expected = graphgpo.state_keys(shaped)
-        np.testing.assert_array_equal(device.state_keys(shaped).numpy(), expected)
-    assert len(device.state_keys(states[:0])) == 0
-
-
-def test_keys_of_what_has_no_equality_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^states\[1\] holds NaN; expected numbers"):
-        device.state_keys(torch.tensor([[0.0], [math.nan]]))
-    with pytest.raises(
-        TypeError, match=r"^states is a 1-d tensor of dtype torch\.bfloat16; expected"
-    ):
-        device.state_keys(torch.zeros(2, dtype=torch.bfloat16))
-    with pytest.raises(TypeError, match=r"^states is a 0-d tensor"):
-        device.state_keys(torch.tensor(1))
-
-
-def test_public_state_keys_of_a_device_tensor_stay_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    expected = graphgpo.state_keys(BOARDS)
-    monkeypatch.setattr("graphgpo.keys.is_on_a_device", lambda states: True)
-    keys: Any = graphgpo.state_keys(BOARDS)
-    assert isinstance(keys, torch.Tensor)
-    np.testing.assert_array_equal(keys.numpy(), expected)
-
-
 def test_estimators_of_a_comparison_share_what_they_read() -> None:
     columns = random_walks(1)
     batch = device.DeviceBatch(columns, HOST)
@@ -581,39 +504,3 @@ def test_estimators_of_a_comparison_share_what_they_read() -> None:
         expected = on("cpu", columns, estimator=an_estimator(name))
         assert_same_bits(device.to_host(result), expected)
     assert chosen_estimator({"estimator": "gigpo"}).terms()
-
-
-# --- the kernel's module, where this build has it -------------------------------------------------
-
-
-ADDRESSES = (
-    "edge_offsets",
-    "edge_sources",
-    "edge_costs",
-    "goals",
-    "node_offsets",
-    "distances",
-    "queued_in",
-    "frontier",
-    "next_frontier",
-    "queue_sizes",
-    "stream",
-)
-
-
-def test_an_address_that_is_not_aligned_is_refused_before_the_gpu_sees_it() -> None:
-    kernel = pytest.importorskip("graphgpo._cuda", reason="built without GRAPHGPO_CUDA")
-    aligned: dict[str, int] = {"num_groups": 0, **dict.fromkeys(ADDRESSES, 64)}
-    assert kernel.search_from_goals(**aligned) is None  # no groups, no search
-    for name, size in (("edge_costs", 8), ("distances", 8), ("goals", 4), ("queue_sizes", 4)):
-        text = f"^{name} is at address {64 + size // 2}; expected a multiple of {size}$"
-        with pytest.raises(ValueError, match=text):
-            kernel.search_from_goals(**{**aligned, name: 64 + size // 2})
-
-
-def test_without_a_gpu_the_kernel_says_so() -> None:
-    kernel = pytest.importorskip("graphgpo._cuda", reason="built without GRAPHGPO_CUDA")
-    if device.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(RuntimeError, match=r"^CUDA refused the search: cuda"):
-        kernel.search_from_goals(num_groups=1, **dict.fromkeys(ADDRESSES, 0))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from graphgpo.torch import device
 from graphgpo.torch.device import distances
 
 
@@ -84,3 +85,39 @@ def test_a_search_from_what_the_kernel_is_handed_finds_what_sweeps_find(
     found = distances._searched(StandIn(len(node_group)), source, target, cost, goals, node_group)
     np.testing.assert_array_equal(found.numpy(), expected.numpy())
     assert math.inf in found.tolist()
+
+
+# --- the kernel's module, where this build has it -------------------------------------------------
+
+
+ADDRESSES = (
+    "edge_offsets",
+    "edge_sources",
+    "edge_costs",
+    "goals",
+    "node_offsets",
+    "distances",
+    "queued_in",
+    "frontier",
+    "next_frontier",
+    "queue_sizes",
+    "stream",
+)
+
+
+def test_an_address_that_is_not_aligned_is_refused_before_the_gpu_sees_it() -> None:
+    kernel = pytest.importorskip("graphgpo._cuda", reason="built without GRAPHGPO_CUDA")
+    aligned: dict[str, int] = {"num_groups": 0, **dict.fromkeys(ADDRESSES, 64)}
+    assert kernel.search_from_goals(**aligned) is None  # no groups, no search
+    for name, size in (("edge_costs", 8), ("distances", 8), ("goals", 4), ("queue_sizes", 4)):
+        text = f"^{name} is at address {64 + size // 2}; expected a multiple of {size}$"
+        with pytest.raises(ValueError, match=text):
+            kernel.search_from_goals(**{**aligned, name: 64 + size // 2})
+
+
+def test_without_a_gpu_the_kernel_says_so() -> None:
+    kernel = pytest.importorskip("graphgpo._cuda", reason="built without GRAPHGPO_CUDA")
+    if device.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RuntimeError, match=r"^CUDA refused the search: cuda"):
+        kernel.search_from_goals(num_groups=1, **dict.fromkeys(ADDRESSES, 0))
